@@ -1,0 +1,145 @@
+"""The broker of the in-memory backend: keys with a time to live, and channels."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from resumable_stream.ports import Loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What one subscription may hold before it drops and reports a loss.
+MAX_PENDING_MESSAGES = 1024
+MAX_PENDING_BYTES = 16 * 1024 * 1024
+
+_SWEEP_EVERY = 1024
+
+_buses: WeakValueDictionary[str, Bus] = WeakValueDictionary()
+_buses_lock = threading.Lock()
+
+
+def shared_bus(name: str) -> Bus:
+    with _buses_lock:
+        bus = _buses.get(name)
+        if bus is None:
+            bus = _buses[name] = Bus()
+        return bus
+
+
+class Bus:
+    """One broker. Every method is atomic, and may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[str, tuple[str, float]] = {}
+        self._channels: dict[str, list[Inbox]] = {}
+        self._writes = 0
+
+    def get(self, key: str, now: float) -> str | None:
+        with self._lock:
+            return self._live(key, now)
+
+    def write(
+        self, key: str, value: str, *, deadline: float, now: float, only_if: Callable[[str | None], bool]
+    ) -> bool:
+        """Write if ``only_if`` holds for the present value."""
+        with self._lock:
+            if not only_if(self._live(key, now)):
+                return False
+            self._keys[key] = (value, deadline)
+            self._writes += 1
+            if self._writes % _SWEEP_EVERY == 0:
+                self._keys = {k: entry for k, entry in self._keys.items() if entry[1] > now}
+            return True
+
+    def delete(self, key: str) -> None:
+        with self._lock:
+            self._keys.pop(key, None)
+
+    def publish(self, channel: str, message: bytes) -> None:
+        with self._lock:
+            for inbox in self._channels.get(channel, ()):
+                inbox.put(message)
+
+    def subscribe(self, channel: str, inbox: Inbox) -> None:
+        with self._lock:
+            self._channels.setdefault(channel, []).append(inbox)
+
+    def unsubscribe(self, channel: str, inbox: Inbox) -> None:
+        with self._lock:
+            inboxes = self._channels.get(channel)
+            if inboxes and inbox in inboxes:
+                inboxes.remove(inbox)
+                if not inboxes:
+                    del self._channels[channel]
+
+    def _live(self, key: str, now: float) -> str | None:
+        entry = self._keys.get(key)
+        if entry is None:
+            return None
+        if entry[1] <= now:
+            del self._keys[key]
+            return None
+        return entry[0]
+
+
+class Inbox:
+    """What one subscription has not handled yet: bounded, and drained on the subscriber's loop."""
+
+    def __init__(self, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._on_message = on_message
+        self._on_loss = on_loss
+        self._lock = threading.Lock()
+        self._pending: deque[bytes] = deque()
+        self._pending_bytes = 0
+        self._overflowed = False
+        self._scheduled = False
+        self._closed = False
+
+    def put(self, message: bytes) -> None:
+        with self._lock:
+            if self._closed or self._loop.is_closed():
+                return
+            if (
+                len(self._pending) >= MAX_PENDING_MESSAGES
+                or self._pending_bytes + len(message) > MAX_PENDING_BYTES
+            ):
+                self._overflowed = True
+            else:
+                self._pending.append(message)
+                self._pending_bytes += len(message)
+            if not self._scheduled:
+                self._scheduled = True
+                if threading.get_ident() == self._thread:
+                    self._loop.call_soon(self._drain)
+                else:
+                    self._loop.call_soon_threadsafe(self._drain)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._pending.clear()
+
+    def report_closed(self) -> None:
+        self.close()
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_loss, Loss.CLOSED)
+
+    def _drain(self) -> None:
+        with self._lock:
+            self._scheduled = False
+            messages = self._pending
+            self._pending = deque()
+            self._pending_bytes = 0
+            overflowed, self._overflowed = self._overflowed, False
+        while messages and not self._closed:
+            self._on_message(messages.popleft())
+        if overflowed and not self._closed:
+            self._on_loss(Loss.OVERFLOW)

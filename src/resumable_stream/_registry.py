@@ -1,0 +1,74 @@
+"""Find a backend by its URL's scheme, through entry points, one at a time."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, cast
+
+from resumable_stream.errors import (
+    DuplicateSchemeError,
+    MissingDriverError,
+    NoBackendError,
+    UnknownSchemeError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable_stream.ports import Backend
+
+GROUP = "resumable_stream.backends"
+
+
+def url_from_environment() -> str:
+    """Return ``REDIS_URL``, else ``KV_URL``, as the TypeScript package does."""
+    for name in ("REDIS_URL", "KV_URL"):
+        if url := os.environ.get(name):
+            return url
+    raise NoBackendError(
+        "no backend: pass url= (such as 'redis://localhost:6379' or 'memory://') or backend=, "
+        "or set REDIS_URL or KV_URL in the environment"
+    )
+
+
+def find_opener(url: str) -> Callable[[str], Backend]:
+    """Return the function that opens a backend for ``url``; it imports that backend only."""
+    # Imported here: it costs more than the rest of this package together.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    scheme, separator, _ = url.partition("://")
+    if not separator or not scheme:
+        raise UnknownSchemeError(
+            f"{_without_secrets(url)!r} is not a backend URL: it must start with a scheme, "
+            "such as 'redis://' or 'memory://'"
+        )
+    scheme = scheme.lower()
+    found = {point.value: point for point in entry_points(group=GROUP, name=scheme)}
+    if not found:
+        known = ", ".join(sorted({f"{point.name}://" for point in entry_points(group=GROUP)}))
+        raise UnknownSchemeError(
+            f"no installed backend handles '{scheme}://'; there are {known or 'none at all'}. "
+            "Correct the URL, or install the package that provides this backend"
+        )
+    if len(found) > 1:
+        sources = " and ".join(
+            sorted(f"{value} (of {point.dist.name if point.dist else 'an unknown package'})"
+                   for value, point in found.items())
+        )
+        raise DuplicateSchemeError(
+            f"'{scheme}://' is registered by {sources}: uninstall all but one, "
+            "or pass the backend you mean as backend="
+        )
+    (point,) = found.values()
+    try:
+        return cast("Callable[[str], Backend]", point.load())
+    except ImportError as error:
+        extra = f"resumable-stream[{point.extras[0]}]" if point.extras else error.name or point.name
+        raise MissingDriverError(
+            f"the backend for '{scheme}://' needs {error.name or 'a package'!r}, which is not "
+            f"installed; run: pip install '{extra}'"
+        ) from error
+
+
+def _without_secrets(url: str) -> str:
+    return url.rpartition("@")[2]

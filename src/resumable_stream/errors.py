@@ -1,0 +1,256 @@
+"""Every error this library raises, under one base class.
+
+::
+
+    ResumableStreamError
+    ├── InvalidArgumentError (ValueError)     what was passed cannot be meant
+    │   ├── InvalidStreamIdError
+    │   ├── InvalidOffsetError
+    │   ├── InvalidEventIdError
+    │   └── InvalidSettingError
+    ├── InvalidSourceError (TypeError)        make_stream gave something that is no stream of text
+    ├── ContextClosedError (RuntimeError)     the context was closed, or belongs to another loop
+    ├── BackendLookupError                    no backend could be opened for the URL
+    │   ├── NoBackendError
+    │   ├── UnknownSchemeError
+    │   ├── DuplicateSchemeError
+    │   └── MissingDriverError
+    ├── BackendError                          the broker, as an adapter reports it
+    │   ├── BackendUnavailableError           surely not executed
+    │   ├── OutcomeUnknownError               perhaps executed
+    │   └── MessageTooLargeError (ValueError)
+    └── StreamError                           one stream, named by its stream_id
+        ├── StreamExistsError
+        ├── StreamFailedError
+        ├── StreamCancelledError
+        ├── ProducerLostError
+        │   ├── StreamSupersededError
+        │   └── HandshakeTimeoutError
+        ├── OffsetOutOfRangeError
+        └── StreamHistoryChangedError
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendError",
+    "BackendLookupError",
+    "BackendUnavailableError",
+    "ContextClosedError",
+    "DuplicateSchemeError",
+    "HandshakeTimeoutError",
+    "InvalidArgumentError",
+    "InvalidEventIdError",
+    "InvalidOffsetError",
+    "InvalidSettingError",
+    "InvalidSourceError",
+    "InvalidStreamIdError",
+    "MessageTooLargeError",
+    "MissingDriverError",
+    "NoBackendError",
+    "OffsetOutOfRangeError",
+    "OutcomeUnknownError",
+    "ProducerLostError",
+    "ResumableStreamError",
+    "StreamCancelledError",
+    "StreamError",
+    "StreamExistsError",
+    "StreamFailedError",
+    "StreamHistoryChangedError",
+    "StreamSupersededError",
+    "UnknownSchemeError",
+]
+
+
+class ResumableStreamError(Exception):
+    """The base of everything that this library raises."""
+
+
+class InvalidArgumentError(ResumableStreamError, ValueError):
+    """An argument that cannot be meant; the message names the value and the remedy."""
+
+
+class InvalidStreamIdError(InvalidArgumentError):
+    """A stream id is text of 1 to 512 characters that UTF-8 can encode."""
+
+
+class InvalidOffsetError(InvalidArgumentError):
+    """An offset is a whole number, not negative, and not inside a surrogate pair."""
+
+
+class InvalidEventIdError(InvalidArgumentError):
+    """A ``last_event_id`` that this library never gave out."""
+
+
+class InvalidSettingError(InvalidArgumentError):
+    """A setting of the context outside its range."""
+
+
+class InvalidSourceError(ResumableStreamError, TypeError):
+    """``make_stream`` is not callable, gave no async iterable, or yielded something else than str."""
+
+
+class ContextClosedError(ResumableStreamError, RuntimeError):
+    """The context was closed, or is in use by an event loop that still runs elsewhere."""
+
+
+class BackendLookupError(ResumableStreamError):
+    """No backend could be opened for what was asked."""
+
+
+class NoBackendError(BackendLookupError, ValueError):
+    """Neither a URL nor a backend was given, and the environment names none."""
+
+
+class UnknownSchemeError(BackendLookupError, ValueError):
+    """No installed package registers a backend for the URL's scheme."""
+
+
+class DuplicateSchemeError(BackendLookupError):
+    """Two installed packages register a backend for the same URL scheme."""
+
+
+class MissingDriverError(BackendLookupError, ImportError):
+    """The scheme is known, but the client library that its backend needs is not installed."""
+
+
+class BackendError(ResumableStreamError):
+    """The broker failed; the driver's own error is the ``__cause__``."""
+
+
+class BackendUnavailableError(BackendError):
+    """The broker cannot be reached, and the operation was surely not executed."""
+
+
+class OutcomeUnknownError(BackendError):
+    """The connection broke under the operation, which may or may not have been executed."""
+
+
+class MessageTooLargeError(BackendError, ValueError):
+    """A message exceeds the backend's ``max_message_size``; nothing was sent."""
+
+
+class StreamError(ResumableStreamError):
+    """Something about one stream.
+
+    Attributes:
+        stream_id: the stream's name, as the caller gave it.
+    """
+
+    def __init__(self, stream_id: str, message: str) -> None:
+        super().__init__(message)
+        self.stream_id = stream_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Not every subclass takes (message,): rebuild from the attributes.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(
+    kind: type[StreamError], args: tuple[object, ...], state: dict[str, object]
+) -> StreamError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class StreamExistsError(StreamError):
+    """The stream id is taken, by a running stream or by one that ended and is still remembered."""
+
+
+class StreamFailedError(StreamError):
+    """The source raised.
+
+    For readers beside the producer the source's own exception is the ``__cause__``. Remote readers
+    learn its type and message only, and not even these where the producer's context was made with
+    ``disclose_errors=False``.
+
+    Attributes:
+        error_type: the exception's class name, or None where it is withheld.
+        error_message: the exception's text, or None where it is withheld.
+    """
+
+    def __init__(
+        self, stream_id: str, error_type: str | None = None, error_message: str | None = None
+    ) -> None:
+        shown = f": {error_type}: {error_message}" if error_type else ""
+        super().__init__(stream_id, f"the source of stream {stream_id!r} failed{shown}")
+        self.error_type = error_type
+        self.error_message = error_message
+
+
+class StreamCancelledError(StreamError):
+    """The stream was stopped by ``cancel_stream``. (Not an ``asyncio.CancelledError``.)"""
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__(stream_id, f"stream {stream_id!r} was cancelled")
+
+
+class ProducerLostError(StreamError):
+    """The producer went away before the stream's end.
+
+    Attributes:
+        offset: how far this reader got, in the context's offset unit.
+    """
+
+    def __init__(self, stream_id: str, offset: int, message: str | None = None) -> None:
+        super().__init__(
+            stream_id,
+            message
+            or f"the producer of stream {stream_id!r} is gone; this reader had reached {offset}",
+        )
+        self.offset = offset
+
+
+class StreamSupersededError(ProducerLostError):
+    """Another producer holds the stream id now: this generation's text ends here, unfinished."""
+
+    def __init__(self, stream_id: str, offset: int) -> None:
+        super().__init__(
+            stream_id,
+            offset,
+            f"another producer took over stream {stream_id!r}; "
+            f"this generation ended unfinished at {offset}",
+        )
+
+
+class HandshakeTimeoutError(ProducerLostError):
+    """The stream is marked active, but no producer answered within the handshake timeout."""
+
+    def __init__(self, stream_id: str, offset: int, timeout: float) -> None:
+        super().__init__(
+            stream_id,
+            offset,
+            f"stream {stream_id!r} is marked active, but its producer did not answer within "
+            f"{timeout:g} s; try again once its lease has run out",
+        )
+
+
+class OffsetOutOfRangeError(StreamError):
+    """The text at the offset is no longer buffered.
+
+    Attributes:
+        offset: the offset asked for.
+        start: the first offset that is still there.
+    """
+
+    def __init__(self, stream_id: str, offset: int, start: int) -> None:
+        super().__init__(
+            stream_id,
+            f"offset {offset} of stream {stream_id!r} is no longer buffered; "
+            f"its text is kept from offset {start} on",
+        )
+        self.offset = offset
+        self.start = start
+
+
+class StreamHistoryChangedError(StreamError):
+    """The ``last_event_id`` belongs to an earlier run of this stream id: read it from the start."""
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__(
+            stream_id,
+            f"the history of stream {stream_id!r} has changed: the last event id belongs to an "
+            "earlier run of it; discard what was read and start at offset 0",
+        )
