@@ -1,9 +1,9 @@
 """The in-memory backend: ``memory://`` and ``memory://name``.
 
-No dependency and no server. Backends of the same name in one process share one bus and are otherwise
-independent instances: they meet only through keys and messages, as they would on a broker, also from
-several event loops or threads. The bus and what is on it go when the last backend of that name is
-closed or forgotten.
+No dependency and no server. Backends of the same name in one process share one bus and are
+otherwise independent instances: they meet only through keys and messages, as they would on a
+broker, also from several event loops or threads. The bus and what is on it go when the last backend
+of that name is closed or forgotten.
 """
 
 from __future__ import annotations

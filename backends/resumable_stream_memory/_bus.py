@@ -45,7 +45,13 @@ class Bus:
             return self._live(key, now)
 
     def write(
-        self, key: str, value: str, *, deadline: float, now: float, only_if: Callable[[str | None], bool]
+        self,
+        key: str,
+        value: str,
+        *,
+        deadline: float,
+        now: float,
+        only_if: Callable[[str | None], bool],
     ) -> bool:
         """Write if ``only_if`` holds for the present value."""
         with self._lock:
@@ -91,7 +97,9 @@ class Bus:
 class Inbox:
     """What one subscription has not handled yet: bounded, and drained on the subscriber's loop."""
 
-    def __init__(self, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]) -> None:
+    def __init__(
+        self, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._on_message = on_message

@@ -52,8 +52,10 @@ def find_opener(url: str) -> Callable[[str], Backend]:
         )
     if len(found) > 1:
         sources = " and ".join(
-            sorted(f"{value} (of {point.dist.name if point.dist else 'an unknown package'})"
-                   for value, point in found.items())
+            sorted(
+                f"{value} (of {point.dist.name if point.dist else 'an unknown package'})"
+                for value, point in found.items()
+            )
         )
         raise DuplicateSchemeError(
             f"'{scheme}://' is registered by {sources}: uninstall all but one, "

@@ -87,7 +87,7 @@ class InvalidSettingError(InvalidArgumentError):
 
 
 class InvalidSourceError(ResumableStreamError, TypeError):
-    """``make_stream`` is not callable, gave no async iterable, or yielded something else than str."""
+    """``make_stream`` is not callable, gives no async iterable, or yields not only str."""
 
 
 class ContextClosedError(ResumableStreamError, RuntimeError):
@@ -181,7 +181,7 @@ class StreamFailedError(StreamError):
 
 
 class StreamCancelledError(StreamError):
-    """The stream was stopped by ``cancel_stream``. (Not an ``asyncio.CancelledError``.)"""
+    """The stream was stopped by ``cancel_stream``. Not an ``asyncio.CancelledError``."""
 
     def __init__(self, stream_id: str) -> None:
         super().__init__(stream_id, f"stream {stream_id!r} was cancelled")

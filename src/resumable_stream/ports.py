@@ -1,8 +1,8 @@
 """The two ports that a broker is reached through, and the whole contract of an adapter.
 
 The protocol core is written against :class:`KeyValue` and :class:`PubSub` and knows no broker. A
-:class:`Backend` is both over one lifecycle. The rules named in brackets, such as [KV-2], are those of
-``conformance/PROTOCOL.md``; the conformance suite has a test for each.
+:class:`Backend` is both over one lifecycle. The rules named in brackets, such as [KV-2], are those
+of ``conformance/PROTOCOL.md``; the conformance suite has a test for each.
 
 Common to every method:
 
@@ -68,14 +68,14 @@ class KeyValue(Protocol):
         ...
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
-        """Write the value only if the present one equals ``expected``, atomically. [KV-3]
+        """Write the value only if the present one equals ``expected``, atomically [KV-3].
 
         Tell whether it was written. ``value`` may equal ``expected``: this renews the time to live.
         """
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove the key, if it is there. [KV-4]"""
+        """Remove the key, if it is there [KV-4]."""
         ...
 
 
@@ -97,7 +97,7 @@ class PubSub(Protocol):
 
     @property
     def max_message_size(self) -> int:
-        """The most bytes one message may carry, at least 4,096. [PS-6]"""
+        """The most bytes one message may carry, at least 4,096 [PS-6]."""
         ...
 
     async def publish(self, channel: str, message: bytes) -> None:
@@ -117,7 +117,8 @@ class PubSub(Protocol):
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Publish ``(channel, message)`` pairs in order, in one round trip where the broker can.
 
-        Raises as ``publish`` does; after an error any part of the batch may have been sent.
+        Raises as ``publish`` does: after ``BackendUnavailableError`` none of them was sent, after
+        ``OutcomeUnknownError`` any part of them may have been.
         """
         ...
 
@@ -133,8 +134,8 @@ class PubSub(Protocol):
         Both handlers are called on the event loop, one call at a time, in order; they do not block
         and do not raise. The messages an adapter holds for a handler are bounded; beyond the bound
         it drops and reports ``Loss.OVERFLOW``. A subscription is never silently deaf: whenever
-        messages may have been lost, ``on_loss`` is called once new ones arrive again. [PS-7] It ends
-        by its ``aclose``, or with ``Loss.CLOSED`` when the backend is closed. [PS-8]
+        messages may have been lost, ``on_loss`` is called once new ones arrive again. [PS-7] It
+        ends by its ``aclose``, or with ``Loss.CLOSED`` when the backend is closed. [PS-8]
 
         Raises:
             BackendUnavailableError: the broker did not confirm; nothing stays subscribed.
@@ -151,7 +152,7 @@ class Backend(KeyValue, PubSub, Protocol):
     """
 
     async def aclose(self) -> None:
-        """Close what this backend opened, and nothing else. Idempotent. [BE-3]
+        """Close what this backend opened, and nothing else. Idempotent [BE-3].
 
         Every live subscription is told ``Loss.CLOSED``; later calls raise
         ``BackendUnavailableError``.

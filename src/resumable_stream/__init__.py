@@ -1,0 +1,85 @@
+"""Server-sent streams that outlive the connection.
+
+The producer runs as a background task; a client that comes back, to any instance, with the offset
+it had reached gets exactly the rest. Start with ``create_resumable_stream_context``.
+"""
+
+from __future__ import annotations
+
+from resumable_stream._answers import CancelResult, StreamState, StreamStatus
+from resumable_stream._context import ResumableStreamContext
+from resumable_stream._factory import create_resumable_stream_context
+from resumable_stream._offsets import OffsetUnit
+from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
+from resumable_stream.errors import (
+    BackendError,
+    BackendLookupError,
+    BackendUnavailableError,
+    ContextClosedError,
+    DuplicateSchemeError,
+    HandshakeTimeoutError,
+    InvalidArgumentError,
+    InvalidEventIdError,
+    InvalidOffsetError,
+    InvalidSettingError,
+    InvalidSourceError,
+    InvalidStreamIdError,
+    MessageTooLargeError,
+    MissingDriverError,
+    NoBackendError,
+    OffsetOutOfRangeError,
+    OutcomeUnknownError,
+    ProducerLostError,
+    ResumableStreamError,
+    StreamCancelledError,
+    StreamError,
+    StreamExistsError,
+    StreamFailedError,
+    StreamHistoryChangedError,
+    StreamSupersededError,
+    UnknownSchemeError,
+)
+from resumable_stream.ports import Backend, KeyValue, Loss, PubSub, Subscription
+
+__all__ = [
+    "NOT_FOUND",
+    "Backend",
+    "BackendError",
+    "BackendLookupError",
+    "BackendUnavailableError",
+    "CancelResult",
+    "ContextClosedError",
+    "DuplicateSchemeError",
+    "HandshakeTimeoutError",
+    "InvalidArgumentError",
+    "InvalidEventIdError",
+    "InvalidOffsetError",
+    "InvalidSettingError",
+    "InvalidSourceError",
+    "InvalidStreamIdError",
+    "KeyValue",
+    "Loss",
+    "MessageTooLargeError",
+    "MissingDriverError",
+    "NoBackendError",
+    "NotFound",
+    "OffsetOutOfRangeError",
+    "OffsetUnit",
+    "OutcomeUnknownError",
+    "ProducerLostError",
+    "PubSub",
+    "ResumableStream",
+    "ResumableStreamContext",
+    "ResumableStreamError",
+    "StreamCancelledError",
+    "StreamError",
+    "StreamExistsError",
+    "StreamFailedError",
+    "StreamHistoryChangedError",
+    "StreamState",
+    "StreamStatus",
+    "StreamSupersededError",
+    "Subscription",
+    "UnknownSchemeError",
+    "create_resumable_stream_context",
+]

@@ -1,0 +1,43 @@
+"""What a context answers when asked about a stream, or to stop one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class StreamState(StrEnum):
+    """What has become of a stream."""
+
+    NOT_FOUND = "not_found"
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """The answer of ``stream_status``.
+
+    Attributes:
+        state: what has become of the stream.
+        error_type: of a failed stream, the exception's class name, unless it is withheld.
+        error_message: of a failed stream, the exception's text, unless it is withheld.
+        generation: the run that produces or produced the text; None if unknown.
+    """
+
+    state: StreamState
+    error_type: str | None = None
+    error_message: str | None = None
+    generation: int | None = None
+
+
+class CancelResult(StrEnum):
+    """What came of ``cancel_stream``."""
+
+    CANCELLED = "cancelled"
+    ALREADY_OVER = "already_over"
+    NOT_FOUND = "not_found"
+    NO_PRODUCER_ANSWERED = "no_producer_answered"

@@ -1,0 +1,92 @@
+"""Put a stream together again from frames that may be lost, doubled or out of order."""
+
+from __future__ import annotations
+
+from resumable_stream._wire import DataFrame, EndFrame, Place, decode_text
+
+
+class Assembly:
+    """Yields each chunk once, in order, whatever happens to the frames.
+
+    Args:
+        hold: how many bytes of frames to keep that came before their turn.
+        place: where to begin; None until the first reply says so.
+    """
+
+    def __init__(self, hold: int, place: Place | None = None) -> None:
+        self.place = place
+        self.final: EndFrame | None = None
+        self.known_end = 0
+        self._hold = hold
+        self._held: dict[Place, DataFrame] = {}
+        self._held_bytes = 0
+        self._partial = bytearray()
+
+    @property
+    def complete(self) -> bool:
+        """Everything up to the stream's end has been handed out."""
+        return (
+            self.final is not None
+            and self.place is not None
+            and self.place.sequence >= self.final.end
+        )
+
+    @property
+    def behind(self) -> bool:
+        """The producer has text that has not come yet."""
+        return self.place is None or self.place.sequence < self.known_end
+
+    def note(self, frame: DataFrame | EndFrame) -> None:
+        """Take in how far the stream goes, and nothing of the text."""
+        self.known_end = max(self.known_end, frame.end)
+        if isinstance(frame, EndFrame):
+            self.final = frame
+
+    def accept(self, frame: DataFrame) -> list[str]:
+        """Take in a frame; return the chunks it completes."""
+        self.note(frame)
+        if self.place is None:
+            if frame.offset is None:
+                return []
+            self.place = frame.place
+        chunks: list[str] = []
+        if frame.place > self.place:
+            self._keep(frame)
+            return chunks
+        self._absorb(frame, chunks)
+        while self._held:
+            earliest = min(self._held)
+            if earliest > self.place:
+                break
+            held = self._held.pop(earliest)
+            self._held_bytes -= _size(held)
+            self._absorb(held, chunks)
+        return chunks
+
+    def _keep(self, frame: DataFrame) -> None:
+        size = _size(frame)
+        if frame.parts and frame.place not in self._held and self._held_bytes + size <= self._hold:
+            self._held[frame.place] = frame
+            self._held_bytes += size
+
+    def _absorb(self, frame: DataFrame, chunks: list[str]) -> None:
+        assert self.place is not None  # noqa: S101
+        sequence, byte = frame.place.sequence, frame.place.byte
+        last = len(frame.parts) - 1
+        for at, part in enumerate(frame.parts):
+            if sequence == self.place.sequence:
+                known = self.place.byte - byte
+                if known < 0 or known > len(part):
+                    return  # a piece before this one is missing, or this one brings nothing new
+                self._partial += part[known:]
+                if at == last and frame.partial:
+                    self.place = Place(sequence, byte + len(part))
+                else:
+                    chunks.append(decode_text(bytes(self._partial)))
+                    self._partial.clear()
+                    self.place = Place(sequence + 1)
+            sequence, byte = sequence + 1, 0
+
+
+def _size(frame: DataFrame) -> int:
+    return sum(map(len, frame.parts))

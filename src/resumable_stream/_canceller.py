@@ -1,0 +1,83 @@
+"""Stop a stream that another instance produces."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Literal
+
+from resumable_stream._log import Status
+from resumable_stream._sentinel import Absence, ending_of, read_outcome, read_state
+from resumable_stream._wire import (
+    EndFrame,
+    MalformedFrameError,
+    Request,
+    RequestType,
+    decode_frame,
+    encode_request,
+)
+
+if TYPE_CHECKING:
+    from resumable_stream._sentinel import Names, State
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import Backend, Loss
+
+_FIRST_PAUSE = 0.1
+_MAX_PAUSE = 1.0
+
+
+async def cancel_remotely(
+    backend: Backend, names: Names, settings: Settings, stream_id: str
+) -> Status | Literal[Absence.MISSING] | None:
+    """Ask until the stream's end is known; return its status, MISSING, or None if nobody answers.
+
+    A single request could fall between the producer's claim and its subscription.
+    """
+    state = await read_state(backend, names, stream_id)
+    if state is Absence.MISSING:
+        return state
+    if state is not Absence.DONE:
+        if state.generation is None:
+            return None  # a TypeScript producer takes no such request
+        told = await _ask(backend, names, settings, stream_id)
+        if isinstance(told, Status):
+            return told
+        if told is not Absence.DONE:
+            return None  # it was silent, or its lease has run out
+    return ending_of(await read_outcome(backend, names, stream_id)).status
+
+
+async def _ask(
+    backend: Backend, names: Names, settings: Settings, stream_id: str
+) -> Status | State:
+    """Ask until an answer comes, the stream is over, or nobody can be there to answer."""
+    loop = asyncio.get_running_loop()
+    listener_id = secrets.token_hex(16)
+    told: asyncio.Future[Status] = loop.create_future()
+
+    def on_message(message: bytes) -> None:
+        try:
+            frame = decode_frame(listener_id, message)
+        except MalformedFrameError:
+            return  # asked again
+        if isinstance(frame, EndFrame) and not told.done():
+            told.set_result(frame.ending.status)
+
+    def on_loss(_: Loss) -> None:
+        """The request is repeated anyway."""
+
+    request = encode_request(Request(listener_id, type=RequestType.CANCEL))
+    subscription = await backend.subscribe(names.chunk(listener_id), on_message, on_loss)
+    deadline, pause = loop.time() + settings.lease + settings.handshake_timeout, _FIRST_PAUSE
+    try:
+        while True:
+            await backend.publish(names.request(stream_id), request)
+            await asyncio.wait({told}, timeout=pause)
+            if told.done():
+                return told.result()
+            pause = min(_MAX_PAUSE, pause * 2)
+            state = await read_state(backend, names, stream_id)
+            if isinstance(state, Absence) or loop.time() > deadline:
+                return state
+    finally:
+        await subscription.aclose()

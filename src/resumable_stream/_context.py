@@ -1,0 +1,314 @@
+"""The context: start, join, resume, ask about and stop streams on one backend."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
+
+from resumable_stream._answers import CancelResult, StreamState, StreamStatus
+from resumable_stream._canceller import cancel_remotely
+from resumable_stream._endings import EventId, Start
+from resumable_stream._instance import Instance
+from resumable_stream._log import Ending, Status
+from resumable_stream._offsets import OffsetUnit, check_offset
+from resumable_stream._sentinel import (
+    Absence,
+    Active,
+    Names,
+    ending_of,
+    read_outcome,
+    read_state,
+)
+from resumable_stream._stream import NotFound, ResumableStream
+from resumable_stream.errors import (
+    ContextClosedError,
+    InvalidSettingError,
+    InvalidSourceError,
+    InvalidStreamIdError,
+    StreamExistsError,
+    StreamHistoryChangedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from resumable_stream._producer import MakeStream
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import Backend
+
+_MAX_ID = 512
+
+
+@final
+class ResumableStreamContext:
+    """One instance's access to the streams on a backend.
+
+    Made by ``create_resumable_stream_context``. It binds itself to the event loop of its first use;
+    after that loop is closed, to the next. Every coroutine here is safe to cancel: nothing but a
+    lease that soon runs out stays behind.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_backend: Callable[[], Backend],
+        *,
+        owns_backend: bool,
+        wait_until: Callable[[Awaitable[None]], object] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._names = Names(settings.key_prefix)
+        self._open_backend = open_backend
+        self._owns_backend = owns_backend
+        self._wait_until = wait_until
+        # Opened now (which connects nothing), so that a wrong URL is told at once.
+        self._unused: Backend | None = open_backend()
+        self._bound: Instance | None = None
+        self._closed = False
+        self._ending: asyncio.Task[None] | None = None
+
+    async def resumable_stream(
+        self,
+        stream_id: str,
+        make_stream: MakeStream,
+        skip_characters: SupportsIndex | None = None,
+        *,
+        last_event_id: str | None = None,
+    ) -> ResumableStream | None:
+        """Start the stream, or join it if it runs already, here or on any other instance.
+
+        Args:
+            stream_id: the stream's name, 1 to 512 characters.
+            make_stream: an async generator function, or any callable that returns an async iterable
+                of str, or an awaitable of one. Called once per stream, however many start it.
+            skip_characters: the offset to read from, in the context's offset unit. One beyond the
+                present end waits for the text to come so far.
+            last_event_id: a stream's ``last_event_id``; it takes precedence over the offset.
+
+        Returns:
+            The stream from there on; None if it has completed, and its text is gone.
+
+        Raises:
+            StreamFailedError, StreamCancelledError, ProducerLostError: it is over, and so it ended.
+            OffsetOutOfRangeError: the text at the offset is no longer buffered.
+            StreamHistoryChangedError: the event id belongs to an earlier run.
+            HandshakeTimeoutError: it is marked active, but its producer does not answer.
+            BackendUnavailableError: the broker is away.
+            InvalidArgumentError, InvalidSourceError: an argument that cannot be meant.
+        """
+        _check_id(stream_id)
+        _check_source(make_stream)
+        start = _start_at(skip_characters, last_event_id)
+        instance = self._bind()
+        while True:
+            if start.event_id is None:
+                begun = await instance.begin(stream_id, make_stream, start, join=True)
+                if begun is not None:
+                    return begun
+            joined = await instance.join(stream_id, start)
+            if not isinstance(joined, NotFound):
+                return joined
+            if start.event_id is not None:
+                # A new run cannot continue the text that this id belongs to.
+                raise StreamHistoryChangedError(stream_id)
+
+    async def create_new_resumable_stream(
+        self,
+        stream_id: str,
+        make_stream: MakeStream,
+        skip_characters: SupportsIndex | None = None,
+    ) -> ResumableStream:
+        """Start a stream whose id nobody has used, and read it from the offset on.
+
+        Arguments and errors as for ``resumable_stream``.
+
+        Raises:
+            StreamExistsError: the id is taken, by a running stream or one that is remembered.
+        """
+        _check_id(stream_id)
+        _check_source(make_stream)
+        start = _start_at(skip_characters, None)
+        begun = await self._bind().begin(stream_id, make_stream, start, join=False)
+        if begun is not None:
+            return begun
+        raise StreamExistsError(
+            stream_id,
+            f"stream id {stream_id!r} is taken: use a fresh one, such as str(uuid.uuid4()), "
+            "or join it with resumable_stream",
+        )
+
+    async def resume_existing_stream(
+        self,
+        stream_id: str,
+        skip_characters: SupportsIndex | None = None,
+        *,
+        last_event_id: str | None = None,
+    ) -> ResumableStream | NotFound | None:
+        """Read a running stream from the offset or event id on.
+
+        Arguments as for ``resumable_stream``.
+
+        Returns:
+            The stream; None if it has completed; ``NOT_FOUND`` (falsy, equal to ``"NOT_FOUND"``) if
+            the id is unknown.
+
+        Raises:
+            As ``resumable_stream`` does.
+        """
+        _check_id(stream_id)
+        start = _start_at(skip_characters, last_event_id)
+        return await self._bind().join(stream_id, start)
+
+    async def has_existing_stream(self, stream_id: str) -> Literal["DONE", True] | None:
+        """Tell whether the stream runs (True), is over (``"DONE"``), or is unknown (None).
+
+        Raises:
+            BackendUnavailableError: the broker is away.
+        """
+        status = await self.stream_status(stream_id)
+        match status.state:
+            case StreamState.NOT_FOUND:
+                return None
+            case StreamState.ACTIVE:
+                return True
+            case _:
+                return "DONE"
+
+    async def stream_status(self, stream_id: str) -> StreamStatus:
+        """Tell what has become of the stream.
+
+        Raises:
+            BackendUnavailableError: the broker is away, and the stream is not produced here.
+        """
+        _check_id(stream_id)
+        instance = self._bind()
+        producer = instance.producers.get(stream_id)
+        if producer is not None and producer.log.ending is None:
+            return StreamStatus(StreamState.ACTIVE, generation=producer.generation)
+        state = await read_state(instance.backend, self._names, stream_id)
+        if isinstance(state, Active):
+            return StreamStatus(StreamState.ACTIVE, generation=state.generation)
+        if state is Absence.MISSING:
+            return StreamStatus(StreamState.NOT_FOUND)
+        outcome = await read_outcome(instance.backend, self._names, stream_id)
+        ending = ending_of(outcome)
+        return StreamStatus(
+            StreamState(ending.status),
+            ending.error_type,
+            ending.error_message,
+            outcome.generation if outcome else None,
+        )
+
+    async def cancel_stream(self, stream_id: str) -> CancelResult:
+        """Stop the stream, wherever it is produced, and wait until its source is closed.
+
+        Every reader gets ``StreamCancelledError``. The request is repeated until the producer has
+        acknowledged it or is found to be gone.
+
+        Raises:
+            BackendUnavailableError: the broker is away, and the stream is not produced here.
+        """
+        _check_id(stream_id)
+        instance = self._bind()
+        producer = instance.producers.get(stream_id)
+        if producer is not None:
+            stopped = producer.stop(Ending(Status.CANCELLED))
+            await asyncio.wait({producer.settled}, timeout=self._settings.handshake_timeout)
+            return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
+        status = await cancel_remotely(instance.backend, self._names, self._settings, stream_id)
+        match status:
+            case Absence.MISSING:
+                return CancelResult.NOT_FOUND
+            case Status.CANCELLED:
+                return CancelResult.CANCELLED
+            case None:
+                return CancelResult.NO_PRODUCER_ANSWERED
+            case _:
+                return CancelResult.ALREADY_OVER
+
+    async def aclose(self, drain_timeout: float | None = None) -> None:
+        """Leave in order: let running producers finish for a while, then end them truthfully.
+
+        Readers of a producer that did not finish in time get ``ProducerLostError``. Readers that
+        this context has elsewhere end with ``ContextClosedError``. Idempotent; the context takes no
+        new streams from the call on. Cancelling it ends the draining, not the ending.
+
+        Args:
+            drain_timeout: seconds to wait for producers; the context's ``drain_timeout`` if None.
+        """
+        self._closed = True
+        bound, self._bound = self._bound, None
+        unused, self._unused = self._unused, None
+        if unused is not None and bound is None and self._owns_backend:
+            await unused.aclose()
+        if bound is None or bound.loop.is_closed():
+            return
+        patience = self._settings.drain_timeout if drain_timeout is None else drain_timeout
+        try:
+            await bound.drain(patience)
+        finally:
+            # Referenced here: it goes on if this call is cancelled.
+            self._ending = bound.loop.create_task(bound.end(close_backend=self._owns_backend))
+            await asyncio.shield(self._ending)
+
+    async def __aenter__(self) -> Self:
+        self._bind()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _bind(self) -> Instance:
+        if self._closed:
+            raise ContextClosedError("this context was closed: create another one")
+        loop = asyncio.get_running_loop()
+        if self._bound is None or self._bound.loop is not loop:
+            if self._bound is not None and not self._bound.loop.is_closed():
+                raise ContextClosedError(
+                    "this context is in use by another event loop that is not closed: "
+                    "create a context per loop"
+                )
+            backend, self._unused = self._unused or self._open_backend(), None
+            self._bound = Instance(backend, self._names, self._settings, self._wait_until)
+        return self._bound
+
+
+def _check_id(stream_id: object) -> None:
+    if not isinstance(stream_id, str) or not 0 < len(stream_id) <= _MAX_ID:
+        raise InvalidStreamIdError(
+            f"stream id {stream_id!r:.80} must be text of 1 to {_MAX_ID} characters"
+        )
+    try:
+        stream_id.encode()
+    except UnicodeEncodeError:
+        raise InvalidStreamIdError(
+            f"stream id {stream_id!r:.80} has lone surrogates: use text that UTF-8 can encode"
+        ) from None
+
+
+def _check_source(make_stream: object) -> None:
+    if not callable(make_stream):
+        raise InvalidSourceError(
+            f"make_stream is {type(make_stream).__name__}, which cannot be called: "
+            "pass the async generator function itself, not what it returns"
+        )
+
+
+def _start_at(skip_characters: SupportsIndex | None, last_event_id: str | None) -> Start:
+    if last_event_id is not None:
+        return Start(event_id=EventId.parse(last_event_id))
+    return Start(check_offset(skip_characters))
+
+
+def parse_unit(unit: OffsetUnit | str) -> OffsetUnit:
+    try:
+        return OffsetUnit(unit)
+    except ValueError:
+        choices = " or ".join(repr(str(choice)) for choice in OffsetUnit)
+        raise InvalidSettingError(f"offset_unit {unit!r} must be {choices}") from None

@@ -1,0 +1,184 @@
+"""One context on one event loop: the producers it runs and the readers it has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from resumable_stream._endings import Start, error_of
+from resumable_stream._listener import Listener
+from resumable_stream._local import LocalReader
+from resumable_stream._log import Ending, Status
+from resumable_stream._producer import Producer
+from resumable_stream._remote import Attached
+from resumable_stream._sentinel import Absence, Claim, ending_of, read_outcome, read_state
+from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
+from resumable_stream._v1_listener import V1Listener
+from resumable_stream.errors import (
+    BackendError,
+    ContextClosedError,
+    HandshakeTimeoutError,
+    StreamHistoryChangedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from resumable_stream._producer import MakeStream
+    from resumable_stream._sentinel import Names
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import Backend
+
+logger = logging.getLogger("resumable_stream")
+
+_PAUSE = 0.05
+
+
+class Instance:
+    """What belongs to one event loop; its end is the end of all of it."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        names: Names,
+        settings: Settings,
+        wait_until: Callable[[Awaitable[None]], object] | None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.backend = backend
+        self.producers: dict[str, Producer] = {}
+        self._names = names
+        self._settings = settings
+        self._wait_until = wait_until
+        self._starting: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def begin(
+        self, stream_id: str, make_stream: MakeStream, start: Start, *, join: bool
+    ) -> ResumableStream | None:
+        """Claim the stream and produce it here; None if it is taken elsewhere.
+
+        If it is produced here already, join it, or None without ``join``. One caller at a time for
+        each stream id, so that a second one here finds the first one's producer.
+        """
+        lock = self._starting.setdefault(stream_id, asyncio.Lock())
+        try:
+            async with lock:
+                if (producer := self.producers.get(stream_id)) is not None:
+                    return self._read(producer, start) if join else None
+                claim = Claim(self.backend, self._names, stream_id, self._settings)
+                if not await self._take(claim):
+                    return None
+                return self._read(self._produce(stream_id, claim, make_stream), start)
+        finally:
+            if not lock.locked() and self._starting.get(stream_id) is lock:
+                del self._starting[stream_id]
+
+    async def join(self, stream_id: str, start: Start) -> ResumableStream | NotFound | None:
+        """Read a stream that somebody produces; look again whenever that changes meanwhile."""
+        deadline = self.loop.time() + self._settings.handshake_timeout
+        unframed = False
+        while True:
+            if (producer := self.producers.get(stream_id)) is not None:
+                return self._read(producer, start)
+            state = await read_state(self.backend, self._names, stream_id)
+            if state is Absence.MISSING:
+                return NOT_FOUND
+            if state is Absence.DONE:
+                ending = ending_of(await read_outcome(self.backend, self._names, stream_id))
+                if (error := error_of(stream_id, ending, start.offset)) is not None:
+                    raise error
+                return None
+            if self.loop.time() > deadline:
+                raise HandshakeTimeoutError(
+                    stream_id, start.offset, self._settings.handshake_timeout
+                )
+            generation = None if unframed else state.generation
+            if start.event_id is not None and start.event_id.generation != generation:
+                raise StreamHistoryChangedError(stream_id)
+            reader = self._reader(stream_id, generation, start)
+            attached = await reader.attach(self._tasks)
+            if attached is Attached.YES:
+                return ResumableStream(reader, self.loop)
+            unframed = attached is Attached.UNFRAMED
+            await asyncio.sleep(_PAUSE)
+
+    async def drain(self, patience: float) -> None:
+        """Take no new streams; wait for the running ones."""
+        self._closing = True
+        if closing := {producer.closed for producer in self.producers.values()}:
+            await asyncio.wait(closing, timeout=patience)
+
+    async def end(self, *, close_backend: bool) -> None:
+        """End truthfully what still runs, and release everything."""
+        producers = list(self.producers.values())
+        for producer in producers:
+            producer.stop(Ending(Status.LOST))
+        if producers:
+            await asyncio.wait(
+                {producer.settled for producer in producers},
+                timeout=self._settings.handshake_timeout,
+            )
+            await asyncio.gather(*(producer.aclose() for producer in producers))
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if close_backend:
+            await self.backend.aclose()
+
+    async def _take(self, claim: Claim) -> bool:
+        """Take the claim; if the caller is cancelled meanwhile, let go of it again."""
+        taking = self.loop.create_task(claim.take())
+        try:
+            won = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            self._keep(_release(taking, claim))
+            raise
+        if won and self._closing:
+            await _release(taking, claim)
+            raise ContextClosedError("this context was closed while the stream was starting")
+        return won
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _produce(self, stream_id: str, claim: Claim, make_stream: MakeStream) -> Producer:
+        producer = Producer(stream_id, claim, self.backend, self._names, self._settings)
+        self.producers[stream_id] = producer
+
+        def forget(_: object) -> None:
+            if self.producers.get(stream_id) is producer:
+                del self.producers[stream_id]
+
+        producer.closed.add_done_callback(forget)
+        producer.start(make_stream)
+        if self._wait_until is not None:
+            try:
+                self._wait_until(producer.closed)
+            except BaseException:
+                producer.stop(Ending(Status.LOST))
+                raise
+        return producer
+
+    def _read(self, producer: Producer, start: Start) -> ResumableStream:
+        return ResumableStream(LocalReader(producer, start, self._settings.offset_unit), self.loop)
+
+    def _reader(
+        self, stream_id: str, generation: int | None, start: Start
+    ) -> Listener | V1Listener:
+        if generation is None:
+            return V1Listener(stream_id, self.backend, self._names, self._settings, start)
+        return Listener(stream_id, generation, self.backend, self._names, self._settings, start)
+
+
+async def _release(taking: asyncio.Task[bool], claim: Claim) -> None:
+    try:
+        if await taking:
+            await claim.release()
+    except BackendError as error:
+        logger.debug("an abandoned claim is left to its lease: %s", error)

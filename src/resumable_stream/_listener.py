@@ -1,0 +1,265 @@
+"""Read a stream of one of this library's own producers: shake hands, follow, notice, repair."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+from resumable_stream._assembly import Assembly
+from resumable_stream._endings import EventId
+from resumable_stream._log import Ending, Status
+from resumable_stream._offsets import inside_pair
+from resumable_stream._remote import Attached, RemoteReader, is_active
+from resumable_stream._sentinel import Absence, Active, live_id
+from resumable_stream._wire import (
+    DataFrame,
+    EndFrame,
+    Frame,
+    MalformedFrameError,
+    Place,
+    Refusal,
+    RefusalFrame,
+    Request,
+    RequestType,
+    decode_frame,
+    encode_request,
+)
+from resumable_stream.errors import (
+    BackendError,
+    InvalidEventIdError,
+    OffsetOutOfRangeError,
+    ProducerLostError,
+)
+
+if TYPE_CHECKING:
+    from resumable_stream._endings import Start
+    from resumable_stream._sentinel import Names, Outcome, State
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import Backend, Loss
+
+logger = logging.getLogger("resumable_stream")
+
+# While nobody answers, the sentinel is looked at this often.
+_CHECK_EVERY = 1.0
+_CHECK_FIRST = 0.2
+_LEAST_WAIT = 0.01
+
+
+class Listener(RemoteReader):
+    """A reader of one generation of a stream.
+
+    Catch-up is pulled: each request names the place this reader stands at and how much it can take.
+    Live text is pushed on a channel that all listeners of the generation share. Whatever is missed
+    is asked for again.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        generation: int,
+        backend: Backend,
+        names: Names,
+        settings: Settings,
+        start: Start,
+    ) -> None:
+        super().__init__(stream_id, backend, names, settings, start)
+        self._generation = generation
+        self._id = secrets.token_hex(16)
+        self._assembly = Assembly(hold=settings.window)
+        self._retry_at = 0.0
+        self._asked_at = 0.0
+        self._check_at = self._began + _CHECK_FIRST
+        self._asked_place: Place | None = None
+        self._resync = False
+        self._aligned = False
+
+    @property
+    def last_event_id(self) -> str | None:
+        place = self._assembly.place
+        if place is None or not self._aligned:
+            return None
+        return str(EventId(self._generation, place.sequence - len(self._ready)))
+
+    async def next(self) -> str:
+        chunk = await super().next()
+        self._aligned = True
+        return chunk
+
+    async def _open(self) -> None:
+        for channel_id in (live_id(self.stream_id, self._generation), self._id):
+            self._subscriptions.append(
+                await self._backend.subscribe(
+                    self._names.chunk(channel_id),
+                    lambda message, channel_id=channel_id: self._on_message(channel_id, message),  # type: ignore[misc]
+                    self._on_loss,
+                )
+            )
+
+    async def _leave(self) -> None:
+        leave = Request(self._id, type=RequestType.LEAVE, generation=self._generation)
+        await self._backend.publish(self._names.request(self.stream_id), encode_request(leave))
+
+    async def _act(self) -> float:
+        now = self._loop.time()
+        if now >= self._retry_at:
+            if self._wants_text():
+                await self._ask(max(self._room(), 1))
+            elif now - self._asked_at >= self._settings.heartbeat:
+                await self._ask(0)
+        if now >= self._check_at and self._unanswered():
+            self._check_at = now + (_CHECK_EVERY if self._attached.done() else self._pause)
+            await self._check()
+        return self._idle_for()
+
+    def _unanswered(self) -> bool:
+        return not self._attached.done() or self._loop.time() - self._heard >= self._patience
+
+    def _wants_text(self) -> bool:
+        if self._unanswered() or self._resync:
+            return True
+        return self._assembly.behind and self._room() >= self._settings.window // 2
+
+    def _idle_for(self) -> float:
+        """How long until something is due, if nothing comes."""
+        if self._unanswered():
+            due = min(self._retry_at, self._check_at)
+        elif self._wants_text():
+            due = self._retry_at
+        else:
+            due = min(self._asked_at + self._settings.heartbeat, self._heard + self._patience)
+        return max(_LEAST_WAIT, due - self._loop.time())
+
+    async def _ask(self, window: int) -> None:
+        place = self._asked_place = self._assembly.place
+        if place is None and self._start.event_id is not None:
+            place = Place(self._start.event_id.sequence)
+        request = Request(
+            self._id,
+            generation=self._generation,
+            skip=self._start.offset,
+            unit=self._settings.offset_unit,
+            place=place,
+            window=window,
+        )
+        now = self._asked_at = self._loop.time()
+        self._retry_at = now + (self._next_pause() if window else 0)
+        try:
+            await self._backend.publish(
+                self._names.request(self.stream_id), encode_request(request)
+            )
+        except BackendError as error:
+            self._retry_at = self._loop.time() + self._next_pause()
+            self._broker_failed(error)
+            return
+        self._broker_answered()
+        if window and self._asking_since is None:
+            self._asking_since = now
+
+    def _on_message(self, channel_id: str, message: bytes) -> None:
+        if self._over:
+            return
+        try:
+            frame = decode_frame(channel_id, message)
+        except MalformedFrameError as error:
+            logger.warning("stream %r: %s", self.stream_id, error)
+            return
+        if frame is None:
+            if not self._attached.done():
+                self._answer(Attached.UNFRAMED)
+                self._end()
+            return
+        if frame.generation == self._generation or isinstance(frame, RefusalFrame):
+            self._take(frame, own=channel_id == self._id)
+
+    def _take(self, frame: Frame, *, own: bool) -> None:
+        was_behind = self._assembly.behind
+        match frame:
+            case RefusalFrame():
+                self._refused(frame)
+                return
+            case EndFrame(ending=Ending(status=Status.SUPERSEDED)):
+                self._end_as(frame.ending)
+                return
+            case EndFrame():
+                self._listen_again()
+                self._assembly.note(frame)
+            case DataFrame():
+                self._listen_again()
+                self._take_data(frame, own=own)
+        if self._assembly.complete and self._assembly.final is not None:
+            self._end_as(self._assembly.final.ending)
+        elif own and isinstance(frame, DataFrame) and frame.last:
+            # Served: ask on at once, unless that brought nothing.
+            if self._assembly.place != self._asked_place:
+                self._retry_at = 0.0
+            self._changed.set()
+        elif self._assembly.behind and not was_behind:
+            self._changed.set()
+
+    def _take_data(self, frame: DataFrame, *, own: bool) -> None:
+        if self._assembly.place is None and frame.offset is not None:
+            self._begin(frame)
+        if self._room() <= 0:
+            self._assembly.note(frame)
+        else:
+            before = self._assembly.place
+            for chunk in self._assembly.accept(frame):
+                self._deliver(chunk)
+            if self._assembly.place != before:
+                # A reply is on its way: give it time before asking again.
+                self._retry_at = max(self._retry_at, self._loop.time() + self._pause)
+        if own:
+            self._resync = False
+            self._answer(Attached.YES)
+
+    def _begin(self, frame: DataFrame) -> None:
+        """The first reply says where the text begins."""
+        assert frame.offset is not None  # noqa: S101
+        if self._start.event_id is not None:
+            self.offset = frame.offset
+        else:
+            self._skip.remaining = max(0, self._start.offset - frame.offset)
+        self._aligned = not frame.place.byte and not self._skip.remaining
+
+    def _refused(self, frame: RefusalFrame) -> None:
+        match frame.refusal:
+            case Refusal.TRIMMED:
+                self._end(OffsetOutOfRangeError(self.stream_id, self._received(), frame.start))
+            case Refusal.INSIDE_PAIR:
+                self._end(inside_pair())
+            case Refusal.UNKNOWN_PLACE:
+                self._end(
+                    InvalidEventIdError(
+                        f"last event id '{self._start.event_id}' is beyond the stream"
+                    )
+                )
+            case Refusal.OTHER_GENERATION:
+                # Only the sentinel knows which of the two is the zombie.
+                self._heard = -float("inf")
+                self._check_at = 0.0
+                self._changed.set()
+
+    def _on_loss(self, loss: Loss) -> None:
+        super()._on_loss(loss)
+        # What was pushed meanwhile is unknown: ask, though nothing looks missing.
+        self._resync = True
+        self._retry_at = 0.0
+
+    def _same(self, state: State) -> bool:
+        return is_active(state, self._generation)
+
+    def _judge(self, state: State, outcome: Outcome | None) -> None:
+        if isinstance(state, Active) and state.generation != self._generation:
+            self._end_as(Ending(Status.SUPERSEDED))
+            return
+        if outcome is not None and outcome.generation == self._generation:
+            self._assembly.note(EndFrame(outcome.generation, outcome.end, outcome.ending))
+            if self._assembly.complete:
+                self._end_as(outcome.ending)
+                return
+        elif state is Absence.DONE:
+            self._end_as(Ending(Status.SUPERSEDED))
+            return
+        if self._given_up(state):
+            self._end(ProducerLostError(self.stream_id, self._received()))

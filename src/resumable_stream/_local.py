@@ -1,0 +1,105 @@
+"""The reader beside the producer: a cursor into the log, which never waits for the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from resumable_stream._endings import EventId, Start, error_of
+from resumable_stream._log import InsidePairError, Position, TrimmedError
+from resumable_stream._offsets import Skip, inside_pair
+from resumable_stream.errors import (
+    InvalidEventIdError,
+    OffsetOutOfRangeError,
+    StreamHistoryChangedError,
+)
+
+if TYPE_CHECKING:
+    from resumable_stream._offsets import OffsetUnit
+    from resumable_stream._producer import Producer
+
+# A reader that never finds the log empty gives way to the event loop after this many chunks.
+_YIELD_EVERY = 256
+
+
+class LocalReader:
+    """Reads a producer's log.
+
+    Raises, on construction:
+        OffsetOutOfRangeError: the text there is no longer buffered.
+        InvalidOffsetError: the offset falls inside a surrogate pair.
+        InvalidEventIdError: the event id lies beyond the text.
+        StreamHistoryChangedError: the event id is another generation's.
+    """
+
+    def __init__(self, producer: Producer, start: Start, unit: OffsetUnit) -> None:
+        self._stream_id = producer.stream_id
+        self._generation = producer.generation
+        self._log = producer.log
+        self._unit = unit
+        self._closed = False
+        self._reads = 0
+        self._position = self._locate(start)
+        self.offset = self._log.offset(self._position, unit)
+        self._skip = Skip(0, unit)
+        if start.offset > self.offset and not start.event_id:
+            # Beyond the present end: wait until the text has come so far.
+            self._skip.remaining = start.offset - self.offset
+            self.offset = start.offset
+
+    @property
+    def last_event_id(self) -> str | None:
+        if self._position.index or self._skip.remaining:
+            return None
+        return str(EventId(self._generation, self._position.sequence))
+
+    async def next(self) -> str:
+        self._reads += 1
+        if self._reads % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        log = self._log
+        while not self._closed:
+            position = self._position
+            if position.sequence < log.end:
+                if position.sequence < log.first:
+                    start = log.start_offset(self._unit)
+                    raise OffsetOutOfRangeError(self._stream_id, self.offset, start)
+                chunk = self._skip.feed(log.chunk(position.sequence)[position.index :])
+                self._position = Position(position.sequence + 1)
+                if chunk is not None:
+                    self.offset = log.offset(self._position, self._unit)
+                    return chunk
+            elif log.ending is not None:
+                error = error_of(self._stream_id, log.ending, self.offset)
+                if error is not None:
+                    raise error
+                raise StopAsyncIteration
+            else:
+                await log.changed()
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        self._closed = True
+        self._log.notify()
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def _locate(self, start: Start) -> Position:
+        log = self._log
+        if start.event_id is not None:
+            if start.event_id.generation != self._generation:
+                raise StreamHistoryChangedError(self._stream_id)
+            sequence = start.event_id.sequence
+            if sequence > log.end:
+                raise InvalidEventIdError(f"last event id '{start.event_id}' is beyond the stream")
+            if sequence < log.first:
+                trimmed = log.start_offset(self._unit)
+                raise OffsetOutOfRangeError(self._stream_id, 0, trimmed)
+            return Position(sequence)
+        try:
+            return log.locate(start.offset, self._unit) or Position(log.end)
+        except TrimmedError as error:
+            raise OffsetOutOfRangeError(self._stream_id, start.offset, error.start) from None
+        except InsidePairError:
+            raise inside_pair() from None

@@ -1,0 +1,399 @@
+"""The producer's side of the wire: answers listeners from the log, and follows the log live.
+
+The publisher is one more cursor into the log. It holds no text of its own, so a broker that is slow
+or away leaves no backlog: what was missed is pulled by the listeners afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resumable_stream._log import InsidePairError, Position, TrimmedError
+from resumable_stream._pieces import Cutter, piece_size
+from resumable_stream._sentinel import live_id
+from resumable_stream._v1 import V1Cursor
+from resumable_stream._wire import (
+    DataFrame,
+    EndFrame,
+    Frame,
+    Place,
+    Refusal,
+    RefusalFrame,
+    Request,
+    RequestType,
+    decode_request,
+    encode_frame,
+)
+from resumable_stream.errors import BackendError, BackendUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable_stream._log import Log
+    from resumable_stream._sentinel import Claim, Names
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import PubSub
+
+logger = logging.getLogger("resumable_stream")
+
+# What is handed to the broker at a time; between batches the event loop runs.
+_BATCH_BYTES = 1024 * 1024
+# More listeners than this are not enrolled; they ask again.
+_MAX_LISTENERS = 65_536
+_MAX_PAUSE = 1.0
+
+
+@dataclass(slots=True)
+class _Follower:
+    """A listener that reads the live channel."""
+
+    expires: float
+    place: Place | None
+
+
+@dataclass(slots=True)
+class _Reply:
+    """What is still owed to one request."""
+
+    place: Place
+    window: int
+    offset: int | None
+
+
+class Publisher:
+    """Serves the remote listeners of one stream; idle and without a task while there are none."""
+
+    def __init__(
+        self,
+        stream_id: str,
+        claim: Claim,
+        log: Log,
+        pubsub: PubSub,
+        names: Names,
+        settings: Settings,
+        on_cancel: Callable[[], object],
+    ) -> None:
+        self._stream_id = stream_id
+        self._claim = claim
+        self._log = log
+        self._pubsub = pubsub
+        self._names = names
+        self._settings = settings
+        self._on_cancel = on_cancel
+        self._cutter = Cutter(log)
+        self._live_id = live_id(stream_id, claim.generation)
+        self._live = Place(0)
+        self._live_at = 0.0
+        self._followers: dict[str, _Follower] = {}
+        self._replies: OrderedDict[str, _Reply] = OrderedDict()
+        self._notices: dict[str, Frame] = {}
+        self._cancellers: set[str] = set()
+        self._v1: OrderedDict[str, V1Cursor] = OrderedDict()
+        self._end: EndFrame | None = None
+        self._end_told = False
+        self._progress_at = 0.0
+        self._failures = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._left: asyncio.Event = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def handle(self, message: bytes) -> None:
+        """Take in a message of the request channel."""
+        request = decode_request(message)
+        if request is None:
+            logger.debug("stream %r: ignored a request that is none", self._stream_id)
+        elif request.version == 1:
+            self._enrol_v1(request)
+        elif request.type is RequestType.LEAVE:
+            self._followers.pop(request.listener_id, None)
+            self._replies.pop(request.listener_id, None)
+        elif self._may_answer():
+            if request.type is RequestType.CANCEL:
+                self._cancellers.add(request.listener_id)
+                self._on_cancel()
+            else:
+                self._enrol(request)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for work; start the task if there is some and none is running."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._task is None and not self._stopped and (self._has_work() or self._listened_to()):
+            self._task = asyncio.get_running_loop().create_task(
+                self._run(), name=f"resumable-stream publisher {self._stream_id!r}"
+            )
+
+    def resync(self) -> None:
+        """After a gap: keep every listener enrolled, and tell them how far the stream is."""
+        now = asyncio.get_running_loop().time()
+        for follower in self._followers.values():
+            follower.expires = now + self._expiry
+        self._live_at = 0.0
+        self.wake()
+
+    def announce(self, end: EndFrame) -> None:
+        """The end is recorded, and listeners may be told."""
+        self._end = end
+        self.wake()
+
+    async def farewell(self) -> None:
+        """Wait until every listener has got the end, or is gone, or no longer reads."""
+        self._progress_at = asyncio.get_running_loop().time()
+        while self._task is not None and (self._listened_to() or self._has_work()):
+            self._left.clear()
+            await self._left.wait()
+
+    async def dismiss(self, end: EndFrame) -> None:
+        """Stop serving, as a fenced producer: tell its own listeners so, once."""
+        await self.aclose()
+        if self._followers:
+            message = encode_frame(self._live_id, end)
+            try:
+                await self._pubsub.publish(self._names.chunk(self._live_id), message)
+            except BackendError as error:
+                # They will find another generation in the sentinel.
+                logger.debug("stream %r: could not dismiss: %s", self._stream_id, error)
+
+    async def aclose(self) -> None:
+        """Stop at once. Idempotent."""
+        self._stopped = True
+        if (task := self._task) is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    @property
+    def _expiry(self) -> float:
+        # Beyond one lease, so that an outage is noticed before its listeners are given up.
+        return self._settings.lease + 2 * self._settings.heartbeat
+
+    def _may_answer(self) -> bool:
+        return self._claim.held or self._end is not None
+
+    def _listened_to(self) -> bool:
+        return bool(self._followers or self._v1)
+
+    def _has_work(self) -> bool:
+        return bool(self._replies or self._notices or (self._end and self._cancellers))
+
+    def _enrol(self, request: Request) -> None:
+        listener = request.listener_id
+        if request.generation not in (None, self._claim.generation):
+            self._refuse(listener, Refusal.OTHER_GENERATION)
+            return
+        if listener not in self._followers and len(self._followers) >= _MAX_LISTENERS:
+            return
+        reply = self._reply_to(request)
+        if reply is None:
+            self._followers.pop(listener, None)
+            return
+        now = asyncio.get_running_loop().time()
+        if not self._followers:
+            self._live = Place(self._log.end)
+            self._live_at = now
+        known = self._followers.get(listener)
+        if known is None or known.place is None or (request.place and request.place > known.place):
+            self._progress_at = now
+        self._followers[listener] = _Follower(now + self._expiry, request.place)
+        # A window of nothing only keeps the listener enrolled.
+        if request.window or self._end is not None:
+            self._replies[listener] = reply
+
+    def _reply_to(self, request: Request) -> _Reply | None:
+        place, offset = request.place, None
+        if place is None:
+            try:
+                position = self._log.locate(request.skip, request.unit)
+            except TrimmedError as error:
+                self._refuse(request.listener_id, Refusal.TRIMMED, error.start)
+                return None
+            except InsidePairError:
+                self._refuse(request.listener_id, Refusal.INSIDE_PAIR)
+                return None
+            # Beyond the present end: the listener drops what it does not want.
+            position = position or Position(self._log.end)
+            place = self._cutter.place_of(position)
+            offset = self._log.offset(position, request.unit)
+        elif place.sequence < self._log.first:
+            self._refuse(request.listener_id, Refusal.TRIMMED, self._log.start_offset(request.unit))
+            return None
+        elif place > Place(self._log.end):
+            self._refuse(request.listener_id, Refusal.UNKNOWN_PLACE)
+            return None
+        elif not place.byte:
+            offset = self._log.offset(Position(place.sequence), request.unit)
+        return _Reply(place, request.window, offset)
+
+    def _refuse(self, listener: str, refusal: Refusal, start: int = 0) -> None:
+        if len(self._notices) < _MAX_LISTENERS:
+            self._notices[listener] = RefusalFrame(self._claim.generation, refusal, start)
+
+    def _enrol_v1(self, request: Request) -> None:
+        # Its requests name no generation: only who surely holds the claim may answer one.
+        if not self._may_answer() or len(self._v1) >= _MAX_LISTENERS:
+            return
+        cursor = V1Cursor.at(self._log, request.skip)
+        if cursor is not None:
+            self._v1[request.listener_id] = cursor
+
+    async def _run(self) -> None:
+        try:
+            while self._has_work() or self._listened_to():
+                await self._wait_for_work()
+                self._expire()
+                await self._publish_batch()
+                self._left.set()
+        except Exception:
+            logger.exception("stream %r: serving its listeners failed", self._stream_id)
+        finally:
+            self._task = None
+            self._left.set()
+
+    async def _wait_for_work(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._may_answer() and (self._has_work() or self._has_news()):
+            return
+        self._waiter = loop.create_future()
+        timer = loop.call_at(loop.time() + self._settings.heartbeat, self.wake)
+        self._log.watch(self._waiter)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._log.unwatch(self._waiter)
+            self._waiter = None
+
+    def _has_news(self) -> bool:
+        if self._end is not None and not self._end_told:
+            return True
+        live = bool(self._followers) and self._live.sequence < self._log.end
+        return live or any(
+            cursor.has_news(self._log, ended=self._end is not None) for cursor in self._v1.values()
+        )
+
+    def _expire(self) -> None:
+        for listener in [k for k, cursor in self._v1.items() if cursor.ended]:
+            del self._v1[listener]
+        if self._failures:
+            return  # nobody could have been heard
+        now = asyncio.get_running_loop().time()
+        for listener in [k for k, follower in self._followers.items() if follower.expires < now]:
+            logger.info("stream %r: a listener expired", self._stream_id)
+            del self._followers[listener]
+        if self._end is not None and now > self._progress_at + self._settings.linger:
+            logger.warning("stream %r: gave up on listeners that do not read", self._stream_id)
+            self._followers.clear()
+
+    async def _publish_batch(self) -> None:
+        if not self._may_answer():
+            return
+        before = {listener: cursor.save() for listener, cursor in self._v1.items()}
+        batch = self._batch()
+        if not batch:
+            await asyncio.sleep(0)
+            return
+        try:
+            await self._pubsub.publish_many(batch)
+        except BackendError as error:
+            self._failures += 1
+            logger.debug("stream %r: publishing failed: %s", self._stream_id, error)
+            # Listeners ask again for what they miss; only a TypeScript one cannot.
+            self._live = Place(self._log.end)
+            self._end_told = False
+            if isinstance(error, BackendUnavailableError):
+                for listener, state in before.items():
+                    if listener in self._v1:
+                        self._v1[listener].restore(state)
+            await asyncio.sleep(min(_MAX_PAUSE, 0.05 * 2 ** min(self._failures, 10)))
+        else:
+            if self._failures:
+                self._failures = 0
+                self.resync()
+
+    def _batch(self) -> list[tuple[str, bytes]]:
+        batch: list[tuple[str, bytes]] = []
+        for listener, notice in self._notices.items():
+            self._add(batch, listener, notice)
+        self._notices.clear()
+        size = self._add_live(batch)
+        while self._replies and size < _BATCH_BYTES:
+            listener, reply = self._replies.popitem(last=False)
+            size += self._add_piece(batch, listener, reply)
+        for listener in list(self._v1):
+            if size >= _BATCH_BYTES:
+                break
+            self._v1.move_to_end(listener)
+            cursor = self._v1[listener]
+            channel = self._names.chunk(listener)
+            limit = self._pubsub.max_message_size
+            for message in cursor.messages(self._log, limit, ended=self._end is not None):
+                batch.append((channel, message))
+                size += len(message)
+        if self._end is not None:
+            for listener in self._cancellers:
+                self._add(batch, listener, self._end)
+            self._cancellers.clear()
+        return batch
+
+    def _add_live(self, batch: list[tuple[str, bytes]]) -> int:
+        """Add what came since the last batch, or a heartbeat if nothing did for long."""
+        if not self._followers:
+            self._end_told = self._end is not None
+            return 0
+        now = asyncio.get_running_loop().time()
+        if self._live.sequence < self._log.first:
+            self._live = Place(self._log.end)
+        size, room = 0, piece_size(self._live_id, self._pubsub.max_message_size)
+        due = now >= self._live_at + self._settings.heartbeat
+        while self._live.sequence < self._log.end and size < _BATCH_BYTES:
+            parts, partial, after = self._cutter.cut(self._live, room)
+            frame = DataFrame(
+                self._claim.generation, self._live, parts, partial=partial, end=self._log.end
+            )
+            size += self._add(batch, self._live_id, frame)
+            self._live, self._live_at, due = after, now, False
+        if self._end is not None and (due or not self._end_told):
+            self._add(batch, self._live_id, self._end)
+            self._end_told, self._live_at = True, now
+        elif due:
+            beat = DataFrame(self._claim.generation, Place(self._log.end), end=self._log.end)
+            self._add(batch, self._live_id, beat)
+            self._live_at = now
+        return size
+
+    def _add_piece(self, batch: list[tuple[str, bytes]], listener: str, reply: _Reply) -> int:
+        """Add the next piece of a reply; queue the reply again if more is owed."""
+        if reply.place.sequence < self._log.first:
+            start = self._log.start_offset(self._settings.offset_unit)
+            trimmed = RefusalFrame(self._claim.generation, Refusal.TRIMMED, start)
+            return self._add(batch, listener, trimmed)
+        room = min(reply.window, piece_size(listener, self._pubsub.max_message_size))
+        parts, partial, after = self._cutter.cut(reply.place, room)
+        sent = sum(map(len, parts))
+        window = max(0, reply.window - sent)
+        last = after.sequence == self._log.end or not window or not parts
+        frame = DataFrame(
+            self._claim.generation,
+            reply.place,
+            parts,
+            partial=partial,
+            end=self._log.end,
+            last=last,
+            offset=reply.offset,
+        )
+        size = self._add(batch, listener, frame)
+        if not last:
+            self._replies[listener] = _Reply(after, window, None)
+        elif self._end is not None:
+            self._add(batch, listener, self._end)
+        return size
+
+    def _add(self, batch: list[tuple[str, bytes]], listener: str, frame: Frame) -> int:
+        message = encode_frame(listener, frame)
+        batch.append((self._names.chunk(listener), message))
+        return len(message)

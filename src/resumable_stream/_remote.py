@@ -1,0 +1,312 @@
+"""What every reader of a producer elsewhere has in common: a bounded queue filled by one task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from resumable_stream._endings import error_of
+from resumable_stream._offsets import Skip, length
+from resumable_stream._sentinel import Absence, Active, read_outcome, read_state
+from resumable_stream.errors import (
+    BackendError,
+    BackendUnavailableError,
+    ContextClosedError,
+    HandshakeTimeoutError,
+    InvalidOffsetError,
+    ProducerLostError,
+    ResumableStreamError,
+)
+from resumable_stream.ports import Loss
+
+if TYPE_CHECKING:
+    from resumable_stream._endings import Start
+    from resumable_stream._log import Ending
+    from resumable_stream._sentinel import Names, Outcome, State
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import Backend, Subscription
+
+logger = logging.getLogger("resumable_stream")
+
+# What a queued chunk counts beside its text, so that empty ones are bounded too.
+_CHUNK_COST = 64
+_FIRST_PAUSE = 0.1
+_MAX_PAUSE = 1.0
+_LEAVE_TIMEOUT = 2.0
+
+
+class Attached(Enum):
+    """What came of a handshake."""
+
+    YES = auto()
+    MOVED = auto()
+    """The sentinel says something else by now: look again."""
+    UNFRAMED = auto()
+    """The producer is a TypeScript one after all."""
+
+
+class RemoteReader(ABC):
+    """Reads a stream over the broker: ``attach`` starts its task, the end or ``close`` ends it."""
+
+    def __init__(
+        self, stream_id: str, backend: Backend, names: Names, settings: Settings, start: Start
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.stream_id = stream_id
+        self.offset = start.offset
+        self._backend = backend
+        self._names = names
+        self._settings = settings
+        self._start = start
+        self._skip = Skip(0, settings.offset_unit)
+        self._ready: deque[str] = deque()
+        self._ready_cost = 0
+        self._over = False
+        self._error: ResumableStreamError | None = None
+        self._reading: set[asyncio.Future[None]] = set()
+        self._attached: asyncio.Future[Attached] = self._loop.create_future()
+        self._changed = asyncio.Event()
+        self._subscriptions: list[Subscription] = []
+        self._task: asyncio.Task[None] | None = None
+        self._began = self._heard = self._loop.time()
+        self._asking_since: float | None = None
+        self._outage_since: float | None = None
+        self._disturbed_at = -float("inf")
+        self._pause = _FIRST_PAUSE
+
+    @property
+    @abstractmethod
+    def last_event_id(self) -> str | None: ...
+
+    async def attach(self, holder: set[asyncio.Task[None]]) -> Attached:
+        """Shake hands with the producer. ``holder`` keeps the task.
+
+        Raises what the producer refused, or ``HandshakeTimeoutError``, or a ``BackendError``.
+        """
+        self._task = self._loop.create_task(
+            self._run(), name=f"resumable-stream listener {self.stream_id!r}"
+        )
+        holder.add(self._task)
+        self._task.add_done_callback(holder.discard)
+        try:
+            attached = await self._attached
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        if attached is not Attached.YES:
+            await self.aclose()
+        elif self._error is not None and not self._ready:
+            await self.aclose()
+            raise self._error
+        return attached
+
+    async def next(self) -> str:
+        while not self._ready:
+            if self._error is not None:
+                raise self._error
+            if self._over:
+                raise StopAsyncIteration
+            waiter = self._loop.create_future()
+            self._reading.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._reading.discard(waiter)
+        chunk = self._ready.popleft()
+        self._ready_cost -= len(chunk) + _CHUNK_COST
+        self.offset += length(chunk, self._settings.offset_unit)
+        if not self._over and self._room() >= self._settings.window // 2:
+            self._changed.set()
+        return chunk
+
+    def close(self) -> None:
+        """Leave the stream: what the task has opened is released by the task itself."""
+        self._end()
+        self._ready.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def aclose(self) -> None:
+        self.close()
+        if self._task is not None and self._task is not asyncio.current_task():
+            await asyncio.wait({self._task})
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Subscribe."""
+
+    @abstractmethod
+    async def _act(self) -> float:
+        """Do what is due; return for how many seconds nothing else is."""
+
+    @abstractmethod
+    async def _leave(self) -> None:
+        """Tell the producer that this reader is gone."""
+
+    async def _run(self) -> None:
+        try:
+            await self._open()
+            while not self._over:
+                self._changed.clear()
+                wait = await self._act()
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+        except asyncio.CancelledError:
+            # By ``close`` it is over already; else the context or the event loop goes.
+            self._end(ContextClosedError("the context was closed under its reader"))
+            raise
+        except BackendError as error:
+            self._end(error)
+        except Exception:
+            logger.exception("stream %r: reading failed", self.stream_id)
+            self._end(ProducerLostError(self.stream_id, self._received()))
+        finally:
+            self._end()
+            await self._release()
+
+    async def _release(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.aclose()
+        try:
+            async with asyncio.timeout(_LEAVE_TIMEOUT):
+                await self._leave()
+        except (BackendError, TimeoutError) as error:
+            # It will be missed, and expire.
+            logger.debug("stream %r: left without a word: %r", self.stream_id, error)
+
+    def _received(self) -> int:
+        """The offset after all that has come, read or not."""
+        unit = self._settings.offset_unit
+        return self.offset + sum(length(chunk, unit) for chunk in self._ready)
+
+    def _room(self) -> int:
+        return self._settings.window - self._ready_cost
+
+    def _deliver(self, chunk: str) -> None:
+        try:
+            rest = self._skip.feed(chunk)
+        except InvalidOffsetError as error:
+            self._end(error)
+            return
+        if rest is not None and not self._over:
+            self._ready.append(rest)
+            self._ready_cost += len(rest) + _CHUNK_COST
+            self._wake_readers()
+
+    def _end(self, error: ResumableStreamError | None = None) -> None:
+        """Nothing more will come; what has come is still read first."""
+        if not self._over:
+            self._over = True
+            self._error = error
+            self._answer(Attached.YES)
+            self._changed.set()
+            self._wake_readers()
+
+    def _end_as(self, ending: Ending) -> None:
+        self._end(error_of(self.stream_id, ending, self._received()))
+
+    def _answer(self, attached: Attached) -> None:
+        if not self._attached.done():
+            self._attached.set_result(attached)
+
+    def _wake_readers(self) -> None:
+        for waiter in self._reading:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _listen_again(self) -> None:
+        """Something was heard of the producer."""
+        self._heard = self._loop.time()
+        self._asking_since = None
+        self._pause = _FIRST_PAUSE
+
+    def _next_pause(self) -> float:
+        pause = self._pause
+        self._pause = min(_MAX_PAUSE, pause * 2)
+        return pause
+
+    def _on_loss(self, loss: Loss) -> None:
+        self._disturbed_at = self._loop.time()
+        if loss is Loss.CLOSED:
+            self._end(BackendUnavailableError("the backend was closed under its reader"))
+        self._changed.set()
+
+    def _broker_failed(self, error: BackendError) -> None:
+        """Bear an outage for a while; during the handshake only for so long."""
+        now = self._loop.time()
+        self._disturbed_at = now
+        self._asking_since = None
+        if self._outage_since is None:
+            self._outage_since = now
+        patience = (
+            self._settings.outage_timeout
+            if self._attached.done()
+            else self._settings.handshake_timeout
+        )
+        if now - self._outage_since >= patience:
+            self._end(
+                BackendUnavailableError(f"the broker has been away for {patience:g} s: {error}")
+            )
+
+    def _broker_answered(self) -> None:
+        self._outage_since = None
+
+    async def _check(self) -> None:
+        """Nobody answers: find out from the sentinel why."""
+        try:
+            state = await read_state(self._backend, self._names, self.stream_id)
+            outcome = None
+            if state is Absence.DONE:
+                outcome = await read_outcome(self._backend, self._names, self.stream_id)
+        except BackendError as error:
+            self._broker_failed(error)
+            return
+        self._broker_answered()
+        if self._attached.done():
+            self._judge(state, outcome)
+            return
+        now = self._loop.time()
+        if not self._same(state):
+            self._answer(Attached.MOVED)
+            self._end()
+        elif now - self._began >= self._settings.handshake_timeout:
+            self._end(
+                HandshakeTimeoutError(
+                    self.stream_id, self._start.offset, self._settings.handshake_timeout
+                )
+            )
+
+    @abstractmethod
+    def _same(self, state: State) -> bool:
+        """Tell whether the state is that of the producer this reader reads."""
+
+    @abstractmethod
+    def _judge(self, state: State, outcome: Outcome | None) -> None:
+        """End, if the state says so or the producer has been silent for too long."""
+
+    def _given_up(self, state: State) -> bool:
+        """The sentinel has gone, or requests stay unanswered: nobody is there.
+
+        Just after trouble with the broker neither proves anything yet, for the length of one lease.
+        """
+        now, lease = self._loop.time(), self._settings.lease
+        if now - self._disturbed_at < lease:
+            return now - self._heard > self._settings.outage_timeout + lease
+        asked = self._asking_since
+        return state is Absence.MISSING or (asked is not None and now - asked >= lease / 2)
+
+    @property
+    def _patience(self) -> float:
+        """How long silence is normal."""
+        return self._settings.lease / 2
+
+
+def is_active(state: State, generation: int | None) -> bool:
+    return isinstance(state, Active) and state.generation == generation

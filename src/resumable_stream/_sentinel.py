@@ -1,0 +1,250 @@
+"""The state of a stream in the key-value store: who produces it, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from resumable_stream._log import Ending, Status
+from resumable_stream._wire import ending_fields, ending_from
+from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import KeyValue
+
+logger = logging.getLogger("resumable_stream")
+
+DONE = "DONE"
+
+# A sentinel is generation << 20. TypeScript peers INCR it once per call; the low bits are theirs.
+_FOREIGN_BITS = 20
+_GENERATION_BITS = 33
+_MAX_DIGITS = 16
+
+# A write whose outcome stays unknown is looked up and repeated this often before it is given up.
+_CLAIM_ATTEMPTS = 5
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Keys and channels under one prefix."""
+
+    prefix: str
+
+    def sentinel(self, stream_id: str) -> str:
+        return f"{self.prefix}:rs:sentinel:{stream_id}"
+
+    def outcome(self, stream_id: str) -> str:
+        return f"{self.prefix}:rs:outcome:{stream_id}"
+
+    def request(self, stream_id: str) -> str:
+        return f"{self.prefix}:rs:request:{stream_id}"
+
+    def chunk(self, listener_id: str) -> str:
+        return f"{self.prefix}:rs:chunk:{listener_id}"
+
+
+def live_id(stream_id: str, generation: int) -> str:
+    """The listener id of the channel that all of a generation's listeners share."""
+    return f"{generation}:{stream_id}"
+
+
+class Absence(Enum):
+    """States of a stream that nobody produces."""
+
+    MISSING = auto()
+    DONE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Somebody produces the stream; ``generation`` is None for a TypeScript peer."""
+
+    generation: int | None
+
+
+State = Absence | Active
+
+
+def parse_sentinel(value: str | None) -> State:
+    if value is None:
+        return Absence.MISSING
+    if value == DONE:
+        return Absence.DONE
+    generation = generation_of(value)
+    return Active(generation or None)
+
+
+def generation_of(value: str) -> int:
+    """The generation a sentinel names; 0 if it is a TypeScript peer's count."""
+    if not value.isascii() or not value.isdigit() or len(value) > _MAX_DIGITS:
+        return 0
+    return int(value) >> _FOREIGN_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The record beside ``DONE``: which generation ended, after how many chunks, and how."""
+
+    generation: int
+    end: int
+    ending: Ending
+
+    def encode(self) -> str:
+        fields = {"generation": self.generation, "end": self.end} | ending_fields(self.ending)
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str | None) -> Outcome | None:
+        if text is None:
+            return None
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            return cls(int(fields["generation"]), int(fields["end"]), ending_from(fields))
+        except (ValueError, KeyError, TypeError):
+            logger.warning("ignored an outcome record that is none: %.80r", text)
+            return None
+
+
+async def read_state(store: KeyValue, names: Names, stream_id: str) -> State:
+    return parse_sentinel(await store.get(names.sentinel(stream_id)))
+
+
+async def read_outcome(store: KeyValue, names: Names, stream_id: str) -> Outcome | None:
+    return Outcome.decode(await store.get(names.outcome(stream_id)))
+
+
+class SupersededError(Exception):
+    """Another generation holds the sentinel."""
+
+
+class Claim:
+    """One producer's hold on a stream id: taken, renewed and given up by atomic writes only.
+
+    The sentinel's value is this claim's own token, so a write whose reply was lost is looked up and
+    never repeated blindly.
+    """
+
+    def __init__(self, store: KeyValue, names: Names, stream_id: str, settings: Settings) -> None:
+        self.generation = 1 + secrets.randbelow(2**_GENERATION_BITS - 1)
+        self._store = store
+        self._key = names.sentinel(stream_id)
+        self._outcome_key = names.outcome(stream_id)
+        self._value = str(self.generation << _FOREIGN_BITS)
+        self._settings = settings
+        self._held_until = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Nobody else can have taken the stream, by this instance's own clock."""
+        return asyncio.get_running_loop().time() < self._held_until
+
+    async def take(self) -> bool:
+        """Create the sentinel; tell whether this claim won.
+
+        Raises:
+            BackendUnavailableError: the broker is away; if a claim was made, its lease runs out.
+        """
+        for attempt in range(_CLAIM_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(_PAUSE * 2**attempt)
+            sent = asyncio.get_running_loop().time()
+            try:
+                won = await self._store.create(self._key, self._value, ttl=self._settings.lease_ttl)
+            except OutcomeUnknownError:
+                value = await self._store.get(self._key)
+                if value is None:
+                    continue
+                won = generation_of(value) == self.generation
+                self._value = value if won else self._value
+            if won:
+                self._held_until = sent + self._settings.lease
+            return won
+        raise BackendUnavailableError(
+            "the broker loses its replies: the claim could not be confirmed; try again"
+        )
+
+    async def renew(self) -> None:
+        """Extend the lease, or create the sentinel anew if the broker has lost it.
+
+        Raises:
+            SupersededError: another generation holds the stream.
+            BackendError: the broker is away; try again.
+        """
+        sent = asyncio.get_running_loop().time()
+        await self._swap(lambda present: present or self._value, self._settings.lease_ttl)
+        self._held_until = sent + self._settings.lease
+
+    async def release(self) -> None:
+        """Let go of a claim that nothing was produced under: its key goes within a second."""
+        self._held_until = 0.0
+        await self._store.compare_and_set(self._key, self._value, self._value, ttl=1)
+
+    async def finish(self, end: int, ending: Ending) -> None:
+        """Record the outcome, then turn the sentinel ``DONE``.
+
+        Raises:
+            SupersededError: another generation holds the stream; nothing of its was changed.
+            BackendError: the broker is away; try again, which is safe at any point.
+        """
+        await self._record(Outcome(self.generation, end, ending).encode())
+        await self._swap(lambda _present: DONE, self._settings.retention_ttl)
+
+    async def _swap(self, wanted: Callable[[str | None], str], ttl: int) -> None:
+        """Replace the sentinel, which must be this generation's or absent."""
+        present: str | None = self._value
+        while True:
+            value = wanted(present)
+            if present is None:
+                if await self._store.create(self._key, value, ttl=ttl):
+                    break
+            elif await self._store.compare_and_set(self._key, present, value, ttl=ttl):
+                break
+            present = await self._store.get(self._key)
+            if present is None:
+                logger.info("the broker lost sentinel %r; creating it again", self._key)
+            elif present == DONE and value == DONE and await self._recorded():
+                return  # an earlier attempt's reply was lost
+            elif generation_of(present) != self.generation:
+                raise SupersededError
+        if value != DONE:
+            self._value = value
+
+    async def _record(self, record: str) -> None:
+        """Write the outcome without ever overwriting a later generation's."""
+        ttl = self._settings.retention_ttl
+        if await self._store.create(self._outcome_key, record, ttl=ttl):
+            return
+        while True:
+            present = await self._store.get(self._outcome_key)
+            if present == record:
+                return
+            value = await self._store.get(self._key)
+            if value is not None and generation_of(value) != self.generation:
+                raise SupersededError
+            if present is None:
+                written = await self._store.create(self._outcome_key, record, ttl=ttl)
+            else:
+                written = await self._store.compare_and_set(
+                    self._outcome_key, present, record, ttl=ttl
+                )
+            if written:
+                return
+
+    async def _recorded(self) -> bool:
+        outcome = Outcome.decode(await self._store.get(self._outcome_key))
+        return outcome is not None and outcome.generation == self.generation
+
+
+def ending_of(outcome: Outcome | None) -> Ending:
+    """How a stream whose sentinel is ``DONE`` ended; a TypeScript peer leaves no record."""
+    return outcome.ending if outcome else Ending(Status.COMPLETED)

@@ -1,0 +1,169 @@
+"""Read a stream that a TypeScript peer produces: raw text, no numbers, one marker at the end.
+
+Such a producer tells nothing but text, so everything else is found out by a new handshake, from the
+offset reached and under a fresh listener id: that it is alive, and what a gap has swallowed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING
+
+from resumable_stream._log import Ending, Status
+from resumable_stream._offsets import OffsetUnit, length
+from resumable_stream._remote import Attached, RemoteReader, is_active
+from resumable_stream._sentinel import Absence, read_state
+from resumable_stream._wire import V1_END, Request, decode_text, encode_request
+from resumable_stream.errors import BackendError, ProducerLostError
+
+if TYPE_CHECKING:
+    from resumable_stream._endings import Start
+    from resumable_stream._sentinel import Names, Outcome, State
+    from resumable_stream._settings import Settings
+    from resumable_stream.ports import Backend, Loss
+
+# The TypeScript package itself waits this long for an answer.
+_ANSWER_TIMEOUT = 1.0
+_REPLACEMENT = "\ufffd"
+_END = V1_END.encode()
+
+
+class V1Listener(RemoteReader):
+    """A reader of a TypeScript peer's stream. It has no event ids."""
+
+    def __init__(
+        self, stream_id: str, backend: Backend, names: Names, settings: Settings, start: Start
+    ) -> None:
+        super().__init__(stream_id, backend, names, settings, start)
+        self._inbox: deque[bytes] = deque()
+        self._inbox_bytes = 0
+        self._overflowed = False
+        self._in_handshake = True
+        self._marked = False
+        self._asked_at = -float("inf")
+        # Code points cannot be asked for, nor an offset that may lie beyond the text.
+        self._asked_from = start.offset if settings.offset_unit is OffsetUnit.UTF16 else 0
+        self._certain = not self._asked_from
+        self._skip.remaining = start.offset - self._asked_from
+        self._units = self._asked_from  # UTF-16 code units of the text so far
+        self._turn = 0
+
+    @property
+    def last_event_id(self) -> str | None:
+        return None
+
+    async def _open(self) -> None:
+        await self._shake_hands()
+
+    async def _leave(self) -> None:
+        """There is no such message: a TypeScript producer goes on publishing to nobody."""
+
+    async def _shake_hands(self) -> None:
+        """Ask under a fresh listener id; the answer begins where this reader stands."""
+        for subscription in self._subscriptions:
+            await subscription.aclose()
+        self._subscriptions.clear()
+        self._inbox.clear()
+        self._inbox_bytes = 0
+        self._overflowed, self._in_handshake, self._marked = False, True, False
+        self._turn += 1
+        turn = self._turn
+        listener_id = secrets.token_hex(16)
+        self._asked_at = self._loop.time()
+        if self._asking_since is None:
+            self._asking_since = self._asked_at
+        self._subscriptions.append(
+            await self._backend.subscribe(
+                self._names.chunk(listener_id),
+                lambda message: self._on_message(turn, message),
+                self._on_loss,
+            )
+        )
+        request = Request(listener_id, version=1, skip=self._units)
+        await self._backend.publish(self._names.request(self.stream_id), encode_request(request))
+        self._broker_answered()
+
+    def _on_message(self, turn: int, message: bytes) -> None:
+        if self._over or turn != self._turn:
+            return
+        self._listen_again()
+        if self._overflowed or self._inbox_bytes + len(message) > 2 * max(
+            self._settings.window, len(message)
+        ):
+            self._overflowed = True  # asked for again once there is room
+        else:
+            self._inbox.append(message)
+            self._inbox_bytes += len(message)
+        self._changed.set()
+
+    async def _act(self) -> float:
+        try:
+            await self._take_inbox()
+            if not self._over and self._due():
+                if not self._attached.done() or self._asking_since is not None:
+                    await self._check()
+                if not self._over:
+                    await self._shake_hands()
+        except BackendError as error:
+            self._in_handshake = True
+            self._broker_failed(error)
+            return self._next_pause()
+        if self._in_handshake:
+            return max(0.01, self._asked_at + _ANSWER_TIMEOUT - self._loop.time())
+        if self._room() <= 0:
+            return self._settings.heartbeat
+        return max(0.01, self._heard + self._patience - self._loop.time())
+
+    def _due(self) -> bool:
+        """A handshake is due: unanswered, after a gap, after a long silence."""
+        now = self._loop.time()
+        if self._in_handshake:
+            return now >= self._asked_at + _ANSWER_TIMEOUT
+        if self._overflowed:
+            return not self._inbox and self._room() >= self._settings.window // 2
+        return now - self._heard >= self._patience
+
+    async def _take_inbox(self) -> None:
+        while self._inbox and not self._over and (self._in_handshake or self._room() > 0):
+            message = self._inbox.popleft()
+            self._inbox_bytes -= len(message)
+            if message == _END and await self._is_over():
+                self._end_as(Ending(Status.COMPLETED))
+                return
+            text = decode_text(message)
+            if self._in_handshake:
+                if not self._certain and (not text or text[0] == _REPLACEMENT):
+                    await self._start_over()
+                    return
+                self._certain, self._in_handshake = True, False
+                self._answer(Attached.YES)
+                if not text:
+                    continue
+            self._units += length(text, OffsetUnit.UTF16)
+            self._deliver(text)
+
+    async def _start_over(self) -> None:
+        """The offset may be beyond the text, or inside a pair: read from 0 and count."""
+        self._certain = True
+        self._units, self._skip.remaining = 0, self._start.offset
+        await self._shake_hands()
+
+    async def _is_over(self) -> bool:
+        """Tell the end marker from text that reads the same: the sentinel turns first."""
+        state = await read_state(self._backend, self._names, self.stream_id)
+        return not self._same(state)
+
+    def _on_loss(self, loss: Loss) -> None:
+        super()._on_loss(loss)
+        self._overflowed = True
+
+    def _same(self, state: State) -> bool:
+        return is_active(state, None)
+
+    def _judge(self, state: State, outcome: Outcome | None) -> None:  # noqa: ARG002 - it leaves none
+        if not self._same(state) and state is not Absence.MISSING:
+            # Over, or taken over; without the marker the text cannot be known to be whole.
+            self._end(ProducerLostError(self.stream_id, self._received()))
+        elif self._given_up(state):
+            self._end(ProducerLostError(self.stream_id, self._received()))

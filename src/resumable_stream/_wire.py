@@ -1,0 +1,305 @@
+"""What peers say to each other, as bytes.
+
+Requests, framed replies (v2), and the TypeScript package's raw text (v1). Sections 3 to 6 of
+PROTOCOL.md are this module's specification.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from resumable_stream._log import Ending, Status
+from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit, to_well_formed
+
+VERSION = 2
+
+# The literal with which the npm package resumable-stream ends a listener's channel.
+V1_END = "\n\n\nDONE_SENTINEL_hasdfasudfyge374%$%^$EDSATRTYFtydryrte\n"
+
+# Room that a frame's header takes beside its list of lengths.
+HEADER_ROOM = 256
+# An error's type and message are cut to this many bytes together.
+MAX_ERROR_BYTES = 1024
+
+_LISTENER_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class RequestType(StrEnum):
+    READ = "read"
+    LEAVE = "leave"
+    CANCEL = "cancel"
+
+
+class Refusal(StrEnum):
+    """Why a producer cannot serve a request."""
+
+    TRIMMED = "trimmed"
+    INSIDE_PAIR = "inside-pair"
+    UNKNOWN_PLACE = "unknown-place"
+    OTHER_GENERATION = "other-generation"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A place in the text as the wire names it: a chunk, and a byte of its UTF-8."""
+
+    sequence: int
+    byte: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a listener asks of a producer, on the stream's request channel."""
+
+    listener_id: str
+    version: int = VERSION
+    type: RequestType = RequestType.READ
+    generation: int | None = None
+    skip: int = 0
+    unit: OffsetUnit = OffsetUnit.UTF16
+    place: Place | None = None
+    window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DataFrame:
+    """Chunks from ``place`` on. Without chunks it is an acknowledgement or a heartbeat.
+
+    Attributes:
+        parts: one per chunk, as UTF-8; the first may be a chunk's rest.
+        partial: the last part is not yet the end of its chunk.
+        end: the sequence number after the newest chunk the producer has.
+        last: the request that this answers is served.
+        offset: how many units lie before ``place``, in the unit of the request that this answers.
+    """
+
+    generation: int
+    place: Place
+    parts: tuple[bytes, ...] = ()
+    partial: bool = False
+    end: int = 0
+    last: bool = False
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndFrame:
+    """The stream is over; ``end`` chunks are all there are."""
+
+    generation: int
+    end: int
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalFrame:
+    """The request cannot be served."""
+
+    generation: int
+    refusal: Refusal
+    start: int = 0
+
+
+Frame = DataFrame | EndFrame | RefusalFrame
+
+
+class MalformedFrameError(ValueError):
+    """A message that starts as a frame and is none."""
+
+
+def encode_request(request: Request) -> bytes:
+    if request.version == 1:
+        fields: dict[str, object] = {"listenerId": request.listener_id}
+        if request.skip:
+            fields["skipCharacters"] = request.skip
+        return _dump(fields)
+    fields = {
+        "listenerId": request.listener_id,
+        "skipCharacters": request.skip,
+        "version": request.version,
+        "type": request.type,
+        "unit": request.unit,
+        "window": request.window,
+    }
+    if request.generation is not None:
+        fields["generation"] = request.generation
+    if request.place is not None:
+        fields["sequence"] = request.place.sequence
+        fields["byte"] = request.place.byte
+    return _dump(fields)
+
+
+def decode_request(message: bytes) -> Request | None:
+    """Return the request; None for anything that is not one."""
+    try:
+        fields = json.loads(message)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    listener_id = fields.get("listenerId")
+    if not isinstance(listener_id, str) or not _LISTENER_ID.fullmatch(listener_id):
+        return None
+    try:
+        skip = _natural(fields.get("skipCharacters") or 0)
+        version = fields.get("version", 1)
+        if version == 1:
+            return Request(listener_id, version=1, skip=skip)
+        generation = fields.get("generation")
+        place = None
+        if "sequence" in fields:
+            place = Place(_natural(fields["sequence"]), _natural(fields.get("byte", 0)))
+        return Request(
+            listener_id,
+            version=VERSION,  # a later version's peer is answered in ours
+            type=RequestType(fields.get("type", RequestType.READ)),
+            generation=None if generation is None else _natural(generation),
+            skip=skip,
+            unit=OffsetUnit(fields.get("unit", OffsetUnit.UTF16)),
+            place=place,
+            window=_natural(fields.get("window", 0)),
+        )
+    except ValueError:
+        return None
+
+
+def encode_frame(channel_id: str, frame: Frame) -> bytes:
+    """Encode a frame for the channel of the given listener id."""
+    payload = b""
+    match frame:
+        case DataFrame():
+            header: dict[str, object] = {
+                "type": "data",
+                "generation": frame.generation,
+                "sequence": frame.place.sequence,
+                "byte": frame.place.byte,
+                "lengths": [len(part) for part in frame.parts],
+                "end": frame.end,
+            }
+            if frame.partial:
+                header["partial"] = True
+            if frame.last:
+                header["last"] = True
+            if frame.offset is not None:
+                header["offset"] = frame.offset
+            payload = b"".join(frame.parts)
+        case EndFrame():
+            header = {"type": "end", "generation": frame.generation, "end": frame.end}
+            header |= ending_fields(frame.ending)
+        case _:
+            header = {
+                "type": "refusal",
+                "generation": frame.generation,
+                "reason": frame.refusal,
+                "start": frame.start,
+            }
+    return frame_prefix(channel_id) + _dump(header) + b"\n" + payload
+
+
+def frame_prefix(channel_id: str) -> bytes:
+    """What every frame on the channel starts with, and no text of a v1 peer can imitate."""
+    return channel_id.encode() + b" "
+
+
+def decode_frame(channel_id: str, message: bytes) -> Frame | None:
+    """Return the frame; None if the message is not framed, as a v1 producer's are not.
+
+    Raises:
+        MalformedFrameError: it is framed, but not as specified.
+    """
+    prefix = frame_prefix(channel_id)
+    if not message.startswith(prefix):
+        return None
+    head, separator, payload = message[len(prefix) :].partition(b"\n")
+    try:
+        header = json.loads(head)
+        if not separator or not isinstance(header, dict):
+            raise ValueError("no header")  # noqa: TRY301
+        return _frame(header, payload)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise MalformedFrameError(f"not a frame: {message[len(prefix) :][:80]!r}") from error
+
+
+def _frame(header: dict[str, Any], payload: bytes) -> Frame:
+    generation = _natural(header["generation"])
+    match header["type"]:
+        case "data":
+            parts, at = [], 0
+            for size in header["lengths"]:
+                parts.append(payload[at : at + _natural(size)])
+                at += size
+            if at != len(payload):
+                raise ValueError("the lengths do not add up to the payload")
+            offset = header.get("offset")
+            return DataFrame(
+                generation,
+                Place(_natural(header["sequence"]), _natural(header["byte"])),
+                tuple(parts),
+                partial=header.get("partial") is True,
+                end=_natural(header["end"]),
+                last=header.get("last") is True,
+                offset=None if offset is None else _natural(offset),
+            )
+        case "end":
+            return EndFrame(generation, _natural(header["end"]), ending_from(header))
+        case "refusal":
+            return RefusalFrame(generation, Refusal(header["reason"]), _natural(header["start"]))
+        case other:
+            raise ValueError(f"unknown type {other!r}")
+
+
+def ending_fields(ending: Ending) -> dict[str, object]:
+    """What of an ending is told to remote peers, within ``MAX_ERROR_BYTES``."""
+    fields: dict[str, object] = {"status": ending.status}
+    if ending.error_type is not None:
+        kind = _shorten(ending.error_type, MAX_ERROR_BYTES // 4)
+        fields["errorType"] = kind
+        room = MAX_ERROR_BYTES - len(_dump(kind))
+        fields["errorMessage"] = _shorten(ending.error_message or "", room)
+    return fields
+
+
+def ending_from(fields: dict[str, Any]) -> Ending:
+    kind, text = fields.get("errorType"), fields.get("errorMessage")
+    if not (kind is None or isinstance(kind, str)) or not (text is None or isinstance(text, str)):
+        raise ValueError("an error's type and message are text")
+    return Ending(Status(fields["status"]), kind, text)
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8 that also carries lone surrogates, which Python text may contain."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode_text(data: bytes) -> str:
+    """Undo ``encode_text``; bytes that are no UTF-8 become U+FFFD."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
+
+
+def encode_v1(text: str) -> bytes:
+    """Text as the TypeScript package sends it: lone surrogates become U+FFFD."""
+    return to_well_formed(text).encode()
+
+
+def _natural(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_SAFE_INTEGER:
+        raise ValueError(f"not a whole number: {value!r}")
+    return value
+
+
+def _shorten(text: str, room: int) -> str:
+    text = to_well_formed(text[:room])
+    while len(_dump(text)) > room:
+        text = text[: len(text) * 3 // 4].rstrip("…") + "…"
+    return text
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
