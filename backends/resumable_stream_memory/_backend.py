@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
-from resumable_stream_memory._bus import Bus, Inbox, shared_bus
+from resumable_stream_memory._bus import Bus, Inbox, join_bus, leave_bus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,8 @@ class MemoryBackend:
     """
 
     def __init__(self, name: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bus: Bus | None = shared_bus(name)
+        self._name = name
+        self._bus: Bus | None = join_bus(name, self)
         self._clock = clock
         self._subscriptions: set[_MemorySubscription] = set()
 
@@ -84,6 +85,8 @@ class MemoryBackend:
         return subscription
 
     async def aclose(self) -> None:
+        if self._bus is not None:
+            leave_bus(self._name, self)
         self._bus = None
         for subscription in list(self._subscriptions):
             subscription.end()

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from resumable_stream.ports import Loss
 
@@ -23,18 +23,31 @@ _buses: WeakValueDictionary[str, Bus] = WeakValueDictionary()
 _buses_lock = threading.Lock()
 
 
-def shared_bus(name: str) -> Bus:
+def join_bus(name: str, user: object) -> Bus:
+    """Return the bus of that name, for as long as ``user`` lives or until it leaves."""
     with _buses_lock:
         bus = _buses.get(name)
         if bus is None:
             bus = _buses[name] = Bus()
+        bus.users.add(user)
         return bus
+
+
+def leave_bus(name: str, user: object) -> None:
+    """Forget the bus with its last user, though some reader may still hold on to it."""
+    with _buses_lock:
+        bus = _buses.get(name)
+        if bus is not None:
+            bus.users.discard(user)
+            if not bus.users:
+                del _buses[name]
 
 
 class Bus:
     """One broker. Every method is atomic, and may be called from any thread."""
 
     def __init__(self) -> None:
+        self.users: WeakSet[object] = WeakSet()
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[str, float]] = {}
         self._channels: dict[str, list[Inbox]] = {}

@@ -72,18 +72,19 @@ class Listener(RemoteReader):
         self._check_at = self._began + _CHECK_FIRST
         self._asked_place: Place | None = None
         self._resync = False
-        self._aligned = False
+        # The sequence number of the chunk to be read next, where that is a whole one.
+        self._read_until: int | None = None
 
     @property
     def last_event_id(self) -> str | None:
-        place = self._assembly.place
-        if place is None or not self._aligned:
+        if self._read_until is None:
             return None
-        return str(EventId(self._generation, place.sequence - len(self._ready)))
+        return str(EventId(self._generation, self._read_until))
 
     async def next(self) -> str:
         chunk = await super().next()
-        self._aligned = True
+        if self._assembly.place is not None:
+            self._read_until = self._assembly.place.sequence - len(self._ready)
         return chunk
 
     async def _open(self) -> None:
@@ -220,7 +221,8 @@ class Listener(RemoteReader):
             self.offset = frame.offset
         else:
             self._skip.remaining = max(0, self._start.offset - frame.offset)
-        self._aligned = not frame.place.byte and not self._skip.remaining
+        if not frame.place.byte and not self._skip.remaining:
+            self._read_until = frame.place.sequence
 
     def _refused(self, frame: RefusalFrame) -> None:
         match frame.refusal:
