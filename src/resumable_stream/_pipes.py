@@ -145,6 +145,7 @@ class Output:
             await asyncio.wait({writing}, timeout=_LAST_WRITE)
             if writing.done() and writing.exception() is None:
                 self.mark = mark
+            writing.cancel()
             raise
         writing.result()
         self.mark = mark
