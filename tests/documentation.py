@@ -28,7 +28,11 @@ _FENCE = re.compile(
 )
 _MARK = re.compile(r"<!-- *(?P<kind>run|not run): *(?P<value>.+?) *-->\n+\Z")
 
-_PYTEST = ("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-c", os.devnull)
+# As in a stranger's project: without this one's configuration, and still strict.
+_PYTEST = (
+    *("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-c", os.devnull),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
+)
 
 
 @dataclass(frozen=True)
