@@ -137,6 +137,7 @@ class _Story:
             self.scene.over = True
 
     async def source(self) -> AsyncIterator[str]:
+        self.producer.begin(0, "produces")
         clock = asyncio.get_running_loop().time
         started, waited, count = clock(), 0.0, len(self.chunks)
         for number, chunk in enumerate(self.chunks):
@@ -152,37 +153,38 @@ class _Story:
                 await self.returned.wait()
                 await self.followed.wait()
                 waited = clock() - before
-            self.producer.position += length(chunk, OffsetUnit.UTF16)
             yield chunk
+            self.producer.position += length(chunk, OffsetUnit.UTF16)
         self.producer.note = "done"
 
     async def read_cut_and_resume(self) -> None:
         stream = await self.a.create_new_resumable_stream(self.stream_id, self.source)
         self.scene.say("A", f"the producer of stream {self.stream_id} starts; reader 1 reads")
+        self.row_a.begin(0, "reads")
         async with stream:
             for _ in range(int(_CUT * len(self.chunks))):
-                self.take(await anext(stream), stream, self.first, self.row_a)
+                self.take(await anext(stream), stream, self.row_a)
             offset = stream.offset
-        self.row_a.note = f"cut at offset {offset:,}"
+        self.row_a.stop(f"cut at offset {offset:,}")
         self.scene.say("A", f"reader 1 is cut at offset {offset:,}; the producer goes on")
         await self.time_to_return.wait()
         async with await self.resume(self.b, offset) as stream:
             self.returned.set()
-            self.row_b.start = self.row_b.position = offset
-            self.row_b.note = f"resumed at {offset:,}"
+            self.row_b.begin(offset, f"resumed at {offset:,}")
             self.scene.say("B", f"reader 1 resumes at offset {offset:,}")
             async for chunk in stream:
-                self.take(chunk, stream, self.first, self.row_b)
+                self.take(chunk, stream, self.row_b)
         self.scene.say("B", "reader 1 learns that the stream completed")
 
     async def follow_from_the_start(self) -> None:
         await self.time_to_follow.wait()
         async with await self.resume(self.c, 0) as stream:
             self.followed.set()
-            self.row_c.note = "follows from 0"
+            self.row_c.begin(0, "follows from 0")
             self.scene.say("C", "reader 2 follows from offset 0")
             async for chunk in stream:
-                self.take(chunk, stream, self.second, self.row_c)
+                self.second.append(chunk)
+                self.row_c.position = stream.offset
         self.scene.say("C", "reader 2 learns that the stream completed")
 
     async def resume(self, context: ResumableStreamContext, offset: int) -> ResumableStream:
@@ -191,10 +193,10 @@ class _Story:
             raise ProducerLostError(self.stream_id, offset)
         return stream
 
-    def take(self, chunk: str, stream: ResumableStream, read: list[str], row: Row) -> None:
-        read.append(chunk)
+    def take(self, chunk: str, stream: ResumableStream, row: Row) -> None:
+        self.first.append(chunk)
         row.position = stream.offset
-        self.scene.latest = chunk
+        self.scene.read(chunk)
 
 
 async def _together(*parts: Coroutine[None, None, None]) -> None:

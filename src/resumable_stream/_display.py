@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 _FRAME: Final = 0.04
 
 _LABEL_WIDTH: Final = 13
-_NOTE_WIDTH: Final = 26
+_NOTE_WIDTH: Final = 34
 _NARROWEST_BAR: Final = 8
 _WIDEST_BAR: Final = 60
+
+# More than a bar is wide, because white space shrinks.
+_TAIL: Final = 200
 
 _HIDE_CURSOR: Final = "\x1b[?25l"
 _SHOW_CURSOR: Final = "\x1b[?25h"
@@ -36,13 +39,27 @@ _INSTANCE_COLOURS: Final = {"A": "36", "B": "32", "C": "35"}
 
 @dataclass
 class Row:
-    """One bar: the stretch of the text that one part in the story has dealt with."""
+    """One bar: the stretch of the text that one part in the story has dealt with.
+
+    Attributes:
+        going: it is under way or has come to the text's end; what is ahead of it is shown too.
+    """
 
     instance: str
     label: str
     start: int = 0
     position: int = 0
+    going: bool = False
     note: str = ""
+
+    def begin(self, start: int, note: str) -> None:
+        self.start = self.position = start
+        self.going = True
+        self.note = note
+
+    def stop(self, note: str) -> None:
+        self.going = False
+        self.note = note
 
 
 @dataclass
@@ -52,9 +69,13 @@ class Scene:
     title: str
     total: int
     rows: list[Row] = field(default_factory=list)
-    latest: str = ""
+    tail: str = ""
     over: bool = False
     say: Callable[[str, str], None] = lambda _instance, _message: None
+
+    def read(self, chunk: str) -> None:
+        """Show the reader's latest words."""
+        self.tail = (self.tail + chunk)[-_TAIL:]
 
     def row(self, instance: str, label: str) -> Row:
         row = Row(instance, label)
@@ -113,7 +134,7 @@ class Live:
                 self._paint()
                 await asyncio.sleep(_FRAME)
         finally:
-            self._scene.latest = ""
+            self._scene.over = True
             self._paint()
             self._output.write(_SHOW_CURSOR)
             self._output.flush()
@@ -130,8 +151,10 @@ class Live:
         width = min(_WIDEST_BAR, max(_NARROWEST_BAR, room))
         lines = [self._styled(_crop(self._scene.title, columns), _BOLD), ""]
         lines += [self._bar(row, width, columns) for row in self._scene.rows]
-        latest = _crop(" ".join(self._scene.latest.split()), columns - _LABEL_WIDTH)
-        lines += [" " * _LABEL_WIDTH + self._styled(latest, _DIM), ""]
+        tail = one_line(self._scene.tail)[-width:]
+        if not self._scene.over:
+            lines += ["", " " * _LABEL_WIDTH + self._styled(_crop(tail, width), _DIM)]
+        lines.append("")
         up = f"\x1b[{self._height}A" if self._height else ""
         # Each line is cleared behind its text: clearing first would flicker.
         self._output.write(f"{up}\r" + "\x1b[K\n".join(lines) + _CLEAR_TO_END)
@@ -143,10 +166,10 @@ class Live:
         end = row.position * width // self._scene.total
         label = f" {row.instance} {row.label:<{_LABEL_WIDTH - 3}}"
         filled = self._styled(self._full * (end - start), _INSTANCE_COLOURS[row.instance])
-        ahead = self._styled(self._empty * (width - end), _DIM)
-        percent = f"{100 * row.position // self._scene.total:4} %  {row.note}"
-        note = _crop(percent, columns - _LABEL_WIDTH - width)
-        return f"{label}{' ' * start}{filled}{ahead}{note}"
+        ahead = self._styled((self._empty if row.going else " ") * (width - end), _DIM)
+        percent = f"{100 * row.position // self._scene.total:4} %" if row.note else ""
+        note = _crop(row.note, columns - _LABEL_WIDTH - width - len(percent) - 2)
+        return f"{label}{' ' * start}{filled}{ahead}{percent}  {note}"
 
     def _styled(self, text: str, style: str) -> str:
         return f"\x1b[{style}m{text}\x1b[0m" if self._colour and text else text
