@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,14 +66,19 @@ def shown() -> Iterator[Pipe]:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[ResumableStreamContext]:
-    async with create_resumable_stream_context("memory://cli", drain_timeout=0) as context:
+def url() -> str:
+    return f"memory://{uuid.uuid4()}"
+
+
+@pytest.fixture
+async def here(url: str) -> AsyncIterator[ResumableStreamContext]:
+    async with create_resumable_stream_context(url, drain_timeout=0) as context:
         yield context
 
 
 @pytest.fixture
-async def elsewhere() -> AsyncIterator[ResumableStreamContext]:
-    async with create_resumable_stream_context("memory://cli", drain_timeout=0) as context:
+async def elsewhere(url: str) -> AsyncIterator[ResumableStreamContext]:
+    async with create_resumable_stream_context(url, drain_timeout=0) as context:
         yield context
 
 
@@ -133,13 +139,18 @@ async def test_input_splits_no_character(typed: Pipe) -> None:
     [(b"ok\xff", "at byte 2"), (b"cut \xf0\x9f", "at byte 4: unexpected end of data")],
 )
 async def test_bad_input_fails_the_stream(
-    here: ResumableStreamContext, typed: Pipe, data: bytes, words: str
+    here: ResumableStreamContext,
+    elsewhere: ResumableStreamContext,
+    typed: Pipe,
+    data: bytes,
+    words: str,
 ) -> None:
     os.write(typed.writing, data)
     typed.close(typed.writing)
     with pytest.raises(StreamFailedError, match=words):
         await produce(here, "bad", Input(typed.reading))
-    assert await status(here, "bad") is ExitStatus.FAILED
+    await here.aclose(drain_timeout=PATIENCE)
+    assert await status(elsewhere, "bad") is ExitStatus.FAILED
 
 
 async def test_bad_byte_is_counted_across_reads(typed: Pipe) -> None:
@@ -206,8 +217,18 @@ async def test_produce_ends_when_cancelled_elsewhere(
     assert await cancel(elsewhere, "stopped") is ExitStatus.COMPLETED
     with pytest.raises(StreamCancelledError):
         await producing
-    assert await cancel(elsewhere, "stopped") is ExitStatus.COMPLETED
-    assert capsys.readouterr().out == "cancelled\nalready_over\n"
+    assert capsys.readouterr().out == "cancelled\n"
+
+
+async def test_cancel_after_the_end_is_no_error(
+    here: ResumableStreamContext,
+    elsewhere: ResumableStreamContext,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await here.create_new_resumable_stream("over", one_two)
+    await here.aclose(drain_timeout=PATIENCE)
+    assert await cancel(elsewhere, "over") is ExitStatus.COMPLETED
+    assert capsys.readouterr().out == "already_over\n"
 
 
 async def test_taken_id_is_refused(here: ResumableStreamContext, typed: Pipe) -> None:
@@ -260,13 +281,16 @@ async def test_unknown_stream_is_not_found(
 
 
 async def test_completed_stream_has_no_text_to_follow(
-    here: ResumableStreamContext, shown: Pipe, capsys: pytest.CaptureFixture[str]
+    here: ResumableStreamContext,
+    elsewhere: ResumableStreamContext,
+    shown: Pipe,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    stream = await here.create_new_resumable_stream("over", one_two)
-    assert [chunk async for chunk in stream] == ["one ", "two \N{ROCKET}"]
-    assert await follow(here, "over", 0, Output(shown.writing, 0)) is ExitStatus.NOT_FOUND
+    await here.create_new_resumable_stream("over", one_two)
+    await here.aclose(drain_timeout=PATIENCE)
+    assert await follow(elsewhere, "over", 0, Output(shown.writing, 0)) is ExitStatus.NOT_FOUND
     assert "completed earlier" in capsys.readouterr().err
-    assert await status(here, "over") is ExitStatus.COMPLETED
+    assert await status(elsewhere, "over") is ExitStatus.COMPLETED
     assert capsys.readouterr().out == "completed\n"
 
 

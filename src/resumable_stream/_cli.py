@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import io
 import logging
 import sys
@@ -118,8 +119,12 @@ async def _on_a_context(arguments: argparse.Namespace) -> int:
                 return await _commands.status(context, arguments.id)
             case _:
                 return await _commands.cancel(context, arguments.id)
-    finally:
+    except asyncio.CancelledError:
         await context.aclose(drain_timeout=0)
+        raise
+    finally:
+        # Readers elsewhere may still be catching up from this process.
+        await context.aclose()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,8 +26,6 @@ async def produce(context: ResumableStreamContext, stream_id: str, source: Input
         async with stream:
             async for _chunk in stream:
                 pass
-        # Readers elsewhere may still be catching up from this process.
-        await context.aclose()
     except asyncio.CancelledError:
         with contextlib.suppress(ResumableStreamError, TimeoutError):
             async with asyncio.timeout(_FAREWELL):
