@@ -15,6 +15,7 @@ import pytest
 from programs import PATIENCE, Terminal, run, start
 from resumable_stream import (
     BackendUnavailableError,
+    Options,
     StreamCancelledError,
     StreamExistsError,
     StreamFailedError,
@@ -72,13 +73,13 @@ def url() -> str:
 
 @pytest.fixture
 async def here(url: str) -> AsyncIterator[ResumableStreamContext]:
-    async with create_resumable_stream_context(url, drain_timeout=0) as context:
+    async with create_resumable_stream_context(url, options=Options(drain_timeout=0)) as context:
         yield context
 
 
 @pytest.fixture
 async def elsewhere(url: str) -> AsyncIterator[ResumableStreamContext]:
-    async with create_resumable_stream_context(url, drain_timeout=0) as context:
+    async with create_resumable_stream_context(url, options=Options(drain_timeout=0)) as context:
         yield context
 
 

@@ -10,6 +10,7 @@ from resumable_stream._answers import CancelResult, StreamState, StreamStatus
 from resumable_stream._context import ResumableStreamContext
 from resumable_stream._factory import create_resumable_stream_context
 from resumable_stream._offsets import OffsetUnit
+from resumable_stream._options import Options
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream.errors import (
     BackendError,
@@ -65,6 +66,7 @@ __all__ = [
     "NotFound",
     "OffsetOutOfRangeError",
     "OffsetUnit",
+    "Options",
     "OutcomeUnknownError",
     "ProducerLostError",
     "PubSub",

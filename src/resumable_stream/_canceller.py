@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from resumable_stream._log import Status
 from resumable_stream._sentinel import Absence, ending_of, read_outcome, read_state
@@ -18,8 +18,8 @@ from resumable_stream._wire import (
 )
 
 if TYPE_CHECKING:
+    from resumable_stream._options import Options
     from resumable_stream._sentinel import Names, State
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import Backend, Loss
 
 _FIRST_PAUSE = 0.1
@@ -27,29 +27,30 @@ _MAX_PAUSE = 1.0
 
 
 async def cancel_remotely(
-    backend: Backend, names: Names, settings: Settings, stream_id: str
-) -> Status | Literal[Absence.MISSING] | None:
-    """Ask until the stream's end is known; return its status, MISSING, or None if nobody answers.
+    backend: Backend, names: Names, options: Options, stream_id: str
+) -> Status | Absence | None:
+    """Ask until the stream's end is known; return its status, or None if nobody answers.
+
+    A stream that nobody produces any more is told by its absence.
 
     A single request could fall between the producer's claim and its subscription.
     """
     state = await read_state(backend, names, stream_id)
     if state is Absence.MISSING:
         return state
-    if state is not Absence.DONE:
-        if state.generation is None:
-            return None  # a TypeScript producer takes no such request
-        told = await _ask(backend, names, settings, stream_id)
-        if isinstance(told, Status):
-            return told
-        if told is not Absence.DONE:
-            return None  # it was silent, or its lease has run out
+    if state is Absence.DONE:
+        return state
+    if state.generation is None:
+        return None  # a TypeScript producer takes no such request
+    told = await _ask(backend, names, options, stream_id)
+    if isinstance(told, Status):
+        return told
+    if told is not Absence.DONE:
+        return None  # it was silent, or its lease has run out
     return ending_of(await read_outcome(backend, names, stream_id)).status
 
 
-async def _ask(
-    backend: Backend, names: Names, settings: Settings, stream_id: str
-) -> Status | State:
+async def _ask(backend: Backend, names: Names, options: Options, stream_id: str) -> Status | State:
     """Ask until an answer comes, the stream is over, or nobody can be there to answer."""
     loop = asyncio.get_running_loop()
     listener_id = secrets.token_hex(16)
@@ -68,7 +69,7 @@ async def _ask(
 
     request = encode_request(Request(listener_id, type=RequestType.CANCEL))
     subscription = await backend.subscribe(names.chunk(listener_id), on_message, on_loss)
-    deadline, pause = loop.time() + settings.lease + settings.handshake_timeout, _FIRST_PAUSE
+    deadline, pause = loop.time() + options.lease + options.handshake_timeout, _FIRST_PAUSE
     try:
         while True:
             await backend.publish(names.request(stream_id), request)

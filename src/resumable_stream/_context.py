@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
 from resumable_stream._answers import CancelResult, StreamState, StreamStatus
@@ -10,7 +11,7 @@ from resumable_stream._canceller import cancel_remotely
 from resumable_stream._endings import EventId, Start
 from resumable_stream._instance import Instance
 from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import OffsetUnit, check_offset
+from resumable_stream._offsets import check_offset, is_encodable
 from resumable_stream._sentinel import (
     Absence,
     Active,
@@ -22,7 +23,6 @@ from resumable_stream._sentinel import (
 from resumable_stream._stream import NotFound, ResumableStream
 from resumable_stream.errors import (
     ContextClosedError,
-    InvalidSettingError,
     InvalidSourceError,
     InvalidStreamIdError,
     StreamExistsError,
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from resumable_stream._options import Options
     from resumable_stream._producer import MakeStream
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import Backend
 
 _MAX_ID = 512
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @final
@@ -51,14 +52,15 @@ class ResumableStreamContext:
 
     def __init__(
         self,
-        settings: Settings,
+        names: Names,
+        options: Options,
         open_backend: Callable[[], Backend],
         *,
         owns_backend: bool,
         wait_until: Callable[[Awaitable[None]], object] | None = None,
     ) -> None:
-        self._settings = settings
-        self._names = Names(settings.key_prefix)
+        self._options = options
+        self._names = names
         self._open_backend = open_backend
         self._owns_backend = owns_backend
         self._wait_until = wait_until
@@ -183,22 +185,16 @@ class ResumableStreamContext:
         """
         _check_id(stream_id)
         instance = self._bind()
-        producer = instance.producers.get(stream_id)
-        if producer is not None and producer.log.ending is None:
-            return StreamStatus(StreamState.ACTIVE, generation=producer.generation)
+        if (producer := instance.local(stream_id)) is not None:
+            known = producer.log.ending
+            return _status_of(known, producer.generation)
         state = await read_state(instance.backend, self._names, stream_id)
         if isinstance(state, Active):
-            return StreamStatus(StreamState.ACTIVE, generation=state.generation)
+            return _status_of(None, state.generation)
         if state is Absence.MISSING:
             return StreamStatus(StreamState.NOT_FOUND)
         outcome = await read_outcome(instance.backend, self._names, stream_id)
-        ending = ending_of(outcome)
-        return StreamStatus(
-            StreamState(ending.status),
-            ending.error_type,
-            ending.error_message,
-            outcome.generation if outcome else None,
-        )
+        return _status_of(ending_of(outcome), outcome.generation if outcome else None)
 
     async def cancel_stream(self, stream_id: str) -> CancelResult:
         """Stop the stream, wherever it is produced, and wait until its source is closed.
@@ -211,12 +207,11 @@ class ResumableStreamContext:
         """
         _check_id(stream_id)
         instance = self._bind()
-        producer = instance.producers.get(stream_id)
-        if producer is not None:
+        if (producer := instance.local(stream_id)) is not None:
             stopped = producer.stop(Ending(Status.CANCELLED))
-            await asyncio.wait({producer.settled}, timeout=self._settings.handshake_timeout)
+            await asyncio.wait({producer.settled}, timeout=self._options.handshake_timeout)
             return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
-        status = await cancel_remotely(instance.backend, self._names, self._settings, stream_id)
+        status = await cancel_remotely(instance.backend, self._names, self._options, stream_id)
         match status:
             case Absence.MISSING:
                 return CancelResult.NOT_FOUND
@@ -244,7 +239,7 @@ class ResumableStreamContext:
             await unused.aclose()
         if bound is None or bound.loop.is_closed():
             return
-        patience = self._settings.drain_timeout if drain_timeout is None else drain_timeout
+        patience = self._options.drain_timeout if drain_timeout is None else drain_timeout
         try:
             await bound.drain(patience)
         finally:
@@ -275,8 +270,16 @@ class ResumableStreamContext:
                     "create a context per loop"
                 )
             backend, self._unused = self._unused or self._open_backend(), None
-            self._bound = Instance(backend, self._names, self._settings, self._wait_until)
+            self._bound = Instance(backend, self._names, self._options, self._wait_until)
         return self._bound
+
+
+def _status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
+    if ending is None:
+        return StreamStatus(StreamState.ACTIVE, generation=generation)
+    return StreamStatus(
+        StreamState(ending.status), ending.error_type, ending.error_message, generation
+    )
 
 
 def _check_id(stream_id: object) -> None:
@@ -284,12 +287,10 @@ def _check_id(stream_id: object) -> None:
         raise InvalidStreamIdError(
             f"stream id {stream_id!r:.80} must be text of 1 to {_MAX_ID} characters"
         )
-    try:
-        stream_id.encode()
-    except UnicodeEncodeError:
+    if _CONTROL.search(stream_id) or not is_encodable(stream_id):
         raise InvalidStreamIdError(
-            f"stream id {stream_id!r:.80} has lone surrogates: use text that UTF-8 can encode"
-        ) from None
+            f"stream id {stream_id!r:.80} has control characters or lone surrogates: leave them out"
+        )
 
 
 def _check_source(make_stream: object) -> None:
@@ -304,11 +305,3 @@ def _start_at(skip_characters: SupportsIndex | None, last_event_id: str | None) 
     if last_event_id is not None:
         return Start(event_id=EventId.parse(last_event_id))
     return Start(check_offset(skip_characters))
-
-
-def parse_unit(unit: OffsetUnit | str) -> OffsetUnit:
-    try:
-        return OffsetUnit(unit)
-    except ValueError:
-        choices = " or ".join(repr(str(choice)) for choice in OffsetUnit)
-        raise InvalidSettingError(f"offset_unit {unit!r} must be {choices}") from None

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from resumable_stream import create_resumable_stream_context
+from resumable_stream import Options, create_resumable_stream_context
 from resumable_stream._console import ExitStatus, one_line
 from resumable_stream._display import Live, Plain, Row, Scene, is_live
 from resumable_stream._offsets import OffsetUnit, length
@@ -96,8 +96,8 @@ async def demo(path: str | None, url: str, output: TextIO) -> ExitStatus:
     )
     live = is_live(output)
     display = Live(output, scene) if live else Plain(output, scene)
-    buffer_limit = max(_USUAL_BUFFER, material.units)
-    contexts = [create_resumable_stream_context(url, buffer_limit=buffer_limit) for _ in "ABC"]
+    options = Options(buffer_limit=max(_USUAL_BUFFER, material.units))
+    contexts = [create_resumable_stream_context(url, options=options) for _ in "ABC"]
     story = _Story(contexts, chunks, _SECONDS_LIVE if live else _SECONDS_PLAIN, scene)
     try:
         await _together(story.play(), display.show())

@@ -25,9 +25,9 @@ from resumable_stream.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from resumable_stream._options import Options
     from resumable_stream._producer import MakeStream
     from resumable_stream._sentinel import Names
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import Backend
 
 logger = logging.getLogger("resumable_stream")
@@ -42,14 +42,14 @@ class Instance:
         self,
         backend: Backend,
         names: Names,
-        settings: Settings,
+        options: Options,
         wait_until: Callable[[Awaitable[None]], object] | None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.backend = backend
         self.producers: dict[str, Producer] = {}
         self._names = names
-        self._settings = settings
+        self._options = options
         self._wait_until = wait_until
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,9 +66,10 @@ class Instance:
         lock = self._starting.setdefault(stream_id, asyncio.Lock())
         try:
             async with lock:
-                if (producer := self.producers.get(stream_id)) is not None:
-                    return self._read(producer, start) if join else None
-                claim = Claim(self.backend, self._names, stream_id, self._settings)
+                if (producer := self.local(stream_id)) is not None:
+                    running = producer.log.ending is None
+                    return self._read(producer, start) if join and running else None
+                claim = Claim(self.backend, self._names, stream_id, self._options)
                 if not await self._take(claim):
                     return None
                 return self._read(self._produce(stream_id, claim, make_stream), start)
@@ -78,22 +79,24 @@ class Instance:
 
     async def join(self, stream_id: str, start: Start) -> ResumableStream | NotFound | None:
         """Read a stream that somebody produces; look again whenever that changes meanwhile."""
-        deadline = self.loop.time() + self._settings.handshake_timeout
+        deadline = self.loop.time() + self._options.handshake_timeout
         unframed = False
         while True:
-            if (producer := self.producers.get(stream_id)) is not None:
-                return self._read(producer, start)
+            if (producer := self.local(stream_id)) is not None:
+                if (known := producer.log.ending) is None:
+                    return self._read(producer, start)
+                _over(stream_id, known, start)
+                return None
             state = await read_state(self.backend, self._names, stream_id)
             if state is Absence.MISSING:
                 return NOT_FOUND
             if state is Absence.DONE:
-                ending = ending_of(await read_outcome(self.backend, self._names, stream_id))
-                if (error := error_of(stream_id, ending, start.offset)) is not None:
-                    raise error
+                outcome = await read_outcome(self.backend, self._names, stream_id)
+                _over(stream_id, ending_of(outcome), start)
                 return None
             if self.loop.time() > deadline:
                 raise HandshakeTimeoutError(
-                    stream_id, start.offset, self._settings.handshake_timeout
+                    stream_id, start.offset, self._options.handshake_timeout
                 )
             generation = None if unframed else state.generation
             if start.event_id is not None and start.event_id.generation != generation:
@@ -104,6 +107,13 @@ class Instance:
                 return ResumableStream(reader, self.loop)
             unframed = attached is Attached.UNFRAMED
             await asyncio.sleep(_PAUSE)
+
+    def local(self, stream_id: str) -> Producer | None:
+        """The producer of the stream, if it is this instance's; a fenced one no longer is."""
+        producer = self.producers.get(stream_id)
+        if producer is None or producer.log.ending == Ending(Status.SUPERSEDED):
+            return None
+        return producer
 
     async def drain(self, patience: float) -> None:
         """Take no new streams; wait for the running ones."""
@@ -119,7 +129,7 @@ class Instance:
         if producers:
             await asyncio.wait(
                 {producer.settled for producer in producers},
-                timeout=self._settings.handshake_timeout,
+                timeout=self._options.handshake_timeout,
             )
             await asyncio.gather(*(producer.aclose() for producer in producers))
         for task in self._tasks:
@@ -148,7 +158,7 @@ class Instance:
         task.add_done_callback(self._tasks.discard)
 
     def _produce(self, stream_id: str, claim: Claim, make_stream: MakeStream) -> Producer:
-        producer = Producer(stream_id, claim, self.backend, self._names, self._settings)
+        producer = Producer(stream_id, claim, self.backend, self._names, self._options)
         self.producers[stream_id] = producer
 
         def forget(_: object) -> None:
@@ -166,14 +176,20 @@ class Instance:
         return producer
 
     def _read(self, producer: Producer, start: Start) -> ResumableStream:
-        return ResumableStream(LocalReader(producer, start, self._settings.offset_unit), self.loop)
+        return ResumableStream(LocalReader(producer, start, self._options.unit), self.loop)
 
     def _reader(
         self, stream_id: str, generation: int | None, start: Start
     ) -> Listener | V1Listener:
         if generation is None:
-            return V1Listener(stream_id, self.backend, self._names, self._settings, start)
-        return Listener(stream_id, generation, self.backend, self._names, self._settings, start)
+            return V1Listener(stream_id, self.backend, self._names, self._options, start)
+        return Listener(stream_id, generation, self.backend, self._names, self._options, start)
+
+
+def _over(stream_id: str, ending: Ending, start: Start) -> None:
+    """Tell a caller that came after the end how it was."""
+    if (error := error_of(stream_id, ending, start.offset)) is not None:
+        raise error
 
 
 async def _release(taking: asyncio.Task[bool], claim: Claim) -> None:

@@ -34,8 +34,8 @@ from resumable_stream.errors import (
 
 if TYPE_CHECKING:
     from resumable_stream._endings import Start
+    from resumable_stream._options import Options
     from resumable_stream._sentinel import Names, Outcome, State
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import Backend, Loss
 
 logger = logging.getLogger("resumable_stream")
@@ -60,13 +60,13 @@ class Listener(RemoteReader):
         generation: int,
         backend: Backend,
         names: Names,
-        settings: Settings,
+        options: Options,
         start: Start,
     ) -> None:
-        super().__init__(stream_id, backend, names, settings, start)
+        super().__init__(stream_id, backend, names, options, start)
         self._generation = generation
         self._id = secrets.token_hex(16)
-        self._assembly = Assembly(hold=settings.window)
+        self._assembly = Assembly(hold=options.window)
         self._retry_at = 0.0
         self._asked_at = 0.0
         self._check_at = self._began + _CHECK_FIRST
@@ -106,7 +106,7 @@ class Listener(RemoteReader):
         if now >= self._retry_at:
             if self._wants_text():
                 await self._ask(max(self._room(), 1))
-            elif now - self._asked_at >= self._settings.heartbeat:
+            elif now - self._asked_at >= self._options.heartbeat_interval:
                 await self._ask(0)
         if now >= self._check_at and self._unanswered():
             self._check_at = now + (_CHECK_EVERY if self._attached.done() else self._pause)
@@ -119,7 +119,7 @@ class Listener(RemoteReader):
     def _wants_text(self) -> bool:
         if self._unanswered() or self._resync:
             return True
-        return self._assembly.behind and self._room() >= self._settings.window // 2
+        return self._assembly.behind and self._room() >= self._options.window // 2
 
     def _idle_for(self) -> float:
         """How long until something is due, if nothing comes."""
@@ -128,7 +128,9 @@ class Listener(RemoteReader):
         elif self._wants_text():
             due = self._retry_at
         else:
-            due = min(self._asked_at + self._settings.heartbeat, self._heard + self._patience)
+            due = min(
+                self._asked_at + self._options.heartbeat_interval, self._heard + self._patience
+            )
         return max(_LEAST_WAIT, due - self._loop.time())
 
     async def _ask(self, window: int) -> None:
@@ -139,7 +141,7 @@ class Listener(RemoteReader):
             self._id,
             generation=self._generation,
             skip=self._start.offset,
-            unit=self._settings.offset_unit,
+            unit=self._options.unit,
             place=place,
             window=window,
         )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A reader that never finds the log empty gives way to the event loop after this many chunks.
 _YIELD_EVERY = 256
+# How long the end may wait for its record.
+_END_GRACE = 0.1
 
 
 class LocalReader:
@@ -37,6 +39,7 @@ class LocalReader:
         self._generation = producer.generation
         self._log = producer.log
         self._unit = unit
+        self._settled = producer.settled
         self._closed = False
         self._reads = 0
         self._position = self._locate(start)
@@ -70,6 +73,7 @@ class LocalReader:
                     self.offset = log.offset(self._position, self._unit)
                     return chunk
             elif log.ending is not None:
+                await self._settling()
                 error = error_of(self._stream_id, log.ending, self.offset)
                 if error is not None:
                     raise error
@@ -77,6 +81,14 @@ class LocalReader:
             else:
                 await log.changed()
         raise StopAsyncIteration
+
+    async def _settling(self) -> None:
+        """Let the end be recorded first, so that whoever is told next finds it everywhere.
+
+        For a moment only: this reader does not wait for a broker that is slow or away.
+        """
+        if not self._settled.done():
+            await asyncio.wait({self._settled}, timeout=_END_GRACE)
 
     def close(self) -> None:
         self._closed = True

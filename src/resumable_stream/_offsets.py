@@ -69,6 +69,15 @@ def index_at(text: str, offset: int, unit: OffsetUnit) -> int | None:
     return low if length(text[:low], unit) == offset else None
 
 
+def is_encodable(text: str) -> bool:
+    """Tell whether UTF-8 can encode the text: it has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def has_astral(text: str) -> bool:
     """Tell whether the two units count this text differently."""
     return not text.isascii() and max(text) > _LAST_BMP

@@ -16,8 +16,8 @@ from resumable_stream._wire import EndFrame
 from resumable_stream.errors import BackendError, InvalidSourceError
 
 if TYPE_CHECKING:
+    from resumable_stream._options import Options
     from resumable_stream._sentinel import Names
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import Backend, Loss, Subscription
 
 logger = logging.getLogger("resumable_stream")
@@ -45,25 +45,25 @@ class Producer:
     """
 
     def __init__(
-        self, stream_id: str, claim: Claim, backend: Backend, names: Names, settings: Settings
+        self, stream_id: str, claim: Claim, backend: Backend, names: Names, options: Options
     ) -> None:
         loop = asyncio.get_running_loop()
         self.stream_id = stream_id
         self.generation = claim.generation
-        self.log = Log(settings.buffer_limit)
+        self.log = Log(options.buffer_limit)
         self.closed: asyncio.Future[None] = loop.create_future()
         self.settled: asyncio.Future[None] = loop.create_future()
         self._claim = claim
         self._backend = backend
         self._request_channel = names.request(stream_id)
-        self._settings = settings
+        self._options = options
         self._publisher = Publisher(
             stream_id,
             claim,
             self.log,
             backend,
             names,
-            settings,
+            options,
             on_cancel=lambda: self.stop(Ending(Status.CANCELLED)),
         )
         self._subscription: Subscription | None = None
@@ -97,7 +97,7 @@ class Producer:
         try:
             await self._source_ended(source)
             await _cancel(keeper)
-            await self._settle(self._settings.outage_timeout + self._settings.lease)
+            await self._settle(self._options.outage_timeout + self._options.lease)
             await self._publisher.farewell()
         except asyncio.CancelledError:
             # The event loop is being shut down: say so while there is still a moment.
@@ -172,10 +172,10 @@ class Producer:
                     self._subscription = await self._backend.subscribe(
                         self._request_channel, self._publisher.handle, self._on_loss
                     )
-                    wait = self._settings.renew_interval if not failures else 0.0
+                    wait = self._options.renew_interval if not failures else 0.0
                 else:
                     await self._claim.renew()
-                    wait, failures = self._settings.renew_interval, 0
+                    wait, failures = self._options.renew_interval, 0
                     self._publisher.wake()
             except SupersededError:
                 logger.warning(
@@ -206,7 +206,7 @@ class Producer:
         assert ending is not None  # noqa: S101
         told = (
             ending
-            if self._settings.disclose_errors
+            if self._options.disclose_errors
             else replace(ending, error_type=None, error_message=None)
         )
         if ending.status is not Status.SUPERSEDED:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable_stream._log import Log
+    from resumable_stream._options import Options
     from resumable_stream._sentinel import Claim, Names
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import PubSub
 
 logger = logging.getLogger("resumable_stream")
@@ -74,7 +74,7 @@ class Publisher:
         log: Log,
         pubsub: PubSub,
         names: Names,
-        settings: Settings,
+        options: Options,
         on_cancel: Callable[[], object],
     ) -> None:
         self._stream_id = stream_id
@@ -82,7 +82,7 @@ class Publisher:
         self._log = log
         self._pubsub = pubsub
         self._names = names
-        self._settings = settings
+        self._options = options
         self._on_cancel = on_cancel
         self._cutter = Cutter(log)
         self._live_id = live_id(stream_id, claim.generation)
@@ -170,7 +170,7 @@ class Publisher:
     @property
     def _expiry(self) -> float:
         # Beyond one lease, so that an outage is noticed before its listeners are given up.
-        return self._settings.lease + 2 * self._settings.heartbeat
+        return self._options.lease + 2 * self._options.heartbeat_interval
 
     def _may_answer(self) -> bool:
         return self._claim.held or self._end is not None
@@ -259,7 +259,7 @@ class Publisher:
         if self._may_answer() and (self._has_work() or self._has_news()):
             return
         self._waiter = loop.create_future()
-        timer = loop.call_at(loop.time() + self._settings.heartbeat, self.wake)
+        timer = loop.call_at(loop.time() + self._options.heartbeat_interval, self.wake)
         self._log.watch(self._waiter)
         try:
             await self._waiter
@@ -285,7 +285,7 @@ class Publisher:
         for listener in [k for k, follower in self._followers.items() if follower.expires < now]:
             logger.info("stream %r: a listener expired", self._stream_id)
             del self._followers[listener]
-        if self._end is not None and now > self._progress_at + self._settings.linger:
+        if self._end is not None and now > self._progress_at + self._options.linger_timeout:
             logger.warning("stream %r: gave up on listeners that do not read", self._stream_id)
             self._followers.clear()
 
@@ -349,7 +349,7 @@ class Publisher:
         if self._live.sequence < self._log.first:
             self._live = Place(self._log.end)
         size, room = 0, piece_size(self._live_id, self._pubsub.max_message_size)
-        due = now >= self._live_at + self._settings.heartbeat
+        due = now >= self._live_at + self._options.heartbeat_interval
         while self._live.sequence < self._log.end and size < _BATCH_BYTES:
             parts, partial, after = self._cutter.cut(self._live, room)
             frame = DataFrame(
@@ -369,7 +369,7 @@ class Publisher:
     def _add_piece(self, batch: list[tuple[str, bytes]], listener: str, reply: _Reply) -> int:
         """Add the next piece of a reply; queue the reply again if more is owed."""
         if reply.place.sequence < self._log.first:
-            start = self._log.start_offset(self._settings.offset_unit)
+            start = self._log.start_offset(self._options.unit)
             trimmed = RefusalFrame(self._claim.generation, Refusal.TRIMMED, start)
             return self._add(batch, listener, trimmed)
         room = min(reply.window, piece_size(listener, self._pubsub.max_message_size))

@@ -26,8 +26,8 @@ from resumable_stream.ports import Loss
 if TYPE_CHECKING:
     from resumable_stream._endings import Start
     from resumable_stream._log import Ending
+    from resumable_stream._options import Options
     from resumable_stream._sentinel import Names, Outcome, State
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import Backend, Subscription
 
 logger = logging.getLogger("resumable_stream")
@@ -53,16 +53,16 @@ class RemoteReader(ABC):
     """Reads a stream over the broker: ``attach`` starts its task, the end or ``close`` ends it."""
 
     def __init__(
-        self, stream_id: str, backend: Backend, names: Names, settings: Settings, start: Start
+        self, stream_id: str, backend: Backend, names: Names, options: Options, start: Start
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.stream_id = stream_id
         self.offset = start.offset
         self._backend = backend
         self._names = names
-        self._settings = settings
+        self._options = options
         self._start = start
-        self._skip = Skip(0, settings.offset_unit)
+        self._skip = Skip(0, options.unit)
         self._ready: deque[str] = deque()
         self._ready_cost = 0
         self._over = False
@@ -118,8 +118,8 @@ class RemoteReader(ABC):
                 self._reading.discard(waiter)
         chunk = self._ready.popleft()
         self._ready_cost -= len(chunk) + _CHUNK_COST
-        self.offset += length(chunk, self._settings.offset_unit)
-        if not self._over and self._room() >= self._settings.window // 2:
+        self.offset += length(chunk, self._options.unit)
+        if not self._over and self._room() >= self._options.window // 2:
             self._changed.set()
         return chunk
 
@@ -183,11 +183,11 @@ class RemoteReader(ABC):
 
     def _received(self) -> int:
         """The offset after all that has come, read or not."""
-        unit = self._settings.offset_unit
+        unit = self._options.unit
         return self.offset + sum(length(chunk, unit) for chunk in self._ready)
 
     def _room(self) -> int:
-        return self._settings.window - self._ready_cost
+        return self._options.window - self._ready_cost
 
     def _deliver(self, chunk: str) -> None:
         try:
@@ -246,9 +246,9 @@ class RemoteReader(ABC):
         if self._outage_since is None:
             self._outage_since = now
         patience = (
-            self._settings.outage_timeout
+            self._options.outage_timeout
             if self._attached.done()
-            else self._settings.handshake_timeout
+            else self._options.handshake_timeout
         )
         if now - self._outage_since >= patience:
             self._end(
@@ -276,10 +276,10 @@ class RemoteReader(ABC):
         if not self._same(state):
             self._answer(Attached.MOVED)
             self._end()
-        elif now - self._began >= self._settings.handshake_timeout:
+        elif now - self._began >= self._options.handshake_timeout:
             self._end(
                 HandshakeTimeoutError(
-                    self.stream_id, self._start.offset, self._settings.handshake_timeout
+                    self.stream_id, self._start.offset, self._options.handshake_timeout
                 )
             )
 
@@ -296,16 +296,16 @@ class RemoteReader(ABC):
 
         Just after trouble with the broker neither proves anything yet, for the length of one lease.
         """
-        now, lease = self._loop.time(), self._settings.lease
+        now, lease = self._loop.time(), self._options.lease
         if now - self._disturbed_at < lease:
-            return now - self._heard > self._settings.outage_timeout + lease
+            return now - self._heard > self._options.outage_timeout + lease
         asked = self._asking_since
         return state is Absence.MISSING or (asked is not None and now - asked >= lease / 2)
 
     @property
     def _patience(self) -> float:
         """How long silence is normal."""
-        return self._settings.lease / 2
+        return self._options.lease / 2
 
 
 def is_active(state: State, generation: int | None) -> bool:

@@ -11,13 +11,18 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from resumable_stream._log import Ending, Status
+from resumable_stream._offsets import is_encodable
 from resumable_stream._wire import ending_fields, ending_from
-from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
+from resumable_stream.errors import (
+    BackendUnavailableError,
+    InvalidSettingError,
+    OutcomeUnknownError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream._settings import Settings
+    from resumable_stream._options import Options
     from resumable_stream.ports import KeyValue
 
 logger = logging.getLogger("resumable_stream")
@@ -28,6 +33,7 @@ DONE = "DONE"
 _FOREIGN_BITS = 20
 _GENERATION_BITS = 33
 _MAX_DIGITS = 16
+_MAX_PREFIX = 128
 
 # A write whose outcome stays unknown is looked up and repeated this often before it is given up.
 _CLAIM_ATTEMPTS = 5
@@ -39,6 +45,20 @@ class Names:
     """Keys and channels under one prefix."""
 
     prefix: str
+
+    @classmethod
+    def under(cls, prefix: str) -> Names:
+        """Check the prefix: nothing under it may read as a name under another."""
+        if not 0 < len(prefix) <= _MAX_PREFIX or ":rs:" in f"{prefix}:":
+            raise InvalidSettingError(
+                f"key_prefix {prefix!r:.80} must have 1 to {_MAX_PREFIX} characters "
+                "and not contain ':rs:' or end in ':rs'"
+            )
+        if not is_encodable(prefix):
+            raise InvalidSettingError(
+                f"key_prefix {prefix!r} has lone surrogates: use text that UTF-8 can encode"
+            )
+        return cls(prefix)
 
     def sentinel(self, stream_id: str) -> str:
         return f"{self.prefix}:rs:sentinel:{stream_id}"
@@ -111,7 +131,7 @@ class Outcome:
             fields: dict[str, Any] = json.loads(text)
             return cls(int(fields["generation"]), int(fields["end"]), ending_from(fields))
         except (ValueError, KeyError, TypeError):
-            logger.warning("ignored an outcome record that is none: %.80r", text)
+            logger.warning("ignored an outcome record that is none")
             return None
 
 
@@ -134,13 +154,13 @@ class Claim:
     never repeated blindly.
     """
 
-    def __init__(self, store: KeyValue, names: Names, stream_id: str, settings: Settings) -> None:
+    def __init__(self, store: KeyValue, names: Names, stream_id: str, options: Options) -> None:
         self.generation = 1 + secrets.randbelow(2**_GENERATION_BITS - 1)
         self._store = store
         self._key = names.sentinel(stream_id)
         self._outcome_key = names.outcome(stream_id)
         self._value = str(self.generation << _FOREIGN_BITS)
-        self._settings = settings
+        self._options = options
         self._held_until = 0.0
 
     @property
@@ -159,7 +179,7 @@ class Claim:
                 await asyncio.sleep(_PAUSE * 2**attempt)
             sent = asyncio.get_running_loop().time()
             try:
-                won = await self._store.create(self._key, self._value, ttl=self._settings.lease_ttl)
+                won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)
             except OutcomeUnknownError:
                 value = await self._store.get(self._key)
                 if value is None:
@@ -167,7 +187,7 @@ class Claim:
                 won = generation_of(value) == self.generation
                 self._value = value if won else self._value
             if won:
-                self._held_until = sent + self._settings.lease
+                self._held_until = sent + self._options.lease
             return won
         raise BackendUnavailableError(
             "the broker loses its replies: the claim could not be confirmed; try again"
@@ -181,8 +201,8 @@ class Claim:
             BackendError: the broker is away; try again.
         """
         sent = asyncio.get_running_loop().time()
-        await self._swap(lambda present: present or self._value, self._settings.lease_ttl)
-        self._held_until = sent + self._settings.lease
+        await self._swap(lambda present: present or self._value, self._options.lease_ttl)
+        self._held_until = sent + self._options.lease
 
     async def release(self) -> None:
         """Let go of a claim that nothing was produced under: its key goes within a second."""
@@ -197,7 +217,7 @@ class Claim:
             BackendError: the broker is away; try again, which is safe at any point.
         """
         await self._record(Outcome(self.generation, end, ending).encode())
-        await self._swap(lambda _present: DONE, self._settings.retention_ttl)
+        await self._swap(lambda _present: DONE, self._options.outcome_ttl)
 
     async def _swap(self, wanted: Callable[[str | None], str], ttl: int) -> None:
         """Replace the sentinel, which must be this generation's or absent."""
@@ -221,7 +241,7 @@ class Claim:
 
     async def _record(self, record: str) -> None:
         """Write the outcome without ever overwriting a later generation's."""
-        ttl = self._settings.retention_ttl
+        ttl = self._options.outcome_ttl
         if await self._store.create(self._outcome_key, record, ttl=ttl):
             return
         while True:

@@ -19,8 +19,8 @@ from resumable_stream.errors import BackendError, ProducerLostError
 
 if TYPE_CHECKING:
     from resumable_stream._endings import Start
+    from resumable_stream._options import Options
     from resumable_stream._sentinel import Names, Outcome, State
-    from resumable_stream._settings import Settings
     from resumable_stream.ports import Backend, Loss
 
 # The TypeScript package itself waits this long for an answer.
@@ -33,9 +33,9 @@ class V1Listener(RemoteReader):
     """A reader of a TypeScript peer's stream. It has no event ids."""
 
     def __init__(
-        self, stream_id: str, backend: Backend, names: Names, settings: Settings, start: Start
+        self, stream_id: str, backend: Backend, names: Names, options: Options, start: Start
     ) -> None:
-        super().__init__(stream_id, backend, names, settings, start)
+        super().__init__(stream_id, backend, names, options, start)
         self._inbox: deque[bytes] = deque()
         self._inbox_bytes = 0
         self._overflowed = False
@@ -43,7 +43,7 @@ class V1Listener(RemoteReader):
         self._marked = False
         self._asked_at = -float("inf")
         # Code points cannot be asked for, nor an offset that may lie beyond the text.
-        self._asked_from = start.offset if settings.offset_unit is OffsetUnit.UTF16 else 0
+        self._asked_from = start.offset if options.unit is OffsetUnit.UTF16 else 0
         self._certain = not self._asked_from
         self._skip.remaining = start.offset - self._asked_from
         self._units = self._asked_from  # UTF-16 code units of the text so far
@@ -89,7 +89,7 @@ class V1Listener(RemoteReader):
             return
         self._listen_again()
         if self._overflowed or self._inbox_bytes + len(message) > 2 * max(
-            self._settings.window, len(message)
+            self._options.window, len(message)
         ):
             self._overflowed = True  # asked for again once there is room
         else:
@@ -112,7 +112,7 @@ class V1Listener(RemoteReader):
         if self._in_handshake:
             return max(0.01, self._asked_at + _ANSWER_TIMEOUT - self._loop.time())
         if self._room() <= 0:
-            return self._settings.heartbeat
+            return self._options.heartbeat_interval
         return max(0.01, self._heard + self._patience - self._loop.time())
 
     def _due(self) -> bool:
@@ -121,7 +121,7 @@ class V1Listener(RemoteReader):
         if self._in_handshake:
             return now >= self._asked_at + _ANSWER_TIMEOUT
         if self._overflowed:
-            return not self._inbox and self._room() >= self._settings.window // 2
+            return not self._inbox and self._room() >= self._options.window // 2
         return now - self._heard >= self._patience
 
     async def _take_inbox(self) -> None:

@@ -221,7 +221,9 @@ def decode_frame(channel_id: str, message: bytes) -> Frame | None:
             raise ValueError("no header")  # noqa: TRY301
         return _frame(header, payload)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise MalformedFrameError(f"not a frame: {message[len(prefix) :][:80]!r}") from error
+        raise MalformedFrameError(
+            f"a malformed frame of {len(message)} bytes was ignored"
+        ) from error
 
 
 def _frame(header: dict[str, Any], payload: bytes) -> Frame:

@@ -1,0 +1,104 @@
+"""The options of a context, and the intervals that follow from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from resumable_stream._offsets import OffsetUnit
+from resumable_stream.errors import InvalidSettingError
+
+_LEAST_LEASE = 1.0
+_LEAST_WINDOW = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a context behaves. All times are in seconds.
+
+    Attributes:
+        lease: a producer that dies is reported, and its stream disappears, within this time; at
+            least 1. It is renewed every third of it.
+        heartbeat: how often a producer and a remote reader that have nothing to say tell each other
+            so; at most a third of the lease. A fifth of it if None.
+        handshake_timeout: how long to wait for a producer that does not answer.
+        outage_timeout: how long a remote reader bears the broker's absence.
+        drain_timeout: how long ``aclose`` lets running producers finish.
+        done_ttl: how long the end of a stream is remembered; at least one lease.
+        linger_timeout: how long an ended producer keeps its text for remote readers that are there
+            but make no progress.
+        buffer_limit: how much text of one stream is kept, in UTF-16 code units; beyond it the
+            oldest is trimmed away.
+        window: how much of a stream a remote reader holds ahead of its consumer, in bytes; at
+            least 4,096. Chunks larger than that are held whole.
+        offset_unit: what offsets count: UTF-16 code units as the TypeScript package does, or code
+            points.
+        disclose_errors: tell remote readers the type and message of a failed source's exception.
+
+    Raises:
+        InvalidSettingError: a value out of its range.
+    """
+
+    lease: float = 15.0
+    heartbeat: float | None = None
+    handshake_timeout: float = 5.0
+    outage_timeout: float = 60.0
+    drain_timeout: float = 10.0
+    done_ttl: float = 24 * 60 * 60
+    linger_timeout: float = 300.0
+    buffer_limit: int = 128 * 1024 * 1024
+    window: int = 1024 * 1024
+    offset_unit: OffsetUnit | str = OffsetUnit.UTF16
+    disclose_errors: bool = True
+
+    def __post_init__(self) -> None:
+        self._check("lease", at_least=_LEAST_LEASE)
+        if self.heartbeat is not None:
+            self._check("heartbeat", at_least=0.001, at_most=self.lease / 3)
+        self._check("handshake_timeout", at_least=0.001)
+        self._check("outage_timeout", at_least=0)
+        self._check("drain_timeout", at_least=0)
+        self._check("done_ttl", at_least=self.lease)
+        self._check("linger_timeout", at_least=0)
+        self._check("buffer_limit", at_least=1)
+        self._check("window", at_least=_LEAST_WINDOW)
+        try:
+            object.__setattr__(self, "offset_unit", OffsetUnit(self.offset_unit))
+        except ValueError:
+            choices = " or ".join(repr(str(choice)) for choice in OffsetUnit)
+            raise InvalidSettingError(
+                f"offset_unit {self.offset_unit!r} must be {choices}"
+            ) from None
+
+    def _check(self, name: str, *, at_least: float, at_most: float = math.inf) -> None:
+        value = getattr(self, name)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not at_least <= value <= at_most:
+            upper = f" and at most {at_most:g}" if at_most < math.inf else ""
+            raise InvalidSettingError(
+                f"{name} {value!r} must be a number of at least {at_least:g}{upper}"
+            )
+
+    @property
+    def unit(self) -> OffsetUnit:
+        return OffsetUnit(self.offset_unit)
+
+    @property
+    def lease_ttl(self) -> int:
+        """The lease as a time to live: whole seconds, rounded up."""
+        return math.ceil(self.lease)
+
+    @property
+    def outcome_ttl(self) -> int:
+        """``done_ttl`` as a time to live."""
+        return math.ceil(self.done_ttl)
+
+    @property
+    def renew_interval(self) -> float:
+        """Two renewals may be lost before a lease runs out."""
+        return self.lease / 3
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """``heartbeat``, or what it defaults to."""
+        return self.lease / 5 if self.heartbeat is None else self.heartbeat

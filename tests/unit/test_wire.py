@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resumable_stream._log import Ending, Status
+from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit
+from resumable_stream._wire import (
+    MAX_ERROR_BYTES,
+    DataFrame,
+    EndFrame,
+    Frame,
+    MalformedFrameError,
+    Place,
+    Refusal,
+    RefusalFrame,
+    Request,
+    RequestType,
+    decode_frame,
+    decode_request,
+    decode_text,
+    encode_frame,
+    encode_request,
+    encode_text,
+    encode_v1,
+    ending_fields,
+)
+
+NATURAL = st.integers(0, MAX_SAFE_INTEGER)
+PLACES = st.builds(Place, NATURAL, NATURAL)
+LISTENERS = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
+REQUESTS = st.builds(
+    Request,
+    LISTENERS,
+    type=st.sampled_from(RequestType),
+    generation=st.none() | NATURAL,
+    skip=NATURAL,
+    unit=st.sampled_from(OffsetUnit),
+    place=st.none() | PLACES,
+    window=NATURAL,
+)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+FRAMES = st.one_of(
+    st.builds(
+        DataFrame,
+        NATURAL,
+        PLACES,
+        st.lists(st.binary(max_size=20)).map(tuple),
+        partial=st.booleans(),
+        end=NATURAL,
+        last=st.booleans(),
+        offset=st.none() | NATURAL,
+    ),
+    st.builds(EndFrame, NATURAL, NATURAL, st.builds(Ending, st.sampled_from(Status))),
+    st.builds(EndFrame, NATURAL, NATURAL, st.builds(Ending, st.just(Status.FAILED), TEXTS, TEXTS)),
+    st.builds(RefusalFrame, NATURAL, st.sampled_from(Refusal), NATURAL),
+)
+ANY_ID = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(REQUESTS)
+def test_requests_come_back(request: Request) -> None:
+    assert decode_request(encode_request(request)) == request
+
+
+@given(LISTENERS, NATURAL)
+def test_v1_requests_come_back(listener: str, skip: int) -> None:
+    request = Request(listener, version=1, skip=skip)
+    assert decode_request(encode_request(request)) == request
+
+
+@given(ANY_ID, FRAMES)
+def test_frames_come_back(channel: str, frame: Frame) -> None:
+    assert decode_frame(channel, encode_frame(channel, frame)) == frame
+
+
+@given(st.binary())
+def test_hostile_requests_are_no_requests(message: bytes) -> None:
+    decode_request(message)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | TEXTS | st.integers(), st.lists))
+def test_requests_of_strange_types_are_none(value: object) -> None:
+    for field in ("listenerId", "skipCharacters", "version", "sequence", "window", "unit", "type"):
+        fields = {"listenerId": "a", "version": 2, field: value}
+        decode_request(json.dumps(fields).encode())
+    assert decode_request(json.dumps(value).encode()) is None
+
+
+@given(st.binary())
+def test_hostile_frames_are_refused_or_harmless(payload: bytes) -> None:
+    with contextlib.suppress(MalformedFrameError):
+        decode_frame("id", b"id " + payload)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{}",
+        b'{"type":"data","generation":1,"sequence":0,"byte":0,"lengths":[9],"end":1}',
+        b'{"type":"data","generation":1,"sequence":-1,"byte":0,"lengths":[],"end":1}',
+        b'{"type":"data","generation":true,"sequence":0,"byte":0,"lengths":[],"end":1}',
+        b'{"type":"end","generation":1,"end":1,"status":"well"}',
+        b'{"type":"news","generation":1}',
+        b"[" * 100_000,
+    ],
+)
+def test_malformed_frames_are_told_apart(header: bytes) -> None:
+    with pytest.raises(MalformedFrameError):
+        decode_frame("id", b"id " + header + b"\nabc")
+
+
+@given(TEXTS, ANY_ID)
+def test_text_of_a_v1_producer_is_unframed(text: str, channel: str) -> None:
+    if not text.startswith(f"{channel} "):
+        assert decode_frame(channel, text.encode()) is None
+
+
+def test_a_typescript_request_is_understood() -> None:
+    message = b'{"listenerId":"9c0f2f5e-1d65-4f1b-8ed9-0a3c1f7e4b21","skipCharacters":7}'
+    assert decode_request(message) == Request(
+        "9c0f2f5e-1d65-4f1b-8ed9-0a3c1f7e4b21", version=1, skip=7
+    )
+
+
+@pytest.mark.parametrize("listener", ["", "a b", "a:b", "*", "1:stream", "é", "x" * 129, 7, None])
+def test_listener_ids_cannot_name_other_channels(listener: object) -> None:
+    assert decode_request(json.dumps({"listenerId": listener}).encode()) is None
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=100))
+def test_any_text_travels(text: str) -> None:
+    assert decode_text(encode_text(text)) == text
+
+
+def test_lone_surrogates_travel_to_v1_as_replacements() -> None:
+    assert encode_v1("a\ude00b") == "a\ufffdb".encode()
+
+
+@given(
+    st.text(st.characters(exclude_categories=()), max_size=5000),
+    st.text(st.characters(exclude_categories=()), max_size=5000),
+)
+def test_errors_are_told_within_bounds(kind: str, text: str) -> None:
+    fields = ending_fields(Ending(Status.FAILED, kind, text))
+    told = json.dumps([fields["errorType"], fields["errorMessage"]], ensure_ascii=False)
+    assert len(told.encode()) <= MAX_ERROR_BYTES + 16
