@@ -1,0 +1,48 @@
+"""What a backend says that it can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a backend declares; the suite, not its author, decides which tests that leaves out.
+
+    The base ones are what the protocol stands on. A backend without one of them can run the rest of
+    the suite while it is being written, but never passes: a test fails for each one that is off.
+    """
+
+    atomic_create: bool = field(default=True, metadata={"base": True})
+    """``create`` writes only if the key is absent, in one atomic step. [KV-2]"""
+
+    atomic_compare_and_set: bool = field(default=True, metadata={"base": True})
+    """``compare_and_set`` compares and writes in one atomic step. [KV-3]"""
+
+    expiry: bool = field(default=True, metadata={"base": True})
+    """Every key goes after its time to live. [KV-5]"""
+
+    confirmed_subscribe: bool = field(default=True, metadata={"base": True})
+    """``subscribe`` returns once the subscription is live, not before. [PS-1]"""
+
+    ordered_delivery: bool = field(default=True, metadata={"base": True})
+    """Messages of one adapter to one channel arrive in the order of their publishing. [PS-3]"""
+
+    reported_loss: bool = field(default=True, metadata={"base": True})
+    """A subscription is told when messages may have been lost. [PS-7]"""
+
+    shared_between_processes: bool = field(default=False, metadata={"base": False})
+    """Another process that opens the suite's ``url`` meets this one. [KV-1, PS-1]"""
+
+    @property
+    def missing_base(self) -> tuple[str, ...]:
+        """The base capabilities that are switched off."""
+        return tuple(name for name in base_capabilities() if not getattr(self, name))
+
+
+def base_capabilities() -> tuple[str, ...]:
+    return tuple(item.name for item in fields(Capabilities) if item.metadata["base"])
+
+
+def optional_capabilities() -> tuple[str, ...]:
+    return tuple(item.name for item in fields(Capabilities) if not item.metadata["base"])

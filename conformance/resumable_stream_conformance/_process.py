@@ -1,0 +1,54 @@
+"""Another process on the same URL: run as a program it answers, imported it starts one."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from resumable_stream._registry import find_opener
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LONG = 600
+
+
+@asynccontextmanager
+async def other_process(url: str, namespace: str) -> AsyncIterator[None]:
+    """Run the answering program, and end it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", __name__, url, namespace, stdin=asyncio.subprocess.PIPE
+    )
+    try:
+        yield
+    finally:
+        # It ends when its input does.
+        await process.communicate()
+    assert process.returncode == 0, "the other process failed; its errors stand above"
+
+
+async def answer(url: str, namespace: str) -> None:
+    """Copy one key, then answer every message, until the standard input ends."""
+    backend = find_opener(url)(url)
+    answers: set[asyncio.Task[None]] = set()
+
+    def reply(message: bytes) -> None:
+        answers.add(
+            asyncio.ensure_future(backend.publish(f"{namespace}.to-us", message + b", heard"))
+        )
+
+    try:
+        ours = await backend.get(f"{namespace}.ours")
+        await backend.set(f"{namespace}.theirs", f"{ours}, seen", ttl=LONG)
+        await backend.subscribe(f"{namespace}.to-them", reply, lambda _loss: None)
+        await backend.publish(f"{namespace}.to-us", b"ready")
+        await asyncio.to_thread(sys.stdin.read)
+        await asyncio.gather(*answers)
+    finally:
+        await backend.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(answer(*sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""The rules and promises by id, in the order of the report."""
+
+from __future__ import annotations
+
+RULES = {
+    "BE-0": "complete",
+    "BE-1": "lazy",
+    "BE-2": "bounded waits",
+    "BE-3": "closes cleanly",
+    "BE-4": "any name",
+    "BE-5": "cancellable",
+    "BE-6": "no hidden retry",
+    "KV-1": "linearizable",
+    "KV-2": "atomic create",
+    "KV-3": "atomic compare and set",
+    "KV-4": "delete",
+    "KV-5": "time to live",
+    "KV-6": "any value",
+    "PS-1": "live when subscribed",
+    "PS-2": "delivers to its channel",
+    "PS-3": "in order",
+    "PS-4": "no history",
+    "PS-5": "unsubscribes alone",
+    "PS-6": "message size",
+    "PS-7": "reports losses",
+    "PS-8": "ends with its backend",
+    "P1": "exact",
+    "P2": "same chunks",
+    "P3": "one truthful end",
+    "P4": "bounded waits",
+    "P5": "one producer",
+    "P6": "local reader never waits",
+    "P7": "bounded memory",
+    "P8": "cheap when nobody resumes",
+    "P9": "stop means stop",
+    "P10": "no leaks",
+}

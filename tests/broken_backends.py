@@ -1,0 +1,193 @@
+"""Third-party backends that each break one law, found by the URL ``broken://law``."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+from resumable_stream_conformance import BackendWrapper
+from resumable_stream_memory import MemoryBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from resumable_stream.ports import Backend, Loss, Subscription
+
+
+class RacyCreate(BackendWrapper):
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        if await self.inner.get(key) is not None:
+            return False
+        await self.inner.set(key, value, ttl=ttl)
+        return True
+
+
+class BlindCompareAndSet(BackendWrapper):
+    async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
+        if await self.inner.get(key) is None:
+            return False
+        await self.inner.set(key, value, ttl=ttl)
+        return True
+
+
+class IgnoredTtl(BackendWrapper):
+    async def set(self, key: str, value: str, *, ttl: int) -> None:
+        await self.inner.set(key, value, ttl=3600)
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        return await self.inner.create(key, value, ttl=3600)
+
+    async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
+        return await self.inner.compare_and_set(key, expected, value, ttl=3600)
+
+
+class EarlySubscribe(BackendWrapper):
+    """One in 45 of its subscriptions is returned while the subscribing is still under way."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.turns = itertools.count(1)
+        self.late: set[asyncio.Task[Subscription]] = set()
+
+    async def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscription:
+        if next(self.turns) % 45:
+            return await self.inner.subscribe(channel, on_message, on_loss)
+        task = asyncio.create_task(self._subscribe_late(channel, on_message, on_loss))
+        self.late.add(task)
+        return _Late(task)
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*self.late)
+        await self.inner.aclose()
+
+    async def _subscribe_late(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscription:
+        await asyncio.sleep(0.005)
+        return await self.inner.subscribe(channel, on_message, on_loss)
+
+
+class _Late:
+    def __init__(self, task: asyncio.Task[Subscription]) -> None:
+        self.task = task
+
+    async def aclose(self) -> None:
+        await (await self.task).aclose()
+
+
+class LostUnsubscribe(BackendWrapper):
+    async def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscription:
+        await self.inner.subscribe(channel, on_message, on_loss)
+        return _Deaf()
+
+
+class _Deaf:
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+
+
+class GreedyUnsubscribe(BackendWrapper):
+    """Its unsubscribing takes the other subscriptions to that channel along."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.live: dict[str, list[Subscription]] = {}
+
+    async def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscription:
+        subscription = await self.inner.subscribe(channel, on_message, on_loss)
+        self.live.setdefault(channel, []).append(subscription)
+        return _Greedy(self, channel)
+
+
+class _Greedy:
+    def __init__(self, owner: GreedyUnsubscribe, channel: str) -> None:
+        self.owner = owner
+        self.channel = channel
+
+    async def aclose(self) -> None:
+        for subscription in self.owner.live.pop(self.channel, []):
+            await subscription.aclose()
+
+
+class ReorderingPublish(BackendWrapper):
+    """As through a pool of connections: a large message is overtaken by a small one."""
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        for _ in range(len(message) // 500):
+            await asyncio.sleep(0)
+        await self.inner.publish(channel, message)
+
+
+class WildcardNames(BackendWrapper):
+    """Names go to the broker as they are, where ``*`` and ``>`` match others."""
+
+    async def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscription:
+        if channel.endswith((">", "*")):
+            return await self.inner.subscribe("every message", on_message, on_loss)
+        return await self.inner.subscribe(channel, on_message, on_loss)
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        await self.inner.publish_many(
+            [pair for channel, message in messages for pair in _with_copy(channel, message)]
+        )
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        await self.inner.publish_many(_with_copy(channel, message))
+
+
+def _with_copy(channel: str, message: bytes) -> list[tuple[str, bytes]]:
+    return [(channel, message), ("every message", message)]
+
+
+class TruncatedNames(BackendWrapper):
+    """Keys are cut to what the broker takes."""
+
+    async def get(self, key: str) -> str | None:
+        return await self.inner.get(key[:255])
+
+    async def set(self, key: str, value: str, *, ttl: int) -> None:
+        await self.inner.set(key[:255], value, ttl=ttl)
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        return await self.inner.create(key[:255], value, ttl=ttl)
+
+    async def delete(self, key: str) -> None:
+        await self.inner.delete(key[:255])
+
+
+class SilentClose(BackendWrapper):
+    """Its subscriptions end without a word."""
+
+    async def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscription:
+        return await self.inner.subscribe(channel, on_message, lambda _loss: None)
+
+
+LAWS: dict[str, type[BackendWrapper]] = {
+    "racy-create": RacyCreate,
+    "blind-compare-and-set": BlindCompareAndSet,
+    "ignored-ttl": IgnoredTtl,
+    "early-subscribe": EarlySubscribe,
+    "lost-unsubscribe": LostUnsubscribe,
+    "greedy-unsubscribe": GreedyUnsubscribe,
+    "reordering-publish": ReorderingPublish,
+    "wildcard-names": WildcardNames,
+    "truncated-names": TruncatedNames,
+    "silent-close": SilentClose,
+    "none": BackendWrapper,
+}
+
+
+def open_broken(url: str) -> BackendWrapper:
+    law = url.partition("://")[2]
+    return LAWS[law](MemoryBackend(law))

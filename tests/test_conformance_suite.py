@@ -1,0 +1,151 @@
+"""Each deliberately broken backend is caught by the tests that name what it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXPECTED = {
+    "none": set[str](),
+    "racy-create": {"test_create_has_one_winner"},
+    "blind-compare-and-set": {
+        "test_compare_and_set_has_one_winner",
+        "test_compare_and_set_loses_no_update",
+        "test_compare_and_set_refuses_other_value",
+        "test_last_write_sets_the_time",
+    },
+    "ignored-ttl": {
+        "test_expired_key_is_absent",
+        "test_key_expires_soon_after",
+        "test_last_write_sets_the_time",
+        "test_writing_again_renews",
+    },
+    "early-subscribe": {
+        "test_concurrent_subscribes_are_live",
+        "test_odd_channels_stay_apart",
+        "test_subscribe_returns_when_live",
+        "test_subscribing_again_is_live",
+    },
+    "lost-unsubscribe": {
+        "test_cancelled_subscribe_leaves_nothing",
+        "test_close_under_fire_is_final",
+        "test_closed_subscription_stays_silent",
+        "test_closing_tells_live_subscriptions",
+    },
+    "greedy-unsubscribe": {
+        "test_closing_tells_live_subscriptions",
+        "test_closing_twice_is_quiet",
+        "test_unsubscribe_spares_the_sibling",
+    },
+    "reordering-publish": {"test_overlapping_publishes_keep_order"},
+    "wildcard-names": {"test_odd_channels_stay_apart", "test_wildcard_hears_nobody_else"},
+    "truncated-names": {"test_odd_keys_stay_apart"},
+    "silent-close": {"test_closing_tells_live_subscriptions", "test_handlers_run_on_the_loop"},
+}
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process in which the broken backends are an installed package."""
+    site = tmp_path_factory.mktemp("site")
+    installed = site / "broken_backends-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: broken-backends\nVersion: 1.0\n", "utf-8"
+    )
+    (installed / "entry_points.txt").write_text(
+        "[resumable_stream.backends]\nbroken = broken_backends:open_broken\n", "utf-8"
+    )
+    path = os.pathsep.join((str(site), str(Path(__file__).parent)))
+    return {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "--no-such-option"}
+
+
+async def _run(
+    environment: dict[str, str], directory: Path, *arguments: str
+) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "resumable_stream_conformance", *arguments),
+        env=environment,
+        cwd=directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.timeout(240)
+async def test_broken_laws_are_caught(strangers: dict[str, str], tmp_path: Path) -> None:
+    # Side by side: most of their time is waiting for keys that do not expire.
+    async def judge(law: str) -> tuple[int, dict[str, Any]]:
+        code, out, _ = await _run(
+            strangers, tmp_path, f"broken://{law}", "--json", "--layer", "ports"
+        )
+        return code, json.loads(out)
+
+    judgements = await asyncio.gather(*map(judge, EXPECTED))
+    caught = {
+        law: {test["test"] for test in report["tests"] if test["status"] == "failed"}
+        for law, (_, report) in zip(EXPECTED, judgements, strict=True)
+    }
+    assert caught == EXPECTED
+    assert [code for code, _ in judgements] == [int(bool(tests)) for tests in EXPECTED.values()]
+
+
+async def test_failure_shows_the_values(strangers: dict[str, str], tmp_path: Path) -> None:
+    code, out, err = await _run(
+        strangers, tmp_path, "broken://racy-create", "--only", "create_has_one_winner"
+    )
+    assert code == 1
+    assert "FAILED test_create_has_one_winner [KV-2, P5]" in out
+    assert "AssertionError: 16 of 16 concurrent creates wrote" in out
+    assert "DOES NOT CONFORM: 1 failed" in out
+    assert err == ""
+
+
+async def test_partial_run_never_conforms(strangers: dict[str, str], tmp_path: Path) -> None:
+    code, out, _ = await _run(strangers, tmp_path, "memory://", "--json", "--only", "KV or create")
+    report = json.loads(out)
+    assert code == 0
+    assert (report["conforms"], report["complete"]) == (False, False)
+
+
+async def test_missing_base_capability_fails(strangers: dict[str, str], tmp_path: Path) -> None:
+    code, out, _ = await _run(
+        *(strangers, tmp_path, "memory://", "--json", "--layer", "ports"),
+        *("--without", "expiry", "--without", "atomic_create"),
+    )
+    report = json.loads(out)
+    statuses = {test["test"]: test["status"] for test in report["tests"]}
+    assert code == 1
+    assert not report["conforms"]
+    assert report["missing_base_capabilities"] == ["atomic_create", "expiry"]
+    assert statuses["test_lacks_no_base_capability"] == "failed"
+    assert statuses["test_create_has_one_winner"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nobody://", "UnknownSchemeError"),
+        ("no url", "UnknownSchemeError"),
+    ],
+)
+async def test_unusable_url_is_told_apart(
+    url: str, message: str, strangers: dict[str, str], tmp_path: Path
+) -> None:
+    code, out, err = await _run(strangers, tmp_path, url)
+    assert (code, out) == (2, "")
+    assert message in err
