@@ -191,8 +191,8 @@ class EconomyLaws(Stage):
 
     @rule("P10", within=60)
     async def test_state_is_forgotten_in_time(self) -> None:
-        """What is remembered of an ended stream goes after the retention, and its id is free."""
-        here, there = await self.instances(2, retention=1.0)
+        """What is remembered of an ended stream goes after ``done_ttl``, and its id is free."""
+        here, there = await self.instances(2, done_ttl=2.0)
         await read(await here.start(Source()))
         await self._until_idle(here)
         async with asyncio.timeout(PATIENCE):

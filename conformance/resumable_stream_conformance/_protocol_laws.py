@@ -146,7 +146,7 @@ class ExactLaws(Stage):
     @rule("P1")
     async def test_event_id_of_other_run_is_refused(self) -> None:
         """A ``last_event_id`` of an earlier run says that the history changed."""
-        here, there = await self.instances(2, retention=1.0)
+        here, there = await self.instances(2, done_ttl=2.0)
         source = Source(hold_at=HALF)
         reader = await here.start(source)
         await read(reader, 3)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resumable_stream import create_resumable_stream_context
+from resumable_stream import Options, create_resumable_stream_context
 from resumable_stream_conformance._suite import SuiteBase
 from resumable_stream_conformance._wrapper import ObservedBackend
 
@@ -131,18 +131,18 @@ class Instance:
 class Stage(SuiteBase):
     """Instances under one prefix."""
 
-    async def instance(self, backend: Backend | None = None, **settings: Any) -> Instance:
+    async def instance(self, backend: Backend | None = None, **options: Any) -> Instance:
         """Start an instance, by default on a backend of its own; it is closed after the test."""
         observed = ObservedBackend(backend or await self.connect())
-        chosen: dict[str, Any] = {"lease": LEASE, "handshake_timeout": LEASE} | settings
+        chosen: dict[str, Any] = {"lease": LEASE, "handshake_timeout": LEASE} | options
         context = create_resumable_stream_context(
-            backend=observed, key_prefix=self.namespace, **chosen
+            backend=observed, key_prefix=self.namespace, options=Options(**chosen)
         )
         self._stack.push_async_callback(context.aclose, 0.0)
         return Instance(context, observed)
 
-    async def instances(self, count: int, **settings: Any) -> list[Instance]:
-        return [await self.instance(**settings) for _ in range(count)]
+    async def instances(self, count: int, **options: Any) -> list[Instance]:
+        return [await self.instance(**options) for _ in range(count)]
 
     @property
     def sentinel(self) -> str:

@@ -1,6 +1,6 @@
 """What peers say to each other, as bytes.
 
-Requests, framed replies (v2), and the TypeScript package's raw text (v1). Sections 3 to 6 of
+Requests, framed replies (v2), and the TypeScript package's raw text (v1). Sections 4 to 7 of
 PROTOCOL.md are this module's specification.
 """
 
