@@ -1,7 +1,7 @@
 """Read a stream that a TypeScript peer produces: raw text, no numbers, one marker at the end.
 
-Such a producer tells nothing but text, so everything else is found out by a new handshake, from the
-offset reached and under a fresh listener id: that it is alive, and what a gap has swallowed.
+Such a producer tells nothing but text, so everything else is found out by asking under a fresh
+listener id, from the offset reached: what a gap has swallowed, and whether it is still alive.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from resumable_stream._wire import V1_END, Request, decode_text, encode_request
 from resumable_stream.errors import BackendError, ProducerLostError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resumable_stream._endings import Start
     from resumable_stream._options import Options
     from resumable_stream._sentinel import Names, Outcome, State
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 # The TypeScript package itself waits this long for an answer.
 _ANSWER_TIMEOUT = 1.0
+_LEAST_WAIT = 0.01
 _REPLACEMENT = "\ufffd"
 _END = V1_END.encode()
 
@@ -40,7 +43,6 @@ class V1Listener(RemoteReader):
         self._inbox_bytes = 0
         self._overflowed = False
         self._in_handshake = True
-        self._marked = False
         self._asked_at = -float("inf")
         # Code points cannot be asked for, nor an offset that may lie beyond the text.
         self._asked_from = start.offset if options.unit is OffsetUnit.UTF16 else 0
@@ -61,28 +63,37 @@ class V1Listener(RemoteReader):
 
     async def _shake_hands(self) -> None:
         """Ask under a fresh listener id; the answer begins where this reader stands."""
-        for subscription in self._subscriptions:
-            await subscription.aclose()
-        self._subscriptions.clear()
+        await self._unsubscribe(keep=0)
         self._inbox.clear()
         self._inbox_bytes = 0
-        self._overflowed, self._in_handshake, self._marked = False, True, False
+        self._overflowed, self._in_handshake = False, True
         self._turn += 1
         turn = self._turn
+        await self._ask(lambda message: self._on_message(turn, message), self._on_loss)
+
+    async def _probe(self) -> None:
+        """Ask as another listener would: an answer to it proves the producer alive."""
+        await self._unsubscribe(keep=1)
+        await self._ask(lambda _message: self._listen_again(), lambda _loss: None)
+
+    async def _ask(
+        self, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> None:
         listener_id = secrets.token_hex(16)
         self._asked_at = self._loop.time()
         if self._asking_since is None:
             self._asking_since = self._asked_at
         self._subscriptions.append(
-            await self._backend.subscribe(
-                self._names.chunk(listener_id),
-                lambda message: self._on_message(turn, message),
-                self._on_loss,
-            )
+            await self._backend.subscribe(self._names.chunk(listener_id), on_message, on_loss)
         )
         request = Request(listener_id, version=1, skip=self._units)
         await self._backend.publish(self._names.request(self.stream_id), encode_request(request))
         self._broker_answered()
+
+    async def _unsubscribe(self, keep: int) -> None:
+        """Give up the subscriptions after the first ``keep``: handshake's first, probe's second."""
+        while len(self._subscriptions) > keep:
+            await self._subscriptions.pop().aclose()
 
     def _on_message(self, turn: int, message: bytes) -> None:
         if self._over or turn != self._turn:
@@ -100,29 +111,31 @@ class V1Listener(RemoteReader):
     async def _act(self) -> float:
         try:
             await self._take_inbox()
-            if not self._over and self._due():
-                if not self._attached.done() or self._asking_since is not None:
+            if not self._over and self._unanswered():
+                if self._asking_since is not None:
                     await self._check()
                 if not self._over:
-                    await self._shake_hands()
+                    await (self._shake_hands() if self._in_handshake else self._probe())
+            elif not self._over and self._repairable():
+                await self._shake_hands()
         except BackendError as error:
-            self._in_handshake = True
             self._broker_failed(error)
             return self._next_pause()
-        if self._in_handshake:
-            return max(0.01, self._asked_at + _ANSWER_TIMEOUT - self._loop.time())
-        if self._room() <= 0:
-            return self._options.heartbeat_interval
-        return max(0.01, self._heard + self._patience - self._loop.time())
+        if self._in_handshake or self._asking_since is not None:
+            return max(_LEAST_WAIT, self._asked_at + _ANSWER_TIMEOUT - self._loop.time())
+        await self._unsubscribe(keep=1)
+        return max(_LEAST_WAIT, self._heard + self._patience - self._loop.time())
 
-    def _due(self) -> bool:
-        """A handshake is due: unanswered, after a gap, after a long silence."""
+    def _unanswered(self) -> bool:
+        """Nothing has come for long: neither an answer, nor text."""
         now = self._loop.time()
-        if self._in_handshake:
+        if self._in_handshake or self._asking_since is not None:
             return now >= self._asked_at + _ANSWER_TIMEOUT
-        if self._overflowed:
-            return not self._inbox and self._room() >= self._options.window // 2
         return now - self._heard >= self._patience
+
+    def _repairable(self) -> bool:
+        """Something was lost, and there is room for it."""
+        return self._overflowed and not self._inbox and self._room() >= self._options.window // 2
 
     async def _take_inbox(self) -> None:
         while self._inbox and not self._over and (self._in_handshake or self._room() > 0):

@@ -1,0 +1,417 @@
+"""What a remote reader does when things go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resumable_stream import (
+    NOT_FOUND,
+    BackendUnavailableError,
+    ContextClosedError,
+    HandshakeTimeoutError,
+    InvalidEventIdError,
+    InvalidOffsetError,
+    OffsetOutOfRangeError,
+    ProducerLostError,
+    ResumableStream,
+    StreamCancelledError,
+    StreamFailedError,
+    StreamHistoryChangedError,
+)
+from resumable_stream._wire import decode_request
+from virtual_time import in_virtual_time
+from world import ID, LEASE, NAMES, SENTINEL, Source, World, rest, world
+
+if TYPE_CHECKING:
+    from resumable_stream import ResumableStreamContext
+    from world import Broker
+
+
+async def begin(here: World, *chunks: str) -> tuple[Source, ResumableStream]:
+    context, _ = here.instance()
+    source = Source(*chunks)
+    stream = await context.create_new_resumable_stream(ID, source)
+    await asyncio.sleep(0.1)
+    return source, stream
+
+
+async def join(
+    context: ResumableStreamContext, offset: int = 0, last_event_id: str | None = None
+) -> ResumableStream:
+    stream = await context.resume_existing_stream(ID, offset, last_event_id=last_event_id)
+    assert isinstance(stream, ResumableStream)
+    return stream
+
+
+def requests_of(broker: Broker) -> int:
+    return sum(channel == NAMES.request(ID) for channel, _ in broker.published)
+
+
+@pytest.mark.rule("LSN-1")
+@in_virtual_time
+async def test_handshake_is_repeated_until_answered() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, broker = here.instance()
+        left = 3
+
+        def drop(channel: str, _message: bytes) -> bool:
+            nonlocal left
+            left -= channel == NAMES.request(ID)
+            return left >= 0
+
+        broker.drop = drop
+        stream = await join(context)
+        source.finish()
+        assert await rest(stream) == ["a"]
+
+
+@pytest.mark.rule("LSN-1", "P4")
+@in_virtual_time
+async def test_unanswered_handshake_times_out() -> None:
+    async with world() as here:
+        await here.raw.set(SENTINEL, str(77 << 20), ttl=1000)
+        context, _ = here.instance(handshake_timeout=3)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(HandshakeTimeoutError, match="3 s"):
+            await context.resume_existing_stream(ID, 9)
+        assert asyncio.get_running_loop().time() - began < 5
+
+
+@pytest.mark.rule("LSN-1")
+@in_virtual_time
+async def test_start_takes_over_when_the_dead_ones_lease_ends() -> None:
+    async with world() as here:
+        await here.raw.set(SENTINEL, str(77 << 20), ttl=2)
+        context, _ = here.instance()
+        source = Source("a")
+        source.finish()
+        assert await rest(await context.resumable_stream(ID, source)) == ["a"]
+
+
+@pytest.mark.rule("LSN-2", "P7")
+@in_virtual_time
+async def test_a_stalled_reader_holds_no_more_than_its_window() -> None:
+    async with world() as here:
+        chunks = [f"{number:05}" * 40 for number in range(3_000)]
+        source, local = await begin(here)
+        context, broker = here.instance(window=8_192)
+        stream = await join(context)
+        for at in range(0, len(chunks), 100):
+            source.put(*chunks[at : at + 100])
+            await asyncio.sleep(0.1)
+        reader = stream._reader
+        assert reader._ready_cost < 3 * 8_192  # type: ignore[attr-defined]
+        asked = requests_of(broker)
+        await asyncio.sleep(20 * LEASE)
+        assert requests_of(broker) - asked < 120
+        source.finish()
+        assert await rest(stream) == chunks
+        assert await rest(local) == chunks
+
+
+@pytest.mark.rule("LSN-3", "P1")
+@pytest.mark.parametrize("lost", [1, 2, 3, 7])
+@in_virtual_time
+async def test_gaps_are_repaired(lost: int) -> None:
+    async with world() as here:
+        source, _ = await begin(here, "0")
+        producer = here.brokers[0]
+        context, _ = here.instance()
+        stream = await join(context)
+        count = 0
+
+        def drop(_channel: str, _message: bytes) -> bool:
+            nonlocal count
+            count += 1
+            return count % (lost + 1) != 0
+
+        producer.drop = drop
+        for number in range(1, 50):
+            source.put(str(number))
+            await asyncio.sleep(0.05)
+        source.finish()
+        assert await rest(stream) == [str(number) for number in range(50)]
+
+
+@pytest.mark.rule("LSN-3", "FRM-5")
+@in_virtual_time
+async def test_a_lost_last_chunk_is_noticed_without_any_notice() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        producer = here.brokers[0]
+        context, _ = here.instance()
+        stream = await join(context)
+        assert await anext(stream) == "a"
+        producer.drop = lambda _channel, _message: True
+        source.put("b")
+        await asyncio.sleep(0.1)
+        producer.drop = lambda _channel, _message: False
+        async with asyncio.timeout(LEASE / 2):
+            assert await anext(stream) == "b"
+
+
+@pytest.mark.rule("LSN-3", "END-2")
+@in_virtual_time
+async def test_a_lost_end_is_learnt_all_the_same() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, _ = here.instance()
+        stream = await join(context)
+        here.brokers[0].drop = lambda _channel, _message: True
+        source.put("b")
+        source.finish(ValueError("x"))
+        await asyncio.sleep(0.5)
+        here.brokers[0].drop = lambda _channel, _message: False
+        assert await anext(stream) == "a"
+        assert await anext(stream) == "b"
+        with pytest.raises(StreamFailedError, match="ValueError: x"):
+            await anext(stream)
+
+
+@pytest.mark.rule("LSN-4", "P10")
+@in_virtual_time
+async def test_a_dropped_reader_leaves_by_itself() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, broker = here.instance()
+        stream = await join(context)
+        del stream
+        gc.collect()
+        await asyncio.sleep(0.1)
+        assert not broker._subscriptions
+        last = decode_request(broker.published[-1][1])
+        assert last is not None
+        assert last.type == "leave"
+        assert not source.closed
+
+
+@pytest.mark.rule("LSN-5", "P4")
+@in_virtual_time
+async def test_a_dead_producer_is_reported_within_a_lease() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "abc")
+        context, _ = here.instance()
+        stream = await join(context)
+        assert await anext(stream) == "abc"
+        here.brokers[0].away = True  # for all the others know, it is dead
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ProducerLostError) as caught:
+            await anext(stream)
+        assert caught.value.offset == 3
+        assert asyncio.get_running_loop().time() - began <= LEASE + 2
+        assert await context.resume_existing_stream(ID) is NOT_FOUND
+        source.finish()
+
+
+@pytest.mark.rule("LSN-6", "P6")
+@in_virtual_time
+async def test_a_broker_restarted_empty_loses_nothing() -> None:
+    async with world() as here:
+        source, local = await begin(here, "0")
+        context, _ = here.instance()
+        stream = await join(context)
+        for number in range(1, 10):
+            for broker in here.brokers:
+                broker.away = True
+            source.put(str(number))
+            await asyncio.sleep(number)
+            await here.raw.delete(SENTINEL)
+            for broker in here.brokers:
+                broker.reconnect()
+            await asyncio.sleep(number % 3)
+        source.finish()
+        texts = [str(number) for number in range(10)]
+        assert await rest(stream) == texts
+        assert await rest(local) == texts
+
+
+@pytest.mark.rule("LSN-6", "END-4", "P6")
+@in_virtual_time
+async def test_an_end_during_an_outage_is_complete_after_it() -> None:
+    async with world() as here:
+        source, local = await begin(here, "a")
+        context, _ = here.instance()
+        stream = await join(context)
+        for broker in here.brokers:
+            broker.away = True
+        source.put("b")
+        source.finish()
+        assert await rest(local) == ["a", "b"]
+        await asyncio.sleep(2 * LEASE)
+        for broker in here.brokers:
+            broker.reconnect()
+        assert await rest(stream) == ["a", "b"]
+
+
+@pytest.mark.rule("LSN-7", "P4")
+@in_virtual_time
+async def test_a_broker_that_stays_away_ends_remote_readers_only() -> None:
+    async with world() as here:
+        source, local = await begin(here, "a")
+        context, _ = here.instance(outage_timeout=30)
+        stream = await join(context)
+        assert await anext(stream) == "a"
+        for broker in here.brokers:
+            broker.away = True
+        with pytest.raises(BackendUnavailableError, match="30 s"):
+            await asyncio.wait_for(anext(stream), 60)
+        source.put("b")
+        assert [await anext(local) for _ in range(2)] == ["a", "b"]
+
+
+@pytest.mark.rule("P3")
+@in_virtual_time
+async def test_closing_the_context_is_no_normal_end() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, _ = here.instance()
+        stream = await join(context)
+        await context.aclose()
+        assert await anext(stream) == "a"
+        with pytest.raises(ContextClosedError):
+            await anext(stream)
+
+
+@pytest.mark.rule("END-2", "P7")
+@in_virtual_time
+async def test_a_reader_overtaken_by_the_trimming_is_told() -> None:
+    async with world() as here:
+        context, _ = here.instance(buffer_limit=100)
+        other, _ = here.instance(window=4_096)
+        source = Source("x")
+        local = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(0.1)
+        remote = await join(other)
+        here.brokers[0].drop = lambda _channel, _message: True
+        source.put(*["y" * 60] * 10)
+        await asyncio.sleep(0.1)
+        here.brokers[0].drop = lambda _channel, _message: False
+        with pytest.raises(OffsetOutOfRangeError) as caught:
+            await rest(remote)
+        assert caught.value.start == 541
+        with pytest.raises(OffsetOutOfRangeError, match="offset 0"):
+            await rest(local)
+        with pytest.raises(OffsetOutOfRangeError):
+            await join(other, 5)
+
+
+@pytest.mark.rule("P1")
+@in_virtual_time
+async def test_offsets_are_checked_on_both_sides_alike() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a😀b")
+        elsewhere, _ = here.instance()
+        for context in (here.contexts[0], elsewhere):
+            with pytest.raises(InvalidOffsetError, match="surrogate pair"):
+                await join(context, 2)
+            ahead = await join(context, 5)
+            assert ahead.offset == 5
+            assert ahead.last_event_id is None
+            source.put("😀c")
+            with pytest.raises(InvalidOffsetError, match="surrogate pair"):
+                await anext(ahead)
+            source = Source()
+            break
+        ahead = await join(elsewhere, 6)
+        assert await anext(ahead) == "c"
+        assert ahead.offset == 7
+
+
+@pytest.mark.rule("P1")
+@in_virtual_time
+async def test_event_ids_name_the_next_chunk_everywhere() -> None:
+    async with world() as here:
+        source, local = await begin(here, "aé", "", "b😀", "c")
+        elsewhere, _ = here.instance()
+        remote = await join(elsewhere)
+        for stream in (local, remote):
+            assert stream.last_event_id is not None
+            assert stream.last_event_id.endswith("-0")
+            assert [await anext(stream) for _ in range(3)] == ["aé", "", "b😀"]
+            for context in here.contexts:
+                again = await join(context, last_event_id=stream.last_event_id)
+                assert again.offset == stream.offset == 5
+                assert again.last_event_id == stream.last_event_id
+                assert await anext(again) == "c"
+        generation = str(remote.last_event_id).partition("-")[0]
+        for context in here.contexts:
+            with pytest.raises(StreamHistoryChangedError, match="history"):
+                await join(context, last_event_id="77-0")
+            with pytest.raises(InvalidEventIdError, match="beyond"):
+                await join(context, last_event_id=f"{generation}-99")
+            for hostile in ("", "1", "-1", "1-", "a-b", "01-1", "1-01", "9" * 30 + "-1", "1-1\n"):
+                with pytest.raises(InvalidEventIdError):
+                    await join(context, last_event_id=hostile)
+        source.finish()
+
+
+@pytest.mark.rule("P1")
+@in_virtual_time
+async def test_timed_out_reads_lose_nothing() -> None:
+    async with world() as here:
+        source, local = await begin(here)
+        elsewhere, _ = here.instance()
+        remote = await join(elsewhere)
+
+        async def feed() -> None:
+            for number in range(300):
+                source.put(str(number))
+                await asyncio.sleep(0.01)
+            source.finish()
+
+        async def impatient(stream: ResumableStream) -> list[str]:
+            got = []
+            while True:
+                try:
+                    got.append(await asyncio.wait_for(anext(stream), 0.003))
+                except TimeoutError:
+                    continue
+                except StopAsyncIteration:
+                    return got
+
+        _, here_got, there_got = await asyncio.gather(feed(), impatient(local), impatient(remote))
+        assert here_got == there_got == [str(number) for number in range(300)]
+
+
+@pytest.mark.rule("P9", "END-5")
+@in_virtual_time
+async def test_a_cancel_races_the_start() -> None:
+    for turns in range(12):
+        async with world() as here:
+            starter, _ = here.instance()
+            other, _ = here.instance()
+            source = Source("a")
+            start = asyncio.create_task(starter.create_new_resumable_stream(ID, source))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            result = await other.cancel_stream(ID)
+            stream = await start
+            if result == "not_found":
+                assert await other.cancel_stream(ID) == "cancelled"
+            else:
+                assert result == "cancelled"
+            with pytest.raises(StreamCancelledError):
+                await rest(stream)
+            for context in (starter, other):
+                with pytest.raises(StreamCancelledError):
+                    await context.resume_existing_stream(ID)
+                assert await context.cancel_stream(ID) == "already_over"
+                assert await context.has_existing_stream(ID) == "DONE"
+
+
+@pytest.mark.rule("P9", "P4")
+@in_virtual_time
+async def test_a_cancel_nobody_answers_says_so() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        await here.raw.set(SENTINEL, str(77 << 20), ttl=5)
+        assert await context.cancel_stream(ID) == "no_producer_answered"
+        await here.raw.set(SENTINEL, str(77 << 20), ttl=500)
+        assert await context.cancel_stream(ID) == "no_producer_answered"
+        await here.raw.set(SENTINEL, "3", ttl=500)
+        assert await context.cancel_stream(ID) == "no_producer_answered"

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resumable_stream import (
+    BackendUnavailableError,
+    Options,
+    OutcomeUnknownError,
+    ProducerLostError,
+    StreamState,
+    StreamSupersededError,
+)
+from resumable_stream._log import Ending, Status
+from resumable_stream._sentinel import Claim, SupersededError, generation_of, read_outcome
+from virtual_time import in_virtual_time
+from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Peer, Source, rest, text_of, world
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+COMPLETED = Ending(Status.COMPLETED)
+
+
+def claim_on(broker: Broker) -> Claim:
+    return Claim(broker, NAMES, ID, Options(lease=LEASE))
+
+
+@pytest.mark.rule("SEN-1")
+@in_virtual_time
+async def test_one_of_many_claims_wins() -> None:
+    async with world() as here:
+        claims = [claim_on(here.raw) for _ in range(50)]
+        assert sum(await asyncio.gather(*(claim.take() for claim in claims))) == 1
+
+
+@pytest.mark.rule("SEN-2")
+@in_virtual_time
+async def test_sentinel_names_the_generation() -> None:
+    async with world() as here:
+        claim = claim_on(here.raw)
+        assert await claim.take()
+        value = await here.sentinel()
+        assert value == str(claim.generation << 20)
+        assert int(value) < 2**53
+
+
+@pytest.mark.parametrize("hostile", ["9" * 5000, "-5", "٣", "1.5", " 1", "done", ""])
+def test_strange_sentinels_name_no_generation(hostile: str) -> None:
+    assert generation_of(hostile) == 0
+
+
+@pytest.mark.rule("SEN-3")
+@in_virtual_time
+async def test_lease_outlives_a_silent_source() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(20 * LEASE)
+        assert await context.has_existing_stream(ID) is True
+        assert await here.sentinel() is not None
+        source.finish()
+        assert await rest(stream) == ["a"]
+
+
+@pytest.mark.rule("SEN-3")
+@in_virtual_time
+async def test_increments_of_typescript_peers_are_kept() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        value = int(await here.sentinel() or 0) + 3
+        await here.raw.set(SENTINEL, str(value), ttl=10)
+        await asyncio.sleep(2 * LEASE)
+        assert await here.sentinel() == str(value)
+        source.finish()
+        assert await rest(stream) == ["a"]
+        assert await here.sentinel() == "DONE"
+
+
+@pytest.mark.rule("SEN-4", "P6")
+@in_virtual_time
+async def test_lost_sentinel_is_created_again_at_once() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        before = await here.sentinel()
+        await asyncio.sleep(0.1)
+        await here.raw.delete(SENTINEL)
+        broker.reconnect()
+        await asyncio.sleep(0.01)
+        assert await here.sentinel() == before
+        await here.raw.delete(SENTINEL)
+        await asyncio.sleep(LEASE / 3 + 0.1)
+        assert await here.sentinel() == before
+        source.finish()
+        assert await rest(stream) == ["a"]
+
+
+@pytest.mark.rule("SEN-5", "P5")
+@in_virtual_time
+async def test_superseded_producer_stops_at_once() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        other, _ = here.instance()
+        source = Source("a")
+        local = await context.create_new_resumable_stream(ID, source)
+        remote = await other.resume_existing_stream(ID)
+        successor = str(5 << 20)
+        await here.raw.set(SENTINEL, successor, ttl=60)
+        for stream in (local, remote):
+            with pytest.raises(StreamSupersededError) as caught:
+                await rest(stream)
+            assert caught.value.offset == 1
+            assert isinstance(caught.value, ProducerLostError)
+        assert source.closed
+        published = len(broker.published)
+        source.put("b")
+        await asyncio.sleep(LEASE)
+        assert len(broker.published) == published
+        assert await here.sentinel() == successor
+        assert await here.raw.get(OUTCOME) is None
+
+
+@pytest.mark.rule("SEN-6", "P5")
+@in_virtual_time
+async def test_nobody_is_answered_without_a_lease() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        peer = await Peer(here).listen()
+        broker.keys_away = True
+        await asyncio.sleep(LEASE + 1)
+        await peer.ask(version=1)
+        await peer.ask(window=100)
+        assert peer.messages == []
+        broker.reconnect()
+        await asyncio.sleep(1)
+        await peer.ask(window=100)
+        assert text_of(peer.frames()) == "a"
+        source.finish()
+        assert await rest(stream) == ["a"]
+
+
+@pytest.mark.rule("SEN-7")
+@in_virtual_time
+async def test_outcome_is_written_before_done() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        source.finish()
+        assert await rest(stream) == ["a"]
+        assert [key for key, _ in broker.writes[-2:]] == [OUTCOME, SENTINEL]
+        assert broker.writes[-1][1] == "DONE"
+
+
+@pytest.mark.rule("SEN-7")
+@in_virtual_time
+async def test_end_is_recorded_though_the_sentinel_is_gone() -> None:
+    async with world() as here:
+        claim = claim_on(here.raw)
+        assert await claim.take()
+        await here.raw.delete(SENTINEL)
+        await claim.finish(3, COMPLETED)
+        assert await here.sentinel() == "DONE"
+
+
+async def superseded_by(here: Broker) -> Claim:
+    await here.delete(SENTINEL)
+    successor = claim_on(here)
+    assert await successor.take()
+    return successor
+
+
+@pytest.mark.rule("SEN-8", "P5")
+@in_virtual_time
+async def test_zombie_cannot_finish_its_successor() -> None:
+    async with world() as here:
+        zombie = claim_on(here.raw)
+        assert await zombie.take()
+        successor = await superseded_by(here.raw)
+        with pytest.raises(SupersededError):
+            await zombie.renew()
+        with pytest.raises(SupersededError):
+            await zombie.finish(1, COMPLETED)
+        assert generation_of(await here.sentinel() or "") == successor.generation
+        await successor.finish(7, Ending(Status.FAILED, "ValueError", "x"))
+        with pytest.raises(SupersededError):
+            await zombie.finish(1, COMPLETED)
+        outcome = await read_outcome(here.raw, NAMES, ID)
+        assert outcome is not None
+        assert (outcome.generation, outcome.end) == (successor.generation, 7)
+
+
+class Paused(Broker):
+    """Lets something happen right after a read of the sentinel, before the reader goes on."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def get(self, key: str) -> str | None:
+        value = await super().get(key)
+        if key == SENTINEL and self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return value
+
+
+@pytest.mark.rule("SEN-8", "P5")
+@in_virtual_time
+async def test_paused_zombie_does_not_overwrite_the_outcome() -> None:
+    async with world() as here:
+        slow = Paused(here._bus)
+        zombie = claim_on(slow)
+        assert await zombie.take()
+        stale = '{"generation":1,"end":0,"status":"lost"}'
+        await here.raw.set(OUTCOME, stale, ttl=60)
+
+        async def take_over_and_finish() -> None:
+            await (await superseded_by(here.raw)).finish(7, COMPLETED)
+
+        slow.meanwhile = take_over_and_finish
+        with pytest.raises(SupersededError):
+            await zombie.finish(1, Ending(Status.CANCELLED))
+        outcome = await read_outcome(here.raw, NAMES, ID)
+        assert outcome is not None
+        assert (outcome.end, outcome.ending) == (7, COMPLETED)
+        await slow.aclose()
+
+
+@pytest.mark.rule("SEN-9")
+@pytest.mark.parametrize("fault", ["lose_replies", "lose_writes"])
+@in_virtual_time
+async def test_unknown_outcomes_are_looked_up(fault: str) -> None:
+    async with world() as here:
+        claim = claim_on(here.raw)
+        setattr(here.raw, fault, 1)
+        assert await claim.take()
+        for step in (claim.renew, lambda: claim.finish(3, COMPLETED)):
+            setattr(here.raw, fault, 1)
+            for _ in range(3):
+                with suppress(OutcomeUnknownError):
+                    await step()
+                    break
+            else:
+                pytest.fail("it never came through")
+        assert await here.sentinel() == "DONE"
+        assert not await claim_on(here.raw).take()
+
+
+@pytest.mark.rule("SEN-9")
+@in_virtual_time
+async def test_lost_reply_does_not_lock_the_winner_out() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        broker.lose_replies = 1
+        source = Source("a")
+        source.finish()
+        assert await rest(await context.create_new_resumable_stream(ID, source)) == ["a"]
+
+
+@in_virtual_time
+async def test_claim_gives_up_on_a_broker_that_loses_all() -> None:
+    async with world() as here:
+        here.raw.lose_writes = 100
+        with pytest.raises(BackendUnavailableError, match="try again"):
+            await claim_on(here.raw).take()
+        here.raw.lose_writes = 0
+
+
+@pytest.mark.rule("SEN-10", "P10")
+@in_virtual_time
+async def test_cancelled_start_lets_go_of_its_claim() -> None:
+    for turns in range(6):
+        async with world() as here:
+            context, _ = here.instance()
+            source = Source("a")
+            start = asyncio.create_task(context.create_new_resumable_stream(ID, source))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            start.cancel()
+            await asyncio.wait({start})
+            if start.cancelled():
+                await asyncio.sleep(1.5)
+                assert await here.sentinel() is None
+                assert source.calls == 0
+            else:
+                assert (await context.stream_status(ID)).state is StreamState.ACTIVE
