@@ -1,0 +1,437 @@
+"""Starting, sources, options and closing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resumable_stream import (
+    NOT_FOUND,
+    ContextClosedError,
+    InvalidSettingError,
+    InvalidSourceError,
+    InvalidStreamIdError,
+    Options,
+    ProducerLostError,
+    ResumableStream,
+    StreamExistsError,
+    StreamFailedError,
+    StreamHistoryChangedError,
+    StreamState,
+    create_resumable_stream_context,
+)
+from virtual_time import in_virtual_time
+from world import ID, LEASE, SENTINEL, Source, rest, world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+
+async def two_chunks() -> AsyncIterator[str]:
+    yield "a"
+    yield "b"
+
+
+class Iterable:
+    def __aiter__(self) -> AsyncIterator[str]:
+        return two_chunks()
+
+
+async def awaited() -> AsyncIterator[str]:
+    return two_chunks()
+
+
+@pytest.mark.parametrize("make", [two_chunks, Iterable, awaited])
+@in_virtual_time
+async def test_every_shape_of_source_works(make: Any) -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        assert await rest(await context.resumable_stream(ID, make)) == ["a", "b"]
+        assert await context.resumable_stream(ID, make) is None
+        assert await context.resume_existing_stream(ID) is None
+        assert await context.has_existing_stream(ID) == "DONE"
+
+
+async def bytes_chunks() -> AsyncIterator[Any]:
+    yield "a"
+    yield b"b"
+
+
+def raises() -> AsyncIterator[str]:
+    raise LookupError("before the first chunk")
+
+
+async def raises_awaited() -> AsyncIterator[str]:
+    raise LookupError("before the first chunk")
+
+
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (bytes_chunks, "InvalidSourceError"),
+        (raises, "LookupError"),
+        (raises_awaited, "LookupError"),
+        (lambda: ["a"], "InvalidSourceError"),
+        (lambda: None, "InvalidSourceError"),
+    ],
+)
+@in_virtual_time
+async def test_a_bad_source_is_a_failed_stream(make: Any, kind: str) -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        other, _ = here.instance()
+        stream = await context.create_new_resumable_stream(ID, make)
+        with pytest.raises(StreamFailedError) as caught:
+            await rest(stream)
+        assert caught.value.error_type == kind
+        assert type(caught.value.__cause__).__name__ == kind
+        with pytest.raises(StreamFailedError) as told:
+            await other.resumable_stream(ID, make)
+        assert told.value.error_type == kind
+        status = await other.stream_status(ID)
+        assert (status.state, status.error_type) == (StreamState.FAILED, kind)
+
+
+@in_virtual_time
+async def test_what_is_no_source_is_refused_at_once() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        generator = two_chunks()
+        for bad in (generator, None, ["a"]):
+            with pytest.raises(InvalidSourceError, match="async generator function"):
+                await context.resumable_stream(ID, bad)  # type: ignore[arg-type]
+        assert await here.sentinel() is None
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 513, 7, None, b"id", "a\nb", "\x7f", "\x85", "\ud800"])
+@in_virtual_time
+async def test_bad_stream_ids_are_refused(bad: Any) -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        for call in (
+            context.resumable_stream(bad, two_chunks),
+            context.create_new_resumable_stream(bad, two_chunks),
+            context.resume_existing_stream(bad),
+            context.has_existing_stream(bad),
+            context.stream_status(bad),
+            context.cancel_stream(bad),
+        ):
+            with pytest.raises(InvalidStreamIdError, match="stream id"):
+                await call
+
+
+@pytest.mark.rule("P5")
+@in_virtual_time
+async def test_a_taken_id_is_taken_everywhere() -> None:
+    async with world() as here:
+        source = Source("a")
+        contexts = [here.instance()[0] for _ in range(2)]
+        stream = await contexts[0].create_new_resumable_stream(ID, source)
+        for _ in range(2):
+            for context in contexts:
+                with pytest.raises(StreamExistsError, match="uuid"):
+                    await context.create_new_resumable_stream(ID, source)
+            source.finish()
+            assert await rest(stream) in (["a"], [])
+        assert source.calls == 1
+
+
+@pytest.mark.rule("P5")
+@in_virtual_time
+async def test_many_starts_run_the_source_once() -> None:
+    async with world() as here:
+        source = Source("a", "b")
+        contexts = [here.instance()[0] for _ in range(4)]
+        starts = [context.resumable_stream(ID, source) for context in contexts for _ in range(25)]
+        streams = await asyncio.gather(*starts)
+        assert source.calls == 1
+        source.finish()
+        texts = await asyncio.gather(*map(rest, streams))
+        assert texts == [["a", "b"]] * 100
+
+
+@pytest.mark.rule("P6")
+@in_virtual_time
+async def test_the_local_reader_needs_no_broker() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        source = Source()
+        stream = await context.create_new_resumable_stream(ID, source)
+        broker.away = True
+        source.put("a", "b")
+        assert await anext(stream) == "a"
+        joined = await context.resumable_stream(ID, source, 1)
+        assert isinstance(joined, ResumableStream)
+        assert await anext(joined) == "b"
+        assert await context.has_existing_stream(ID) is True
+        source.finish()
+        began = asyncio.get_running_loop().time()
+        assert await rest(stream) == ["b"]
+        assert asyncio.get_running_loop().time() - began < 1
+
+
+@in_virtual_time
+async def test_a_new_run_does_not_continue_an_old_id() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        source = Source("a")
+        with pytest.raises(StreamHistoryChangedError):
+            await context.resumable_stream(ID, source, last_event_id="77-3")
+        assert source.calls == 0
+        assert await here.sentinel() is None
+        assert await context.resume_existing_stream(ID, last_event_id="77-3") is NOT_FOUND
+
+
+@in_virtual_time
+async def test_not_found_is_falsy_and_equals_its_name() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        answer = await context.resume_existing_stream(ID)
+        assert not answer
+        assert answer == "NOT_FOUND"
+        assert answer is NOT_FOUND
+        assert repr(answer) == "NOT_FOUND"
+
+
+@in_virtual_time
+async def test_errors_can_be_withheld() -> None:
+    async with world() as here:
+        context, _ = here.instance(disclose_errors=False)
+        other, _ = here.instance()
+        source = Source("a")
+        local = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(0.1)
+        remote = await other.resume_existing_stream(ID)
+        source.finish(ValueError("secret"))
+        with pytest.raises(StreamFailedError, match="secret"):
+            await rest(local)
+        with pytest.raises(StreamFailedError) as told:
+            await rest(remote)
+        assert told.value.error_type is None
+        assert "secret" not in str(told.value)
+        assert (await other.stream_status(ID)).error_message is None
+
+
+@pytest.mark.rule("P3", "P10")
+@in_virtual_time
+async def test_close_drains_then_ends_truthfully() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        other, _ = here.instance()
+        short, endless = Source("a"), Source("b")
+        finished = await context.create_new_resumable_stream(ID, short)
+        cut = await context.create_new_resumable_stream("endless", endless)
+        await asyncio.sleep(0.1)
+        remote = await other.resume_existing_stream("endless")
+        asyncio.get_running_loop().call_later(3, short.finish)
+        began = asyncio.get_running_loop().time()
+        await context.aclose(5)
+        assert 5 <= asyncio.get_running_loop().time() - began < 8
+        assert await rest(finished) == ["a"]
+        for stream in (cut, remote):
+            assert isinstance(stream, ResumableStream)
+            assert await anext(stream) == "b"
+            with pytest.raises(ProducerLostError) as caught:
+                await anext(stream)
+            assert caught.value.offset == 1
+        assert endless.closed
+        assert (await other.stream_status("endless")).state is StreamState.LOST
+        with pytest.raises(ContextClosedError, match="create another"):
+            await context.has_existing_stream(ID)
+        await context.aclose()
+
+
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_a_cancelled_close_still_ends_everything() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        source = Source("a")
+        await context.create_new_resumable_stream(ID, source)
+        closing = asyncio.create_task(context.aclose(1000))
+        await asyncio.sleep(1)
+        closing.cancel()
+        await asyncio.wait({closing})
+        await asyncio.sleep(2)
+        assert source.closed
+        assert await here.sentinel() == "DONE"
+
+
+@in_virtual_time
+async def test_a_start_is_not_left_behind_by_a_close() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        source = Source("a")
+        start = asyncio.create_task(context.create_new_resumable_stream(ID, source))
+        await asyncio.sleep(0)
+        await context.aclose(0)
+        await asyncio.wait({start})
+        if start.exception() is not None:
+            assert isinstance(start.exception(), ContextClosedError)
+        await asyncio.sleep(2)
+        assert await here.sentinel() in (None, "DONE")
+
+
+@pytest.mark.rule("P9")
+@in_virtual_time
+async def test_a_source_that_ignores_its_cancellation_is_left() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        release = asyncio.Event()
+
+        async def stubborn() -> AsyncIterator[str]:
+            yield "a"
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        await context.create_new_resumable_stream(ID, stubborn)
+        await asyncio.sleep(0.1)
+        assert await context.cancel_stream(ID) == "cancelled"
+        release.set()
+        await asyncio.sleep(6)
+        assert await here.sentinel() == "DONE"
+
+
+@in_virtual_time
+async def test_a_source_that_cancels_itself_has_failed() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+
+        async def confused() -> AsyncIterator[str]:
+            yield "a"
+            raise asyncio.CancelledError
+
+        stream = await context.create_new_resumable_stream(ID, confused)
+        with pytest.raises(StreamFailedError, match="CancelledError"):
+            await rest(stream)
+
+
+@in_virtual_time
+async def test_wait_until_is_told_of_the_work() -> None:
+    async with world() as here:
+        work: list[Awaitable[None]] = []
+        _, broker = here.instance()
+        context = create_resumable_stream_context(backend=broker, wait_until=work.append)
+        here.contexts.append(context)
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        (awaitable,) = work
+        waiting = asyncio.ensure_future(awaitable)
+        await asyncio.sleep(LEASE)
+        assert not waiting.done()
+        source.finish()
+        assert await rest(stream) == ["a"]
+        await asyncio.wait_for(waiting, 5)
+        assert await here.sentinel() == "DONE"
+
+
+@in_virtual_time
+async def test_a_failing_wait_until_ends_the_stream() -> None:
+    async with world() as here:
+
+        def refuse(_work: Awaitable[None]) -> None:
+            raise RuntimeError("no background work here")
+
+        _, broker = here.instance()
+        context = create_resumable_stream_context(backend=broker, wait_until=refuse)
+        here.contexts.append(context)
+        source = Source("a")
+        with pytest.raises(RuntimeError, match="no background work"):
+            await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(1)
+        assert await here.raw.get(SENTINEL) == "DONE"
+
+
+@in_virtual_time
+async def test_logs_name_the_stream_and_never_its_text(caplog: Any = None) -> None:
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = records.append  # type: ignore[method-assign]
+    logging.getLogger("resumable_stream").addHandler(handler)
+    try:
+        async with world() as here:
+            context, _ = here.instance()
+            source = Source("the secret text")
+            source.finish(ValueError("the secret text"))
+            stream = await context.create_new_resumable_stream(ID, source)
+            with pytest.raises(StreamFailedError):
+                await rest(stream)
+            await asyncio.sleep(1)
+    finally:
+        logging.getLogger("resumable_stream").removeHandler(handler)
+    messages = [record.getMessage() for record in records]
+    assert any("stream 'stream': generation" in message for message in messages)
+    assert not any("secret" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"lease": 0.5}, "lease"),
+        ({"lease": float("nan")}, "lease"),
+        ({"lease": "15"}, "lease"),
+        ({"lease": True}, "lease"),
+        (
+            {"lease": 9, "heartbeat": 4},
+            "heartbeat 4 must be a number of at least 0.001 and at most 3",
+        ),
+        ({"lease": 60, "done_ttl": 30}, "done_ttl"),
+        ({"handshake_timeout": 0}, "handshake_timeout"),
+        ({"outage_timeout": -1}, "outage_timeout"),
+        ({"window": 100}, "window"),
+        ({"buffer_limit": 0}, "buffer_limit"),
+        ({"offset_unit": "bytes"}, "offset_unit 'bytes' must be 'utf-16' or 'code-points'"),
+    ],
+)
+def test_insane_options_are_refused(options: dict[str, Any], what: str) -> None:
+    with pytest.raises(InvalidSettingError, match=what):
+        Options(**options)
+
+
+@pytest.mark.parametrize("prefix", ["", "x" * 129, "a:rs:b", "a:rs", "\ud800"])
+def test_ambiguous_prefixes_are_refused(prefix: str) -> None:
+    with pytest.raises(InvalidSettingError, match="key_prefix"):
+        create_resumable_stream_context("memory://", key_prefix=prefix)
+
+
+def test_a_context_serves_loops_run_one_after_another() -> None:
+    context = create_resumable_stream_context("memory://one-after-another")
+
+    async def once(stream_id: str) -> list[str]:
+        return await rest(await context.resumable_stream(stream_id, two_chunks))
+
+    async def twice() -> None:
+        assert await once("third") == ["a", "b"]
+        await context.aclose()
+
+    assert asyncio.run(once("first")) == ["a", "b"]
+    assert asyncio.run(once("second")) == ["a", "b"]
+    asyncio.run(twice())
+
+
+def test_a_context_refuses_a_second_running_loop() -> None:
+    context = create_resumable_stream_context("memory://two-loops")
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        assert first.run(context.has_existing_stream(ID)) is None
+        with pytest.raises(ContextClosedError, match="per loop"):
+            second.run(context.has_existing_stream(ID))
+        first.run(context.aclose())
+
+
+def test_a_loop_that_ends_early_ends_its_streams() -> None:
+    source = Source("a")
+
+    async def abandon() -> None:
+        context = create_resumable_stream_context("memory://abandoned")
+        stream = await context.create_new_resumable_stream(ID, source)
+        assert await anext(stream) == "a"
+
+    asyncio.run(abandon())
+    assert source.closed
