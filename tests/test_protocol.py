@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RULE = re.compile(r"\b(?:(?:KV|PS|BE|SEN|REQ|FRM|LSN|V1|END)-\d+|P\d{1,2})\b")
+MARKER = re.compile(r"@(?:pytest\.mark\.)?rule\(([^)]*)\)")
 STATED = re.compile(r"^- \*\*([A-Z0-9]+(?:-\d+)?)\*\*", re.MULTILINE)
 
 # A broker that can be broken, or a TypeScript peer, is needed for these: the backends' own tests.
@@ -22,9 +23,7 @@ def cited() -> set[str]:
     found: set[str] = set()
     for folder in ("tests", "conformance/resumable_stream_conformance"):
         for path in (ROOT / folder).rglob("*.py"):
-            for marker in re.findall(
-                r"@(?:pytest\.mark\.)?rule\(([^)]*)\)", path.read_text("utf-8")
-            ):
+            for marker in MARKER.findall(path.read_text("utf-8")):
                 found |= set(RULE.findall(marker))
     return found
 

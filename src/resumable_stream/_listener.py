@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# While nobody answers, the sentinel is looked at this often.
+# While nobody answers, the sentinel is looked at this often, or ten times a lease.
 _CHECK_EVERY = 1.0
 _CHECK_FIRST = 0.2
 _LEAST_WAIT = 0.01
@@ -109,7 +109,11 @@ class Listener(RemoteReader):
             elif now - self._asked_at >= self._options.heartbeat_interval:
                 await self._ask(0)
         if now >= self._check_at and self._unanswered():
-            self._check_at = now + (_CHECK_EVERY if self._attached.done() else self._pause)
+            self._check_at = now + (
+                min(_CHECK_EVERY, self._options.lease / 10)
+                if self._attached.done()
+                else self._pause
+            )
             await self._check()
         return self._idle_for()
 
@@ -265,5 +269,7 @@ class Listener(RemoteReader):
         elif state is Absence.DONE:
             self._end_as(Ending(Status.SUPERSEDED))
             return
-        if self._given_up(state):
+        # An active sentinel means a producer that is alive, though nothing comes through.
+        active = isinstance(state, Active)
+        if self._given_up(state, self._options.outage_timeout if active else self._options.lease):
             self._end(ProducerLostError(self.stream_id, self._received()))

@@ -17,8 +17,8 @@ class Options:
     """How a context behaves. All times are in seconds.
 
     Attributes:
-        lease: a producer that dies is reported, and its stream disappears, within this time; at
-            least 1. It is renewed every third of it.
+        lease: a producer that dies is reported, and its stream disappears, within this time (and a
+            tenth of it, for looking); at least 1. It is renewed every third of it.
         heartbeat: how often a producer and a remote reader that have nothing to say tell each other
             so; at most a third of the lease. A fifth of it if None.
         handshake_timeout: how long to wait for a producer that does not answer.

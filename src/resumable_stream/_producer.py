@@ -230,9 +230,11 @@ class Producer:
             except SupersededError:
                 logger.warning("stream %r: ended, but was superseded", self.stream_id)
                 return Ending(Status.SUPERSEDED)
-            except BackendError:
+            except BackendError as error:
                 if clock() + pause > deadline:
-                    logger.exception("stream %r: its end could not be recorded", self.stream_id)
+                    logger.error(  # noqa: TRY400 - a traceback tells no more
+                        "stream %r: its end could not be recorded: %s", self.stream_id, error
+                    )
                     return ending
                 await asyncio.sleep(pause)
                 pause = min(_MAX_PAUSE, pause * 2)

@@ -291,8 +291,8 @@ class RemoteReader(ABC):
     def _judge(self, state: State, outcome: Outcome | None) -> None:
         """End, if the state says so or the producer has been silent for too long."""
 
-    def _given_up(self, state: State) -> bool:
-        """The sentinel has gone, or requests stay unanswered: nobody is there.
+    def _given_up(self, state: State, patience: float) -> bool:
+        """The sentinel has gone, or requests stay unanswered for ``patience``: nobody is there.
 
         Just after trouble with the broker neither proves anything yet, for the length of one lease.
         """
@@ -300,7 +300,7 @@ class RemoteReader(ABC):
         if now - self._disturbed_at < lease:
             return now - self._heard > self._options.outage_timeout + lease
         asked = self._asking_since
-        return state is Absence.MISSING or (asked is not None and now - asked >= lease / 2)
+        return state is Absence.MISSING or (asked is not None and now - asked >= patience)
 
     @property
     def _patience(self) -> float:

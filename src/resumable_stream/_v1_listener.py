@@ -178,5 +178,5 @@ class V1Listener(RemoteReader):
         if not self._same(state) and state is not Absence.MISSING:
             # Over, or taken over; without the marker the text cannot be known to be whole.
             self._end(ProducerLostError(self.stream_id, self._received()))
-        elif self._given_up(state):
+        elif self._given_up(state, self._options.lease / 2):
             self._end(ProducerLostError(self.stream_id, self._received()))

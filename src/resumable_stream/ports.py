@@ -11,9 +11,10 @@ Common to every method:
   call, and again by itself after a loss. [BE-1]
 * No call waits for ever. One that cannot reach the broker raises ``BackendUnavailableError`` within
   some seconds, with the driver's error as its ``__cause__``. [BE-2]
-* Cancelling a call is safe: later calls never see its reply. Whether it was executed is unknown.
+* Cancelling a call is safe: later calls never see its reply, and a cancelled ``subscribe`` leaves
+  nothing subscribed. Whether it was executed is unknown. [BE-5]
 * An adapter never repeats a write by itself. It raises ``BackendUnavailableError`` if the operation
-  was surely not executed and ``OutcomeUnknownError`` if it may have been; the core reads back.
+  was surely not executed and ``OutcomeUnknownError`` if it may have been; the core reads back. [BE-6]
 * Keys and channels are any non-empty text of up to 1,024 characters that UTF-8 can encode. The
   adapter maps them to the broker's own rules, injectively. [BE-4]
 """
@@ -49,7 +50,8 @@ class KeyValue(Protocol):
     Each key on its own is linearizable across every adapter connected to the broker: a read that
     starts after a write has returned sees that write or a later one. [KV-1] Nothing is promised
     about two keys together. ``ttl`` is in whole seconds, at least 1; the key lives at least that
-    long and is gone soon after, unless it is written again. [KV-5]
+    long and is gone soon after, unless it is written again. [KV-5] A value is any text that UTF-8
+    can encode, the empty one included, up to at least 64 KiB. [KV-6]
     """
 
     async def get(self, key: str) -> str | None:
@@ -93,7 +95,11 @@ class Subscription(Protocol):
 
 @runtime_checkable
 class PubSub(Protocol):
-    """At-most-once messages, first-in first-out per channel from one adapter, without history."""
+    """At-most-once messages, first-in first-out per channel from one adapter, without history.
+
+    A message is any bytes, none included. It reaches the live subscriptions to exactly its channel,
+    unchanged, and no others. [PS-2]
+    """
 
     @property
     def max_message_size(self) -> int:
@@ -105,7 +111,7 @@ class PubSub(Protocol):
 
         Messages of one adapter to one channel arrive in the order in which their ``publish`` calls
         were made, also when the calls overlap, and also with those of ``publish_many``. [PS-3]
-        Returning says nothing about receivers: with nobody subscribed the message is gone.
+        Returning says nothing about receivers: with nobody subscribed the message is gone. [PS-4]
 
         Raises:
             MessageTooLargeError: over ``max_message_size``; nothing was sent.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def test_pieces_of_any_size_give_the_chunks_back(chunks: list[str], size: int) -
     assert not assembly.behind or not chunks
 
 
+@pytest.mark.rule("FRM-3")
 @settings(max_examples=300)
 @given(
     CHUNKS, st.lists(st.integers(4, 60), min_size=1, max_size=3), st.integers(), st.integers(0, 200)

@@ -350,10 +350,14 @@ async def test_a_failing_wait_until_ends_the_stream() -> None:
 
 
 @in_virtual_time
-async def test_logs_name_the_stream_and_never_its_text(caplog: Any = None) -> None:
+async def test_logs_name_the_stream_and_never_its_text() -> None:
     records: list[logging.LogRecord] = []
-    handler = logging.Handler(logging.INFO)
-    handler.emit = records.append  # type: ignore[method-assign]
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Keep(logging.INFO)
     logging.getLogger("resumable_stream").addHandler(handler)
     try:
         async with world() as here:
@@ -380,7 +384,7 @@ async def test_logs_name_the_stream_and_never_its_text(caplog: Any = None) -> No
         ({"lease": True}, "lease"),
         (
             {"lease": 9, "heartbeat": 4},
-            "heartbeat 4 must be a number of at least 0.001 and at most 3",
+            "heartbeat 4 must be a number .* at most 3",
         ),
         ({"lease": 60, "done_ttl": 30}, "done_ttl"),
         ({"handshake_timeout": 0}, "handshake_timeout"),

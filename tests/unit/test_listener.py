@@ -155,7 +155,7 @@ async def test_a_lost_last_chunk_is_noticed_without_any_notice() -> None:
             assert await anext(stream) == "b"
 
 
-@pytest.mark.rule("LSN-3", "END-2")
+@pytest.mark.rule("LSN-3", "END-1", "END-2")
 @in_virtual_time
 async def test_a_lost_end_is_learnt_all_the_same() -> None:
     async with world() as here:

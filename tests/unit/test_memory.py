@@ -83,8 +83,7 @@ def test_contexts_meet_across_threads() -> None:
         async with create_resumable_stream_context("memory://threads") as context:
             await context.create_new_resumable_stream("s", slow)
             ready.set()
-            while not done.is_set():
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(done.wait, 30)
 
     async def consume() -> str:
         async with create_resumable_stream_context("memory://threads") as context:
