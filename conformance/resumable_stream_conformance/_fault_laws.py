@@ -115,7 +115,7 @@ class FaultLaws(Stage):
 
     @rule("P3", "P4")
     async def test_short_silence_is_no_loss(self) -> None:
-        """A producer that holds its claim is not lost, though half a lease long nothing of it comes."""
+        """A producer of which nothing comes for half a lease is not taken for lost."""
         muted = FaultyBackend(await self.connect())
         here, there = await self.instance(muted), await self.instance()
         source = Source(hold_at=HALF)
