@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +20,7 @@ from resumable_stream_conformance import (
     ObservedBackend,
     rule,
 )
+from resumable_stream_conformance._process import answer, other_process
 from resumable_stream_conformance._recorder import Recorder
 from resumable_stream_conformance._rules import RULES
 from resumable_stream_conformance._suite import SuiteBase, rules_of
@@ -153,3 +157,24 @@ async def test_observer_counts_live_subscriptions() -> None:
         await subscription.aclose()
     assert observed.live_subscriptions == 0
     await observed.aclose()
+
+
+async def test_other_process_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(read=over.wait))
+    here, recorder = MemoryBackend("neighbours"), Recorder()
+    await here.set("ns.ours", "from us", ttl=60)
+    await recorder.subscribe(here, "ns.to-us")
+    answering = asyncio.create_task(answer("memory://neighbours", "ns"))
+    await recorder.until_received(b"ready")
+    assert await here.get("ns.theirs") == "from us, seen"
+    await here.publish("ns.to-them", b"ping")
+    await recorder.until_received(b"ping, heard")
+    over.set()
+    await answering
+    await here.aclose()
+
+
+async def test_other_process_ends_with_its_input() -> None:
+    async with other_process("memory://", "ns"):
+        pass

@@ -6,7 +6,7 @@ import asyncio
 
 from resumable_stream import StreamState
 from resumable_stream_conformance._faulty import Fault, FaultPlan, FaultyBackend
-from resumable_stream_conformance._stage import CHUNKS, Source, Stage, read, read_until
+from resumable_stream_conformance._stage import CHUNKS, LEASE, Source, Stage, read, read_until
 from resumable_stream_conformance._suite import rule
 
 HALF = 30
@@ -112,6 +112,21 @@ class FaultLaws(Stage):
             flaky.restore()
             begun += await read(reader, 20)
         assert begun + await read(reader) == list(source.chunks)
+
+    @rule("P3", "P4")
+    async def test_short_silence_is_no_loss(self) -> None:
+        """A producer of which nothing comes for half a lease is not taken for lost."""
+        muted = FaultyBackend(await self.connect())
+        here, there = await self.instance(muted), await self.instance()
+        source = Source(hold_at=HALF)
+        await here.start(source)
+        reader = await there.resume()
+        begun = await read_until(reader, source.before(HALF))
+        muted.plan = FaultPlan(odds={Fault.DROP: 1.0})
+        await asyncio.sleep(LEASE / 2)
+        muted.plan = FaultPlan()
+        source.go.set()
+        assert begun + await read(reader) == list(CHUNKS)
 
     async def _run_all(self, odds: dict[Fault, float]) -> None:
         await asyncio.gather(*(self._run(odds, seed) for seed in SEEDS))

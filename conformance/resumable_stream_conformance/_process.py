@@ -23,9 +23,12 @@ async def other_process(url: str, namespace: str) -> AsyncIterator[None]:
     )
     try:
         yield
-    finally:
         # It ends when its input does.
-        await process.communicate()
+        await process.communicate(b"")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 0, "the other process failed; its errors stand above"
 
 
