@@ -14,7 +14,8 @@ Common to every method:
 * Cancelling a call is safe: later calls never see its reply, and a cancelled ``subscribe`` leaves
   nothing subscribed. Whether it was executed is unknown. [BE-5]
 * An adapter never repeats a write by itself. It raises ``BackendUnavailableError`` if the operation
-  was surely not executed and ``OutcomeUnknownError`` if it may have been; the core reads back. [BE-6]
+  was surely not executed and ``OutcomeUnknownError`` if it may have been; the core reads back.
+  [BE-6]
 * Keys and channels are any non-empty text of up to 1,024 characters that UTF-8 can encode. The
   adapter maps them to the broker's own rules, injectively. [BE-4]
 """

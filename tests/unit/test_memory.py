@@ -72,12 +72,12 @@ async def test_a_flooded_subscription_is_told() -> None:
 @pytest.mark.rule("P1")
 def test_contexts_meet_across_threads() -> None:
     """A web framework's test client runs the application on a loop in a thread of its own."""
-    ready, done = threading.Event(), threading.Event()
+    ready, joined, done = threading.Event(), threading.Event(), threading.Event()
 
     async def slow() -> AsyncIterator[str]:
         for number in range(50):
             yield f"{number} "
-            await asyncio.sleep(0.001)
+            await asyncio.to_thread(joined.wait, 10)
 
     async def produce() -> None:
         async with create_resumable_stream_context("memory://threads") as context:
@@ -89,6 +89,7 @@ def test_contexts_meet_across_threads() -> None:
         async with create_resumable_stream_context("memory://threads") as context:
             stream = await context.resume_existing_stream("s")
             assert stream
+            joined.set()
             return "".join([chunk async for chunk in stream])
 
     thread = threading.Thread(target=lambda: asyncio.run(produce()))
