@@ -22,7 +22,8 @@ from resumable_stream import (
     StreamFailedError,
     StreamHistoryChangedError,
 )
-from resumable_stream._wire import decode_request
+from resumable_stream._log import Ending, Status
+from resumable_stream._wire import DataFrame, EndFrame, Place, decode_request, encode_frame
 from virtual_time import in_virtual_time
 from world import ID, LEASE, NAMES, SENTINEL, Source, World, rest, world
 
@@ -300,26 +301,78 @@ async def test_a_reader_overtaken_by_the_trimming_is_told() -> None:
             await join(other, 5)
 
 
-@pytest.mark.rule("P1")
+@pytest.mark.rule("P1", "REQ-4")
 @in_virtual_time
-async def test_offsets_are_checked_on_both_sides_alike() -> None:
+async def test_an_offset_ahead_waits_for_the_text() -> None:
     async with world() as here:
         source, _ = await begin(here, "a😀b")
         elsewhere, _ = here.instance()
-        for context in (here.contexts[0], elsewhere):
-            with pytest.raises(InvalidOffsetError, match="surrogate pair"):
-                await join(context, 2)
-            ahead = await join(context, 5)
-            assert ahead.offset == 5
-            assert ahead.last_event_id is None
-            source.put("😀c")
-            with pytest.raises(InvalidOffsetError, match="surrogate pair"):
-                await anext(ahead)
-            source = Source()
-            break
-        ahead = await join(elsewhere, 6)
-        assert await anext(ahead) == "c"
-        assert ahead.offset == 7
+        streams = [await join(context, 8) for context in (here.contexts[0], elsewhere)]
+        source.put("c", "", "de", "f😀g", "h")
+        source.finish()
+        for stream in streams:
+            assert stream.offset == 8
+            assert stream.last_event_id is None
+            assert await rest(stream) == ["😀g", "h"]
+
+
+@pytest.mark.rule("P1")
+@pytest.mark.parametrize("remote", [False, True])
+@in_virtual_time
+async def test_half_a_pair_is_an_error_now_and_later(*, remote: bool) -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a😀b")
+        elsewhere, _ = here.instance()
+        context = elsewhere if remote else here.contexts[0]
+        with pytest.raises(InvalidOffsetError, match="surrogate pair"):
+            await join(context, 2)
+        ahead = await join(context, 6)
+        source.put("c😀d")
+        with pytest.raises(InvalidOffsetError, match="surrogate pair"):
+            await anext(ahead)
+
+
+@pytest.mark.rule("LSN-3")
+@in_virtual_time
+async def test_a_loss_notice_is_followed_up_at_once() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, broker = here.instance()
+        stream = await join(context)
+        assert await anext(stream) == "a"
+        here.brokers[0].drop = lambda _channel, _message: True
+        source.put("b")
+        await asyncio.sleep(0.1)
+        here.brokers[0].drop = lambda _channel, _message: False
+        broker.reconnect()
+        async with asyncio.timeout(0.1):
+            assert await anext(stream) == "b"
+
+
+@pytest.mark.rule("FRM-6", "P5")
+@in_virtual_time
+async def test_frames_of_other_generations_are_ignored() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, broker = here.instance()
+        stream = await join(context)
+        request = decode_request(broker.published[0][1])
+        assert request is not None
+        for frame in (
+            DataFrame(request.generation or 0, Place(1), (b"true",), end=2),
+            DataFrame(77, Place(2), (b"false",), end=3),
+            EndFrame(77, 3, Ending(Status.COMPLETED)),
+            EndFrame(77, 3, Ending(Status.SUPERSEDED)),
+        ):
+            message = encode_frame(request.listener_id, frame)
+            await here.raw.publish(NAMES.chunk(request.listener_id), message)
+        await here.raw.publish(NAMES.chunk(request.listener_id), b"unframed")
+        malformed = request.listener_id.encode() + b" {}"
+        await here.raw.publish(NAMES.chunk(request.listener_id), malformed)
+        await asyncio.sleep(0.1)
+        source.put("b")
+        source.finish()
+        assert await rest(stream) == ["a", "true"]
 
 
 @pytest.mark.rule("P1")

@@ -16,6 +16,7 @@ from resumable_stream import (
 )
 from resumable_stream._log import Ending, Status
 from resumable_stream._sentinel import Claim, SupersededError, generation_of, read_outcome
+from resumable_stream._wire import RequestType
 from virtual_time import in_virtual_time
 from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Peer, Source, rest, text_of, world
 
@@ -147,6 +148,25 @@ async def test_nobody_is_answered_without_a_lease() -> None:
         assert text_of(peer.frames()) == "a"
         source.finish()
         assert await rest(stream) == ["a"]
+
+
+@pytest.mark.rule("SEN-6", "P9")
+@in_virtual_time
+async def test_a_cancel_is_not_for_who_lost_the_lease() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        stream = await context.create_new_resumable_stream(ID, Source("a"))
+        await asyncio.sleep(0.1)
+        broker.keys_away = True
+        await asyncio.sleep(LEASE + 1)
+        assert await here.sentinel() is None
+        await here.raw.set(SENTINEL, str(5 << 20), ttl=60)
+        peer = await Peer(here).listen()
+        await peer.ask(type=RequestType.CANCEL)
+        broker.reconnect()
+        with pytest.raises(StreamSupersededError):
+            await rest(stream)
+        assert peer.messages == []
 
 
 @pytest.mark.rule("SEN-7")
