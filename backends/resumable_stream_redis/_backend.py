@@ -155,8 +155,8 @@ class RedisBackend:
         self._closed = True
         pipes, self._pipes = self._pipes, {}
         hub, self._hub = self._hub, None
-        if self._loop is None or self._loop.is_closed():
-            return
+        if self._loop is not asyncio.get_running_loop():
+            return  # the end of the loop it was used on closes its connections
         if hub is not None:
             await hub.aclose()
         for pipe in pipes.values():
