@@ -142,6 +142,8 @@ class EconomyLaws(Stage):
         source = Source(hold_at=HALF)
         await here.start(source)
         await source.reached.wait()
+        await read(await there.resume(), 3)
+        await self._until_idle(there)
         before = asyncio.all_tasks()
         closed = await there.resume()
         await read(closed, 3)
@@ -182,6 +184,8 @@ class EconomyLaws(Stage):
         source = Source(hold_at=HALF)
         await here.start(source)
         await source.reached.wait()
+        await read(await there.resume(), 3)
+        await self._until_idle(there)
         before = asyncio.all_tasks()
         for turn in range(30):
             await _attach_and_give_up(there, turn)

@@ -44,6 +44,8 @@ logger = logging.getLogger("resumable_stream")
 _CHECK_EVERY = 1.0
 _CHECK_FIRST = 0.2
 _LEAST_WAIT = 0.01
+# A handshake may be answered several times over: ask for little until it is done.
+_FIRST_WINDOW = 128 * 1024
 
 
 class Listener(RemoteReader):
@@ -105,7 +107,8 @@ class Listener(RemoteReader):
         now = self._loop.time()
         if now >= self._retry_at:
             if self._wants_text():
-                await self._ask(max(self._room(), 1))
+                most = self._room() if self._attached.done() else _FIRST_WINDOW
+                await self._ask(max(1, min(most, self._room())))
             elif now - self._asked_at >= self._options.heartbeat_interval:
                 await self._ask(0)
         if now >= self._check_at and self._unanswered():

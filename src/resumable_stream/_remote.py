@@ -34,7 +34,10 @@ logger = logging.getLogger("resumable_stream")
 
 # What a queued chunk counts beside its text, so that empty ones are bounded too.
 _CHUNK_COST = 64
-_FIRST_PAUSE = 0.1
+# The first request may come before the producer has subscribed: it is repeated soon. Once a reader
+# is attached, an answer may as well be on its way over a slow link.
+_FIRST_PAUSE = 0.03
+_NEXT_PAUSE = 0.25
 _MAX_PAUSE = 1.0
 _LEAVE_TIMEOUT = 2.0
 
@@ -225,7 +228,7 @@ class RemoteReader(ABC):
         """Something was heard of the producer."""
         self._heard = self._loop.time()
         self._asking_since = None
-        self._pause = _FIRST_PAUSE
+        self._pause = _NEXT_PAUSE
 
     def _next_pause(self) -> float:
         pause = self._pause
