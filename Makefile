@@ -22,8 +22,9 @@ $(VENV)/.demo:
 demo: $(VENV)/.demo
 	$(BIN)/resumable-stream demo
 
+# Most tests wait for something: more of them at a time than there are processors.
 test: check
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=4 --dist=worksteal $(PYTEST_ARGS)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check

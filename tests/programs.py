@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment without what would choose a backend or a look."""
-    unwanted = {"REDIS_URL", "KV_URL", "NO_COLOR", "TERM", "PYTHONIOENCODING"}
+    unwanted = {"REDIS_URL", "KV_URL", "NO_COLOR", "TERM", "COLUMNS", "LINES", "PYTHONIOENCODING"}
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     return kept | {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | changes
 
