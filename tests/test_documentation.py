@@ -23,8 +23,11 @@ RUNNABLE = [snippet for snippet in SNIPPETS if snippet.way]
 
 
 @pytest.mark.parametrize("snippet", RUNNABLE, ids=lambda s: f"{s.document}:{s.line}:{s.way}")
-def test_snippet_does_what_it_says(snippet: Snippet, tmp_path: Path) -> None:
-    run_snippet(snippet, tmp_path)
+def test_snippet_does_what_it_says(
+    snippet: Snippet, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    redis_url = request.getfixturevalue("redis_url") if snippet.way == "redis" else None
+    run_snippet(snippet, tmp_path, redis_url)
 
 
 def test_no_snippet_escapes() -> None:
