@@ -80,6 +80,7 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
         self._connected = False
         self._heard = False
+        self._confirmed = False
         self._closed = False
         self._trouble: BaseException = TimeoutError("the server did not confirm in time")
 
@@ -126,8 +127,7 @@ class Hub:
     async def aclose(self) -> None:
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await _wire.stop(self._task)
         for channel in list(self._channels.values()):
             for subscription in channel.subscribers:
                 established = _established(subscription)
@@ -141,14 +141,14 @@ class Hub:
         delay = _FIRST_DELAY
         try:
             while self._channels:
+                self._confirmed = False
                 try:
                     connection = await _wire.connect(self._open, self._timeout)
-                    self._heard = False
                     await self._serve(connection)
-                    if self._heard:
-                        delay = _FIRST_DELAY
                 except Exception as error:  # noqa: BLE001 - whatever broke it, nobody may stay deaf
                     self._trouble = error.__cause__ or error
+                if self._confirmed:
+                    delay = _FIRST_DELAY
                 if self._channels:
                     await asyncio.sleep(delay * random.uniform(0.5, 1.5))
                     delay = min(delay * 2, _LONGEST_DELAY)
@@ -250,7 +250,7 @@ class Hub:
         if isinstance(reply, Exception):
             self._refuse(channel, reply)
             return
-        channel.live = True
+        channel.live = self._confirmed = True
         for subscription in channel.subscribers:
             if subscription.ended:
                 continue

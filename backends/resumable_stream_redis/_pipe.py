@@ -116,8 +116,7 @@ class Pipe:
     async def aclose(self) -> None:
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await _wire.stop(self._task)
 
     async def _wait_for(self, call: _Call) -> None:
         loop = asyncio.get_running_loop()

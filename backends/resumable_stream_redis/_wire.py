@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
+_SEND_TIMEOUT = 5.0
+_STOP_INTERVAL = 0.2
+
+
 class Connection(Protocol):
     """What is used of ``redis.asyncio.connection.AbstractConnection``.
 
     redis-py brings the connection up (TLS, credentials, the database) and parses replies. Its
     pools and clients are not used: they repeat commands, reorder publishes and hide reconnections.
     """
+
+    socket_timeout: float | None
 
     @property
     def is_connected(self) -> bool: ...
@@ -68,6 +74,8 @@ async def connected(connection: Connection) -> Connection:
     except BaseException:
         await drop(connection)
         raise
+    # redis-py applies it with asyncio.wait_for, which on Python 3.11 can swallow a cancellation.
+    connection.socket_timeout = None
     return connection
 
 
@@ -75,7 +83,8 @@ async def send(connection: Connection, data: bytes) -> None:
     if not connection.is_connected:
         # Without this check redis-py would silently reconnect and send to the new connection.
         raise ConnectionResetError("the connection is closed")
-    await connection.send_packed_command(data, check_health=False)
+    async with asyncio.timeout(_SEND_TIMEOUT):
+        await connection.send_packed_command(data, check_health=False)
 
 
 async def read(connection: Connection) -> object:
@@ -100,3 +109,10 @@ async def drop(connection: Connection) -> None:
     """Cut the connection and let go of it; does not wait, so it is safe while being cancelled."""
     abort(connection)
     await connection.disconnect(nowait=True)
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel the task until it has ended, even where redis-py swallows a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_STOP_INTERVAL)
