@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
+import warnings
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,13 +16,20 @@ if TYPE_CHECKING:
 REDIS_IMAGE = os.environ.get("RESUMABLE_STREAM_TEST_REDIS_IMAGE", "redis:7-alpine")
 
 
+@cache
 def docker_answers() -> bool:
+    """Tell whether there is an engine, looked for where testcontainers looks for it."""
     docker = importlib.import_module("docker")  # costs more than all of the project's own imports
-    try:
-        client = docker.from_env(timeout=5)
-        client.close()
-    except docker.errors.DockerException:
-        return False
+    core = importlib.import_module("testcontainers.core.docker_client")
+    with warnings.catch_warnings():
+        # docker leaves its socket open where nobody answers.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            core.DockerClient().client.ping()
+        except docker.errors.DockerException:
+            return False
+        finally:
+            gc.collect()
     return True
 
 
