@@ -25,7 +25,7 @@ _PATIENCE = 4
 _GRACE = 0.1
 
 # An idle connection is closed before a firewall on the way forgets it without telling anyone.
-_LINGER = 15.0
+_LINGER = 10.0
 
 
 class _Call:

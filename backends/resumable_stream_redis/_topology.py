@@ -150,7 +150,7 @@ class SentinelPrimary:
         try:
             host, port = await ours.discover_master(self._pool.service_name)
         finally:
-            await ours.aclose()
+            await asyncio.gather(*(one.aclose() for one in ours.sentinels))
         return str(host), int(port)
 
 

@@ -71,7 +71,7 @@ async def test_failover_is_followed(
         await eventually(lambda: name in direct.pubsub_channels(), "the channel at the primary")
     await backend.aclose()
     await client.aclose()
-    await manager.aclose()
+    await asyncio.gather(*(one.aclose() for one in manager.sentinels))
 
 
 async def test_isolated_old_primary_is_left(
@@ -99,7 +99,7 @@ async def test_isolated_old_primary_is_left(
         assert direct.get(name) == "after"
     await backend.aclose()
     await client.aclose()
-    await manager.aclose()
+    await asyncio.gather(*(one.aclose() for one in manager.sentinels))
 
 
 async def test_replica_client_is_refused() -> None:
@@ -108,4 +108,4 @@ async def test_replica_client_is_refused() -> None:
     with pytest.raises(InvalidSettingError, match="master_for"):
         RedisBackend(client=client)
     await client.aclose()
-    await manager.aclose()
+    await asyncio.gather(*(one.aclose() for one in manager.sentinels))
