@@ -1,0 +1,13 @@
+"""The Redis backend: ``redis://``, ``rediss://``, ``unix://``, ``valkey://`` and ``valkeys://``.
+
+For Redis 6.2 and newer and for Valkey, on one server, behind Sentinel or in a cluster. A backend
+opens two connections of its own, however many streams and listeners there are: one for commands and
+published messages, one for subscriptions (in a cluster, one more for each node that holds keys).
+Both open at the first use and close when idle.
+"""
+
+from __future__ import annotations
+
+from resumable_stream_redis._backend import RedisBackend, open_backend
+
+__all__ = ["RedisBackend", "open_backend"]

@@ -1,0 +1,217 @@
+"""The two ports over a pipe for commands and a hub for subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
+
+from resumable_stream.errors import (
+    BackendUnavailableError,
+    InvalidSettingError,
+    MessageTooLargeError,
+)
+from resumable_stream_redis._errors import closed, refused
+from resumable_stream_redis._hub import Hub
+from resumable_stream_redis._pipe import Pipe
+from resumable_stream_redis._topology import HUB, from_client, from_url
+from resumable_stream_redis._wire import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from redis.asyncio import Redis, RedisCluster
+
+    from resumable_stream.ports import Loss, Subscription
+    from resumable_stream_redis._topology import Topology
+    from resumable_stream_redis._wire import Connection
+
+MAX_MESSAGE_SIZE = 512 * 1024
+
+_MAX_REDIRECTIONS = 5
+_TRY_AGAIN_DELAY = 0.05
+
+_COMPARE_AND_SET = b"""\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+_COMPARE_AND_SET_SHA = hashlib.sha1(_COMPARE_AND_SET, usedforsecurity=False).hexdigest().encode()
+
+
+def open_backend(url: str) -> RedisBackend:
+    """Open the backend of a ``redis://`` URL, or of another scheme of this package."""
+    return RedisBackend(url)
+
+
+class RedisBackend:
+    """A backend on Redis or Valkey.
+
+    Args:
+        url: what ``redis.asyncio.from_url`` takes, or the same with ``valkey://`` or ``valkeys://``.
+        client: instead of the URL, a ``redis.asyncio.Redis`` (also one that a Sentinel's
+            ``master_for`` made) or ``RedisCluster``. Only its settings are used, on connections of
+            the backend's own, so it is never closed, its pool never exhausted, and its retry policy
+            never repeats a write.
+        timeout: seconds after which a server that does not answer has failed.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        client: Redis | RedisCluster | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        if timeout <= 0:
+            raise InvalidSettingError(f"timeout must be positive, not {timeout!r}")
+        if client is not None and url is None:
+            self._topology: Topology = from_client(client)
+        elif url is not None and client is None:
+            self._topology = from_url(url)
+        else:
+            raise InvalidSettingError("pass either a URL or client=")
+        self._timeout = timeout
+        self._pipes: dict[str, Pipe] = {}
+        self._hub: Hub | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @property
+    def max_message_size(self) -> int:
+        return MAX_MESSAGE_SIZE
+
+    async def get(self, key: str) -> str | None:
+        value = await self._execute(key, b"GET", key.encode(), write=False)
+        # Other programs may have written anything under the key.
+        return value.decode(errors="replace") if isinstance(value, bytes) else None
+
+    async def set(self, key: str, value: str, *, ttl: int) -> None:
+        command = (b"SET", key.encode(), value.encode(), b"EX", b"%d" % ttl)
+        await self._execute(key, *command, write=True)
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        command = (b"SET", key.encode(), value.encode(), b"EX", b"%d" % ttl, b"NX")
+        return await self._execute(key, *command, write=True) is not None
+
+    async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
+        arguments = (b"1", key.encode(), expected.encode(), value.encode(), b"%d" % ttl)
+        try:
+            done = await self._execute(
+                key, b"EVALSHA", _COMPARE_AND_SET_SHA, *arguments, write=True
+            )
+        except BackendUnavailableError as error:
+            if not isinstance(error.__cause__, NoScriptError):
+                raise
+            # Not a repetition: the server said that it has not run the script.
+            done = await self._execute(key, b"EVAL", _COMPARE_AND_SET, *arguments, write=True)
+        return done == 1
+
+    async def delete(self, key: str) -> None:
+        await self._execute(key, b"DEL", key.encode(), write=True)
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        await self.publish_many([(channel, message)])
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        for _, message in messages:
+            if len(message) > MAX_MESSAGE_SIZE:
+                raise MessageTooLargeError(
+                    f"a message of {len(message)} bytes exceeds max_message_size {MAX_MESSAGE_SIZE}"
+                )
+        self._bind()
+        if not messages:
+            return
+        commands = [pack(b"PUBLISH", channel.encode(), message) for channel, message in messages]
+        try:
+            await self._pipe(HUB).call(commands, write=True)
+        except RedisError as error:
+            raise refused(error) from error
+
+    async def subscribe(
+        self,
+        channel: str,
+        on_message: Callable[[bytes], None],
+        on_loss: Callable[[Loss], None],
+    ) -> Subscription:
+        self._bind()
+        if self._hub is None:
+            watch = None if self._topology.watch is None else self._watch
+            self._hub = Hub(partial(self._topology.open, HUB), self._timeout, watch)
+        return await self._hub.subscribe(channel.encode(), on_message, on_loss)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        pipes, self._pipes = self._pipes, {}
+        hub, self._hub = self._hub, None
+        if self._loop is None or self._loop.is_closed():
+            return
+        if hub is not None:
+            await hub.aclose()
+        for pipe in pipes.values():
+            await pipe.aclose()
+
+    async def _execute(self, key: str, *command: bytes, write: bool) -> object:
+        """Run a command on the node that has the key, and follow the cluster's redirections."""
+        self._bind()
+        commands = [pack(*command)]
+        try:
+            async with asyncio.timeout(self._timeout):
+                node = await self._topology.locate(key.encode())
+        except (TimeoutError, RedisError, RedisClusterException) as error:
+            raise refused(error) from error
+        try:
+            for _ in range(_MAX_REDIRECTIONS):
+                try:
+                    return await self._pipe(node).call(commands, write=write)
+                except MovedError as error:
+                    node = self._topology.redirected(node, error)
+                    commands = commands[-1:]
+                except AskError as error:
+                    node = self._topology.redirected(node, error)
+                    commands = [pack(b"ASKING"), commands[-1]]
+                except TryAgainError:
+                    await asyncio.sleep(_TRY_AGAIN_DELAY)
+            raise BackendUnavailableError("the cluster keeps redirecting: it is being rearranged")
+        except RedisError as error:
+            if isinstance(error, ClusterDownError):
+                self._topology.renew()
+            raise refused(error) from error
+
+    def _pipe(self, node: str) -> Pipe:
+        pipe = self._pipes.get(node)
+        if pipe is None:
+            pipe = self._pipes[node] = Pipe(partial(self._topology.open, node), self._timeout)
+        return pipe
+
+    async def _watch(self, connection: Connection) -> None:
+        if self._topology.watch is not None:
+            await self._topology.watch(connection)
+            for pipe in self._pipes.values():
+                pipe.renew()
+
+    def _bind(self) -> None:
+        """Belong to the running event loop; what an earlier, closed one had has gone with it."""
+        if self._closed:
+            raise closed()
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            raise BackendUnavailableError(
+                "this Redis backend is in use by another event loop: open one for each loop"
+            )
+        self._loop = loop
+        self._pipes = {}
+        self._hub = None

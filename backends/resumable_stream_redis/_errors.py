@@ -1,0 +1,92 @@
+"""The one place where redis-py's errors, and the server's error replies, become this library's."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from redis import exceptions
+
+from resumable_stream.errors import BackendError, BackendUnavailableError, OutcomeUnknownError
+
+# An error reply arrives over a connection that works: the server refused the command and did
+# nothing. redis-py derives some of them from its ConnectionError all the same.
+REPLY_ERRORS = (
+    exceptions.ResponseError,
+    exceptions.BusyLoadingError,
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+)
+
+# After one of these the connection may lead to the wrong server, or carry outdated credentials.
+STALE_CONNECTION = (
+    exceptions.ReadOnlyError,
+    exceptions.MasterDownError,
+    exceptions.AuthenticationError,
+)
+
+RIGHTS = (
+    "get, set, del, eval, evalsha, publish, subscribe, unsubscribe and ping "
+    "on the keys and channels that start with the context's key prefix"
+)
+
+# Looked up along the error's own bases, so that the nearest entry wins.
+_REMEDIES: dict[type[BaseException], str] = {
+    exceptions.AuthenticationError: (
+        "the server refused the credentials: check the user name and password"
+    ),
+    exceptions.AuthenticationWrongNumberOfArgsError: (
+        "the server refused the credentials: check the user name and password"
+    ),
+    exceptions.NoPermissionError: f"the user lacks a right; it needs {RIGHTS}",
+    exceptions.BusyLoadingError: "the server is still loading its data",
+    exceptions.ReadOnlyError: "the server is a read-only replica: connect to the primary",
+    exceptions.MasterDownError: "the server is a replica that has lost its primary",
+    exceptions.ClusterDownError: "the cluster is down",
+    exceptions.AskError: (
+        "the server is a node of a cluster: pass RedisBackend(client=RedisCluster(...))"
+    ),
+    exceptions.OutOfMemoryError: "the server is out of memory and evicts nothing",
+    exceptions.MaxConnectionsError: "too many connections",
+}
+
+
+def refused(error: BaseException) -> BackendUnavailableError:
+    """Describe what was surely not executed: an error reply, or a connection that never was."""
+    remedy = next((text for kind in type(error).__mro__ if (text := _REMEDIES.get(kind))), None)
+    detail = str(error) or type(error).__name__
+    return _caused(
+        BackendUnavailableError(
+            f"Redis refused: {remedy} ({detail})" if remedy else f"Redis is unavailable: {detail}"
+        ),
+        error,
+    )
+
+
+def lost(error: BaseException, *, sent: bool, write: bool) -> BackendError:
+    """Describe what was on its way when the connection broke, or was waited for too long."""
+    detail = str(error) or type(error).__name__
+    if sent and write:
+        return _caused(
+            OutcomeUnknownError(
+                f"the connection to Redis failed after a command was sent: {detail}"
+            ),
+            error,
+        )
+    return _caused(BackendUnavailableError(f"the connection to Redis failed: {detail}"), error)
+
+
+def unavailable(error: BackendError) -> BackendUnavailableError:
+    """Say the same once more: each caller gets an exception, and traceback, of its own."""
+    return _caused(BackendUnavailableError(*error.args), error.__cause__)
+
+
+def closed() -> BackendUnavailableError:
+    return BackendUnavailableError("this Redis backend was closed; open another one")
+
+
+_E = TypeVar("_E", bound=BackendError)
+
+
+def _caused(mapped: _E, error: BaseException | None) -> _E:
+    mapped.__cause__ = error
+    return mapped

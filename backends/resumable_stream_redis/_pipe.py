@@ -1,0 +1,239 @@
+"""Commands over one connection: sent in the order of the calls, pipelined, answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from redis.exceptions import InvalidResponse, RedisError
+
+from resumable_stream.errors import BackendUnavailableError
+from resumable_stream_redis import _wire
+from resumable_stream_redis._errors import STALE_CONNECTION, closed, lost, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from resumable_stream.errors import BackendError
+
+# What is written at once. Small enough that a lost connection leaves few calls in doubt.
+_BATCH_BYTES = 256 * 1024
+
+# A call held up by others waits longer than the time-out while replies keep coming: so many times.
+_PATIENCE = 4
+_GRACE = 0.1
+
+# An idle connection is closed before a firewall on the way forgets it without telling anyone.
+_LINGER = 10.0
+
+
+class _Call:
+    """Some commands sent together, waiting for their replies."""
+
+    def __init__(self, replies: int, *, write: bool) -> None:
+        self.done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.write = write
+        self.sent = False
+        self._missing = replies
+        self._error: Exception | None = None
+
+    def answer(self, reply: object) -> None:
+        self._missing -= 1
+        if self._error is None and isinstance(reply, Exception):
+            self._error = reply
+        if self._missing or self.done.done():
+            return
+        if self._error is None:
+            self.done.set_result(reply)
+        else:
+            self.done.set_exception(self._error)
+
+    def withdraw(self) -> None:
+        """Send no more of it; nobody waits any longer."""
+        if self.done.done():
+            self.done.exception()  # retrieved, lest asyncio report it as forgotten
+        else:
+            self.done.cancel()
+
+    def fail(self, error: BackendError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class Pipe:
+    """One connection, opened when there is something to send and closed when idle.
+
+    A reply belongs to the oldest unanswered command whatever became of its caller, so a cancelled
+    call's reply is never taken for another's. Nothing is sent twice: what was sent on a connection
+    that breaks has failed, what was not yet sent goes to the next one.
+    """
+
+    def __init__(
+        self, open_connection: Callable[[], Awaitable[_wire.Connection]], timeout: float
+    ) -> None:
+        self._open = open_connection
+        self._timeout = timeout
+        self._queue: deque[tuple[bytes, _Call]] = deque()
+        self._unanswered: deque[_Call] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connection: _wire.Connection | None = None
+        self._stale = False
+        self._closed = False
+        self._last_reply = 0.0
+
+    async def call(self, commands: Sequence[bytes], *, write: bool) -> object:
+        """Send the commands, adjacent and in order; return the last one's reply.
+
+        The place in the order is taken before the first suspension.
+
+        Raises:
+            RedisError: the first error reply.
+            BackendUnavailableError: surely not executed, or a read.
+            OutcomeUnknownError: perhaps executed.
+        """
+        if self._closed:
+            raise closed()
+        call = _Call(len(commands), write=write)
+        self._queue.extend((command, call) for command in commands)
+        self._wake.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="resumable-stream redis commands")
+        try:
+            await self._wait_for(call)
+            if call.done.done():
+                return call.done.result()
+            raise self._overdue(call)
+        finally:
+            call.withdraw()
+
+    def renew(self) -> None:
+        """Go on over a new connection, once what was sent over this one is answered."""
+        self._stale = True
+        self._wake.set()
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._task is not None:
+            await _wire.stop(self._task)
+
+    async def _wait_for(self, call: _Call) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        latest = start + _PATIENCE * self._timeout
+        while not call.done.done():
+            deadline = min(max(start, self._last_reply) + self._timeout, latest)
+            remaining = deadline - loop.time()
+            if remaining <= 0:
+                # A process that was stopped, or a busy loop, first reads what has come meanwhile.
+                before = self._last_reply
+                await asyncio.wait([call.done], timeout=_GRACE)
+                if self._last_reply == before or loop.time() >= latest:
+                    return
+            else:
+                await asyncio.wait([call.done], timeout=remaining)
+
+    def _overdue(self, call: _Call) -> BackendError:
+        silence = asyncio.get_running_loop().time() - self._last_reply
+        if silence >= self._timeout and self._connection is not None:
+            _wire.abort(self._connection)
+        return lost(
+            TimeoutError(f"no answer within {self._timeout:g} s"), sent=call.sent, write=call.write
+        )
+
+    async def _run(self) -> None:
+        try:
+            while self._drop_withdrawn():
+                try:
+                    connection = await _wire.connect(self._open, self._timeout)
+                except BackendUnavailableError as error:
+                    self._fail_queue(error)
+                    continue
+                await self._serve(connection)
+        finally:
+            self._task = None
+            self._fail_queue(closed())
+
+    async def _serve(self, connection: _wire.Connection) -> None:
+        """Send and receive until the connection is idle, outdated or lost."""
+        self._connection = connection
+        self._stale = False
+        self._last_reply = asyncio.get_running_loop().time()
+        reader = asyncio.create_task(self._read(connection), name="resumable-stream redis replies")
+        cause: BaseException = ConnectionResetError("the backend was closed")
+        try:
+            await self._write(connection, reader)
+        except (RedisError, OSError) as error:
+            cause = error
+        finally:
+            self._connection = None
+            if reader.done() and not reader.cancelled():
+                cause = reader.exception() or cause
+            reader.cancel()
+            await _wire.drop(connection)
+            while self._unanswered:
+                call = self._unanswered.popleft()
+                call.fail(lost(cause, sent=True, write=call.write))
+            await asyncio.wait([reader])
+        if self._queue:
+            # A server that accepts and hangs up at once is not asked again in a tight loop.
+            await asyncio.sleep(0.02)
+
+    async def _write(self, connection: _wire.Connection, reader: asyncio.Task[None]) -> None:
+        while not reader.done():
+            if self._stale and not self._unanswered:
+                return
+            if not self._stale and (data := self._next_batch()):
+                await _wire.send(connection, data)
+                continue
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(_LINGER):
+                    await self._wake.wait()
+            except TimeoutError:
+                if not self._unanswered and not self._queue:
+                    return
+
+    async def _read(self, connection: _wire.Connection) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                reply = await _wire.read(connection)
+                self._last_reply = loop.time()
+                if not self._unanswered:
+                    raise InvalidResponse(f"the server sent {reply!r} unasked")
+                self._unanswered.popleft().answer(reply)
+                if isinstance(reply, STALE_CONNECTION):
+                    self._stale = True
+                if self._stale and not self._unanswered:
+                    self._wake.set()
+        finally:
+            # This also ends a write that the server does not take.
+            _wire.abort(connection)
+            self._wake.set()
+
+    def _next_batch(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while self._drop_withdrawn() and size < _BATCH_BYTES:
+            command, call = self._queue.popleft()
+            call.sent = True
+            self._unanswered.append(call)
+            parts.append(command)
+            size += len(command)
+        return b"".join(parts)
+
+    def _drop_withdrawn(self) -> bool:
+        """Drop what nobody waits for any more from the head; tell whether anything is left."""
+        while self._queue and self._queue[0][1].done.done():
+            self._queue.popleft()
+        return bool(self._queue)
+
+    def _fail_queue(self, error: BackendError) -> None:
+        while self._queue:
+            _, call = self._queue.popleft()
+            if call.sent:
+                call.fail(lost(error, sent=True, write=call.write))
+            else:
+                call.fail(unavailable(error))

@@ -1,0 +1,272 @@
+"""Where commands and messages go: one server, the primary that Sentinel names, or a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import redis.asyncio as aioredis
+from redis.asyncio.connection import Connection as TcpConnection
+from redis.asyncio.connection import ConnectionPool, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
+
+from resumable_stream.errors import InvalidSettingError
+from resumable_stream_redis import _wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+HUB = ""
+"""The node that messages go through; the only one where there is no cluster."""
+
+# How often a subscriber asks Sentinel whether it still listens to the right server: an old primary
+# that is cut off from the others, but not from us, would otherwise keep us deaf.
+_WATCH_INTERVAL = 5.0
+
+_SENTINEL_TIMEOUT = 1.0
+_REFRESH_PAUSE = 0.25
+
+# Pool settings, and parts of redis-py that would repeat commands, reconnect, or speak RESP3.
+_NOT_OURS = frozenset(
+    {
+        "connection_pool",
+        "event_dispatcher",
+        "health_check_interval",
+        "himport_registry",
+        "legacy_responses",
+        "maint_notifications_config",
+        "maint_notifications_pool_handler",
+        "max_connections",
+        "oss_cluster_maint_notifications_handler",
+        "response_callbacks",
+        "retry_on_error",
+        "retry_on_timeout",
+        "timeout",
+    }
+)
+
+
+class Topology(Protocol):
+    async def locate(self, key: bytes) -> str:
+        """Name the node that holds the key."""
+        ...
+
+    async def open(self, node: str) -> _wire.Connection: ...
+
+    def renew(self) -> None:
+        """Look again where things are: something was not where it was thought to be."""
+        ...
+
+    def redirected(self, node: str, error: AskError) -> str:
+        """Name the node that another one pointed to."""
+        ...
+
+    @property
+    def watch(self) -> Callable[[_wire.Connection], Coroutine[Any, Any, None]] | None:
+        """What returns once a connection leads to the wrong server, where that can happen."""
+        ...
+
+
+class OneServer:
+    def __init__(self, connection_class: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+        self._connection_class = connection_class
+        self._kwargs = _own_kwargs(kwargs)
+        # Refuses an unknown setting here, not at the first use.
+        connection_class(**self._kwargs)
+
+    async def locate(self, key: bytes) -> str:  # noqa: ARG002 - one node has every key
+        return HUB
+
+    async def open(self, node: str) -> _wire.Connection:  # noqa: ARG002 - there is one
+        return await _wire.connected(self._connection_class(**self._kwargs))
+
+    def renew(self) -> None: ...
+
+    def redirected(self, node: str, error: AskError) -> str:  # noqa: ARG002 - there is one
+        raise error
+
+    watch = None
+
+
+class SentinelPrimary:
+    """The primary of a Sentinel's service, asked for at every connect."""
+
+    def __init__(self, pool: SentinelConnectionPool) -> None:
+        if not pool.is_master:
+            raise InvalidSettingError(
+                "this client reads from replicas: make the one for RedisBackend with master_for()"
+            )
+        self._pool = pool
+        tls = issubclass(pool.connection_class, SSLConnection)
+        self._connection_class: Any = SSLConnection if tls else TcpConnection
+        self._kwargs = _own_kwargs(pool.connection_kwargs)
+
+    async def locate(self, key: bytes) -> str:  # noqa: ARG002 - one node has every key
+        return HUB
+
+    async def open(self, node: str) -> _wire.Connection:  # noqa: ARG002 - there is one
+        host, port = await self._find()
+        kwargs = {**self._kwargs, "host": host, "port": port}
+        return await _wire.connected(self._connection_class(**kwargs))
+
+    def renew(self) -> None: ...
+
+    def redirected(self, node: str, error: AskError) -> str:  # noqa: ARG002 - there is one
+        raise error
+
+    async def watch(self, connection: Any) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL)
+            try:
+                found = await self._find()
+            except (RedisError, OSError):
+                continue  # no Sentinel answers: nothing speaks against the present server
+            if found != (connection.host, connection.port):
+                return
+
+    async def _find(self) -> tuple[str, int]:
+        # The user's own Sentinel clients retry a dead one for longer than this whole search lasts.
+        manager: Any = self._pool.sentinel_manager
+        make_sentinel: Any = Sentinel
+        ours = make_sentinel(
+            [
+                (kwargs["host"], kwargs["port"])
+                for kwargs in (one.connection_pool.connection_kwargs for one in manager.sentinels)
+            ],
+            min_other_sentinels=manager.min_other_sentinels,
+            sentinel_kwargs={
+                **manager.sentinel_kwargs,
+                "socket_timeout": _SENTINEL_TIMEOUT,
+                "socket_connect_timeout": _SENTINEL_TIMEOUT,
+                "retry": Retry(NoBackoff(), 0),
+            },
+            force_master_ip=getattr(manager, "_force_master_ip", None),
+        )
+        try:
+            host, port = await ours.discover_master(self._pool.service_name)
+        finally:
+            await asyncio.gather(*(one.aclose() for one in ours.sentinels))
+        return str(host), int(port)
+
+
+class Cluster:
+    """The nodes of a cluster, as the user's ``RedisCluster`` knows them.
+
+    Plain messages reach every node of a cluster; one node is used for all of them.
+    """
+
+    def __init__(self, client: aioredis.RedisCluster) -> None:
+        self._client: Any = client
+        self._hub = HUB
+        self._outdated = False
+        self._looked = 0.0
+        self._lock = asyncio.Lock()
+
+    async def locate(self, key: bytes) -> str:
+        await self._look()
+        name: str = self._client.get_node_from_key(key).name
+        return name
+
+    async def open(self, node: str) -> _wire.Connection:
+        try:
+            if node != HUB:
+                return await self._connect(node)
+            await self._look()
+            names = [one.name for one in self._client.get_primaries()]
+            random.shuffle(names)
+            if self._hub in names:
+                names.remove(self._hub)
+                names.insert(0, self._hub)
+            return await self._first(names)
+        except BaseException:
+            self.renew()
+            raise
+
+    def renew(self) -> None:
+        self._outdated = True
+
+    def redirected(self, node: str, error: AskError) -> str:
+        if isinstance(error, MovedError):
+            self.renew()
+        # A node that does not know its own address leaves it out.
+        host = error.host or node.rpartition(":")[0]
+        host, port = self._client.nodes_manager.remap_host_port(host, error.port)
+        return f"{host}:{port}"
+
+    watch = None
+
+    async def _first(self, names: list[str]) -> _wire.Connection:
+        trouble: Exception = RedisClusterException("the cluster has no primary")
+        for name in names:
+            try:
+                connection = await self._connect(name)
+            except (RedisError, OSError) as error:
+                trouble = error
+            else:
+                self._hub = name
+                return connection
+        raise trouble
+
+    async def _connect(self, name: str) -> _wire.Connection:
+        # Any known node's settings do: a redirection may name one that is not known yet.
+        model = self._client.get_node(node_name=name) or self._client.get_default_node()
+        host, _, port = name.rpartition(":")
+        kwargs = {**_own_kwargs(model.connection_kwargs), "host": host, "port": int(port)}
+        kwargs.pop("redis_connect_func", None)  # it would let replicas answer reads
+        return await _wire.connected(model.connection_class(**kwargs))
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            await self._client.initialize()
+            if self._outdated and loop.time() - self._looked > _REFRESH_PAUSE:
+                self._looked = loop.time()
+                await self._client.nodes_manager.initialize()
+                self._outdated = False
+
+
+def from_url(url: str) -> Topology:
+    scheme, _, rest = url.partition("://")
+    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme.lower(), scheme.lower())
+    try:
+        pool = ConnectionPool.from_url(f"{scheme}://{rest}")
+        return OneServer(pool.connection_class, pool.connection_kwargs)
+    except (TypeError, ValueError, RedisError) as error:
+        shown = urlsplit(url)
+        raise InvalidSettingError(
+            f"cannot use this Redis URL ({scheme}://…{shown.path}): {error}"
+        ) from error
+
+
+def from_client(client: aioredis.Redis | aioredis.RedisCluster) -> Topology:
+    if isinstance(client, aioredis.RedisCluster):
+        return Cluster(client)
+    if not isinstance(client, aioredis.Redis):
+        raise InvalidSettingError(
+            f"client= takes a redis.asyncio.Redis or RedisCluster, not {type(client).__name__}"
+        )
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return SentinelPrimary(pool)
+    return OneServer(pool.connection_class, pool.connection_kwargs)
+
+
+def _own_kwargs(theirs: dict[str, Any]) -> dict[str, Any]:
+    kwargs = {name: value for name, value in theirs.items() if name not in _NOT_OURS}
+    kwargs.update(
+        protocol=2,
+        encoding="utf-8",
+        encoding_errors="strict",
+        decode_responses=False,
+        retry=Retry(NoBackoff(), 0),
+    )
+    # None would wait for ever for a server that accepts and says nothing.
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if kwargs.get(name) is None:
+            kwargs[name] = 5.0
+    return kwargs

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from inbox import Inbox
+from resumable_stream_redis import RedisBackend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from servers import ValkeyServer
+
+
+@pytest.fixture
+def name() -> str:
+    """A key or channel that no other test uses."""
+    return f"test:{uuid4()}"
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+async def backend(redis_url: str) -> AsyncIterator[RedisBackend]:
+    """A backend on the shared server."""
+    backend = RedisBackend(redis_url)
+    yield backend
+    await backend.aclose()
+
+
+@pytest.fixture
+async def own(valkey: ValkeyServer) -> AsyncIterator[RedisBackend]:
+    """A backend on the test's own server, with a short time-out."""
+    backend = RedisBackend(valkey.url, timeout=1.5)
+    yield backend
+    await backend.aclose()

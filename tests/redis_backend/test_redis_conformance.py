@@ -1,0 +1,22 @@
+"""The Redis backend holds the whole contract."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from resumable_stream_conformance import BackendSuite, Capabilities
+from resumable_stream_redis import RedisBackend
+
+
+class TestRedis(BackendSuite):
+    capabilities: ClassVar = Capabilities(shared_between_processes=True)
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, redis_url: str) -> None:
+        cls.url = redis_url
+
+    def open(self) -> RedisBackend:
+        return RedisBackend(self.url)

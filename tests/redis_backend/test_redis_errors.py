@@ -1,0 +1,143 @@
+"""No error of the driver's gets past the adapter, whatever the server answers."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import exceptions
+
+from resumable_stream.errors import BackendError, BackendUnavailableError, OutcomeUnknownError
+from resumable_stream_redis import RedisBackend
+from resumable_stream_redis._errors import lost, refused
+from servers import ValkeyServer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from inbox import Inbox
+
+DRIVER_ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(exceptions, inspect.isclass)
+    if issubclass(kind, Exception)
+]
+
+
+def made(kind: type[Exception]) -> Exception:
+    if issubclass(kind, exceptions.AskError):
+        return kind("1234 127.0.0.1:7000")
+    return kind("it happened")
+
+
+@pytest.mark.parametrize("kind", DRIVER_ERRORS)
+def test_every_driver_error_has_a_mapping(kind: type[Exception]) -> None:
+    error = made(kind)
+    outcomes = [refused(error), lost(error, sent=True, write=False)]
+    outcomes += [lost(error, sent=False, write=True)]
+    assert {type(outcome) for outcome in outcomes} == {BackendUnavailableError}
+    assert isinstance(lost(error, sent=True, write=True), OutcomeUnknownError)
+    assert all(outcome.__cause__ is error for outcome in outcomes)
+
+
+async def every_call(backend: RedisBackend, name: str, inbox: Inbox) -> list[BackendError]:
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: backend.get(name),
+        lambda: backend.set(name, "v", ttl=5),
+        lambda: backend.create(name, "v", ttl=5),
+        lambda: backend.compare_and_set(name, "v", "w", ttl=5),
+        lambda: backend.delete(name),
+        lambda: backend.publish(name, b"m"),
+        lambda: inbox.subscribe(backend, name),
+    ]
+    caught = []
+    for call in calls:
+        with pytest.raises(BackendError) as one:
+            await call()
+        caught.append(one.value)
+    return caught
+
+
+@pytest.mark.parametrize(
+    ("credentials", "hint"), [("", "credentials"), (":wrong@", "credentials"), ("u:x@", "password")]
+)
+async def test_wrong_credentials_name_the_remedy(
+    valkey: ValkeyServer, name: str, inbox: Inbox, credentials: str, hint: str
+) -> None:
+    with valkey.client() as client:
+        client.config_set("requirepass", "right")
+    backend = RedisBackend(valkey.url.replace("//", f"//{credentials}"), timeout=1)
+    for error in await every_call(backend, name, inbox):
+        assert isinstance(error, BackendUnavailableError)
+        assert hint in str(error)
+    await backend.aclose()
+
+
+async def test_missing_rights_are_named(valkey: ValkeyServer, name: str, inbox: Inbox) -> None:
+    with valkey.client() as client:
+        client.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "resetchannels", "+ping")
+    backend = RedisBackend(valkey.url.replace("//", "//weak:pw@"), timeout=1)
+    for error in await every_call(backend, name, inbox):
+        assert isinstance(error, BackendUnavailableError)
+        assert "evalsha" in str(error)
+    await backend.aclose()
+
+
+async def test_least_rights_suffice(valkey: ValkeyServer, inbox: Inbox) -> None:
+    rights = "+get +set +del +eval +evalsha +publish +subscribe +unsubscribe +ping"
+    with valkey.client() as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "least", "on", ">pw", "resetchannels"),
+            *("~resumable-stream:rs:*", "&resumable-stream:rs:*", *rights.split()),
+        )
+    backend = RedisBackend(valkey.url.replace("//", "//least:pw@"))
+    name = "resumable-stream:rs:sentinel:x"
+    subscription = await inbox.subscribe(backend, name)
+    assert await backend.create(name, "1", ttl=60)
+    assert await backend.compare_and_set(name, "1", "2", ttl=60)
+    await backend.set(name, "3", ttl=60)
+    assert await backend.get(name) == "3"
+    await backend.delete(name)
+    await backend.publish(name, b"m")
+    await inbox.received(b"m")
+    await subscription.aclose()
+    with pytest.raises(BackendUnavailableError, match="lacks a right"):
+        await inbox.subscribe(backend, "elsewhere")
+    await backend.aclose()
+
+
+async def test_replica_refuses_only_writes(valkey: ValkeyServer, name: str, inbox: Inbox) -> None:
+    with ValkeyServer("--replicaof", "127.0.0.1", str(valkey.port)) as replica:
+        backend = RedisBackend(replica.url)
+        for write in (backend.create(name, "v", ttl=5), backend.delete(name)):
+            with pytest.raises(BackendUnavailableError, match="primary"):
+                await write
+        with replica.client() as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+        assert await backend.create(name, "v", ttl=5)
+        await backend.aclose()
+
+
+async def test_full_server_executes_nothing(name: str) -> None:
+    with ValkeyServer("--maxmemory", "1", "--maxmemory-policy", "noeviction") as server:
+        backend = RedisBackend(server.url)
+        for write in (
+            backend.create(name, "v", ttl=5),
+            backend.set(name, "v", ttl=5),
+        ):
+            with pytest.raises(BackendUnavailableError, match="memory"):
+                await write
+        assert await backend.get(name) is None
+        await backend.aclose()
+
+
+async def test_foreign_value_is_an_error_or_text(valkey: ValkeyServer, name: str) -> None:
+    backend = RedisBackend(valkey.url)
+    with valkey.client() as client:
+        client.set(name, b"\xff")
+        client.lpush(name + "list", "x")
+    assert await backend.get(name) == "\N{REPLACEMENT CHARACTER}"
+    with pytest.raises(BackendError, match="WRONGTYPE"):
+        await backend.get(name + "list")
+    await backend.aclose()

