@@ -69,10 +69,11 @@ class Instance:
                 if (producer := self.local(stream_id)) is not None:
                     running = producer.log.ending is None
                     return self._read(producer, start) if join and running else None
-                claim = Claim(self.backend, self._names, stream_id, self._options)
-                if not await self._take(claim):
+                producer = await self._claim(stream_id)
+                if producer is None:
                     return None
-                return self._read(self._produce(stream_id, claim, make_stream), start)
+                self._produce(producer, make_stream)
+                return self._read(producer, start)
         finally:
             if not lock.locked() and self._starting.get(stream_id) is lock:
                 del self._starting[stream_id]
@@ -139,6 +140,19 @@ class Instance:
         if close_backend:
             await self.backend.aclose()
 
+    async def _claim(self, stream_id: str) -> Producer | None:
+        """Make a producer that listens and holds the claim; None if somebody else holds it."""
+        claim = Claim(self.backend, self._names, stream_id, self._options)
+        producer = Producer(stream_id, claim, self.backend, self._names, self._options)
+        won = False
+        try:
+            await producer.listen()
+            won = await self._take(claim)
+        finally:
+            if not won:
+                await producer.abandon()
+        return producer if won else None
+
     async def _take(self, claim: Claim) -> bool:
         """Take the claim; if the caller is cancelled meanwhile, let go of it again."""
         taking = self.loop.create_task(claim.take())
@@ -157,8 +171,8 @@ class Instance:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _produce(self, stream_id: str, claim: Claim, make_stream: MakeStream) -> Producer:
-        producer = Producer(stream_id, claim, self.backend, self._names, self._options)
+    def _produce(self, producer: Producer, make_stream: MakeStream) -> None:
+        stream_id = producer.stream_id
         self.producers[stream_id] = producer
 
         def forget(_: object) -> None:
@@ -173,7 +187,6 @@ class Instance:
             except BaseException:
                 producer.stop(Ending(Status.LOST))
                 raise
-        return producer
 
     def _read(self, producer: Producer, start: Start) -> ResumableStream:
         return ResumableStream(LocalReader(producer, start, self._options.unit), self.loop)

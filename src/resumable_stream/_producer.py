@@ -31,6 +31,8 @@ _CHECK_HOLD_EVERY = 32
 _CLOSE_TIMEOUT = 5.0
 _MIN_PAUSE = 0.05
 _MAX_PAUSE = 1.0
+# More requests than this, made while the claim is being taken, must be made again.
+_MAX_EARLY = 1024
 
 # Sources that did not close in time: referenced until they do.
 _stragglers: set[asyncio.Task[None]] = set()
@@ -67,18 +69,36 @@ class Producer:
             on_cancel=lambda: self.stop(Ending(Status.CANCELLED)),
         )
         self._subscription: Subscription | None = None
+        self._early: list[bytes] = []
         self._lost = asyncio.Event()
         self._ended = asyncio.Event()
         self._source: asyncio.Task[None] | None = None
         self._run_task: asyncio.Task[None] | None = None
 
+    async def listen(self) -> None:
+        """Subscribe to requests, before the claim is taken and can be seen.
+
+        A TypeScript listener that finds the claim asks once, and gives up if it is not heard.
+        """
+        self._subscription = await self._backend.subscribe(
+            self._request_channel, self._on_request, self._on_loss
+        )
+
+    async def abandon(self) -> None:
+        """Listen no more: the claim was not won, and nothing was started."""
+        if self._subscription is not None:
+            await self._subscription.aclose()
+
     def start(self, make_stream: MakeStream) -> None:
-        """Begin; returns at once."""
+        """Begin, with the claim won; returns at once."""
         loop = asyncio.get_running_loop()
         name = f"resumable-stream producer {self.stream_id!r}"
         self._source = loop.create_task(self._drive(make_stream), name=f"{name} source")
         self._run_task = loop.create_task(self._run(self._source), name=name)
         logger.info("stream %r: generation %d started", self.stream_id, self.generation)
+        early, self._early = self._early, []
+        for request in early:
+            self._publisher.handle(request)
 
     def stop(self, ending: Ending) -> bool:
         """End the stream now and close the source; False if it had ended already."""
@@ -163,20 +183,19 @@ class Producer:
             source.add_done_callback(_stragglers.discard)
 
     async def _keep_claim(self) -> None:
-        """Listen for requests, and renew the lease until the stream ends."""
-        failures = 0
+        """Renew the lease until the stream ends."""
+        wait, failures = self._options.renew_interval, 0
         while True:
+            try:
+                async with asyncio.timeout(wait):
+                    await self._lost.wait()
+            except TimeoutError:
+                pass
             self._lost.clear()
             try:
-                if self._subscription is None:
-                    self._subscription = await self._backend.subscribe(
-                        self._request_channel, self._publisher.handle, self._on_loss
-                    )
-                    wait = self._options.renew_interval if not failures else 0.0
-                else:
-                    await self._claim.renew()
-                    wait, failures = self._options.renew_interval, 0
-                    self._publisher.wake()
+                await self._claim.renew()
+                wait, failures = self._options.renew_interval, 0
+                self._publisher.wake()
             except SupersededError:
                 logger.warning(
                     "stream %r: generation %d was superseded", self.stream_id, self.generation
@@ -187,11 +206,12 @@ class Producer:
                 failures += 1
                 wait = min(_MAX_PAUSE, _MIN_PAUSE * 2 ** min(failures, 10))
                 logger.debug("stream %r: lease not renewed: %s", self.stream_id, error)
-            try:
-                async with asyncio.timeout(wait):
-                    await self._lost.wait()
-            except TimeoutError:
-                pass
+
+    def _on_request(self, message: bytes) -> None:
+        if self._run_task is not None:
+            self._publisher.handle(message)
+        elif len(self._early) < _MAX_EARLY:
+            self._early.append(message)
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)

@@ -6,6 +6,7 @@ listener id, from the offset reached: what a gap has swallowed, and whether it i
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import deque
 from typing import TYPE_CHECKING
@@ -42,6 +43,10 @@ class V1Listener(RemoteReader):
         self._inbox: deque[bytes] = deque()
         self._inbox_bytes = 0
         self._overflowed = False
+        self._dropped = False
+        self._listener_id = ""
+        self._mark: bytes | None = None
+        self._marked = asyncio.Event()
         self._in_handshake = True
         self._asked_at = -float("inf")
         # Code points cannot be asked for, nor an offset that may lie beyond the text.
@@ -66,20 +71,27 @@ class V1Listener(RemoteReader):
         await self._unsubscribe(keep=0)
         self._inbox.clear()
         self._inbox_bytes = 0
-        self._overflowed, self._in_handshake = False, True
+        self._overflowed, self._dropped, self._in_handshake = False, False, True
         self._turn += 1
         turn = self._turn
-        await self._ask(lambda message: self._on_message(turn, message), self._on_loss)
+        self._listener_id = secrets.token_hex(16)
+        await self._ask(
+            self._listener_id, lambda message: self._on_message(turn, message), self._on_loss
+        )
 
     async def _probe(self) -> None:
         """Ask as another listener would: an answer to it proves the producer alive."""
         await self._unsubscribe(keep=1)
-        await self._ask(lambda _message: self._listen_again(), lambda _loss: None)
+        await self._ask(
+            secrets.token_hex(16), lambda _message: self._listen_again(), lambda _loss: None
+        )
 
     async def _ask(
-        self, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+        self,
+        listener_id: str,
+        on_message: Callable[[bytes], None],
+        on_loss: Callable[[Loss], None],
     ) -> None:
-        listener_id = secrets.token_hex(16)
         self._asked_at = self._loop.time()
         if self._asking_since is None:
             self._asking_since = self._asked_at
@@ -98,11 +110,15 @@ class V1Listener(RemoteReader):
     def _on_message(self, turn: int, message: bytes) -> None:
         if self._over or turn != self._turn:
             return
+        if message == self._mark:
+            self._marked.set()
+            return
         self._listen_again()
         if self._overflowed or self._inbox_bytes + len(message) > 2 * max(
             self._options.window, len(message)
         ):
-            self._overflowed = True  # asked for again once there is room
+            # Asked for again once there is room.
+            self._overflowed = self._dropped = True
         else:
             self._inbox.append(message)
             self._inbox_bytes += len(message)
@@ -139,11 +155,12 @@ class V1Listener(RemoteReader):
 
     async def _take_inbox(self) -> None:
         while self._inbox and not self._over and (self._in_handshake or self._room() > 0):
-            message = self._inbox.popleft()
-            self._inbox_bytes -= len(message)
-            if message == _END and await self._is_over():
+            message = self._inbox[0]
+            if message == _END and await self._is_end():
                 self._end_as(Ending(Status.COMPLETED))
                 return
+            self._inbox.popleft()
+            self._inbox_bytes -= len(message)
             text = decode_text(message)
             if self._in_handshake:
                 if not self._certain and (not text or text[0] == _REPLACEMENT):
@@ -162,10 +179,31 @@ class V1Listener(RemoteReader):
         self._units, self._skip.remaining = 0, self._start.offset
         await self._shake_hands()
 
-    async def _is_over(self) -> bool:
-        """Tell the end marker from text that reads the same: the sentinel turns first."""
+    async def _is_end(self) -> bool:
+        """Tell the end marker, which is next, from text that reads the same.
+
+        The sentinel turns before the marker is sent, and nothing is sent after it.
+        """
         state = await read_state(self._backend, self._names, self.stream_id)
-        return not self._same(state)
+        if self._same(state):
+            return False
+        if not self._followed():
+            await self._catch_up()
+        return not self._followed()
+
+    def _followed(self) -> bool:
+        return len(self._inbox) > 1 or self._dropped
+
+    async def _catch_up(self) -> None:
+        """Wait until what the producer has sent so far is here: a message sent now comes after."""
+        self._marked.clear()
+        self._mark = secrets.token_bytes(16)
+        await self._backend.publish(self._names.chunk(self._listener_id), self._mark)
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT):
+                await self._marked.wait()
+        except TimeoutError:
+            pass  # the connection was lost, and more than this message cannot come
 
     def _on_loss(self, loss: Loss) -> None:
         super()._on_loss(loss)
