@@ -74,7 +74,8 @@ class FaultLaws(Stage):
     async def test_unknown_claim_is_looked_up(self) -> None:
         """A claim whose outcome is unknown is read back: the stream starts, and starts once."""
         for fault in (Fault.UNKNOWN_EXECUTED, Fault.UNKNOWN_LOST):
-            backend = FaultyBackend(await self.connect(), FaultPlan(at={1: fault}))
+            # The first operation subscribes to the requests, the second claims.
+            backend = FaultyBackend(await self.connect(), FaultPlan(at={2: fault}))
             instance = await self.instance(backend)
             source = Source()
             stream = await instance.context.resumable_stream(fault.name, source)

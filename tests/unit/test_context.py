@@ -10,6 +10,7 @@ import pytest
 
 from resumable_stream import (
     NOT_FOUND,
+    BackendUnavailableError,
     ContextClosedError,
     InvalidSettingError,
     InvalidSourceError,
@@ -259,6 +260,19 @@ async def test_a_cancelled_close_still_ends_everything() -> None:
         await asyncio.sleep(2)
         assert source.closed
         assert await here.sentinel() == "DONE"
+
+
+@pytest.mark.rule("SEN-1", "P10")
+@in_virtual_time
+async def test_a_start_that_may_not_listen_fails_at_once() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        broker.away = True
+        source = Source("a")
+        with pytest.raises(BackendUnavailableError):
+            await context.create_new_resumable_stream(ID, source)
+        assert source.calls == 0
+        assert await here.sentinel() is None
 
 
 @in_virtual_time
