@@ -75,7 +75,7 @@ async def line(broker: Broker, crew: Crew, stream: str) -> AsyncIterator[Line]:
 
 
 async def test_cut_connections_lose_no_text(line: Line) -> None:
-    for number in range(12):
+    for number in range(8):
         await line.producing.release(line.stream, STEP)
         line.proxies[number % 2].cut()
         for worker in (line.producing, line.reading):
@@ -84,13 +84,13 @@ async def test_cut_connections_lose_no_text(line: Line) -> None:
 
 
 async def test_truncated_messages_lose_no_text(line: Line) -> None:
-    for number, after in enumerate([0, 1, 7, 40, 100, 500, 1000, 3000, 10_000]):
+    for number, after in enumerate([0, 7, 50, 300, 1000, 10_000]):
         for faults in line.faults:
             faults.cut_after = None
         line.faults[number % 4].cut_after = after
         line.faults[(number + 1) % 4].cut_after = after * 2
         await line.producing.release(line.stream, STEP)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         for faults in line.faults:
             # What is not yet cut off is left alone, lest the next replies never get through.
             faults.cut_after = None

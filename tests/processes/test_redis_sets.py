@@ -38,6 +38,7 @@ async def lose(crew: Crew, stream: str, client: dict[str, Any], victim: ValkeySe
     assert await producing.calls(stream) == 1
 
 
+@pytest.mark.long
 async def test_failover_loses_no_text(crew: Crew, stream: str) -> None:
     with SentinelSet() as servers:
         client = {"sentinels": servers.addresses, "service": servers.service}
@@ -45,9 +46,8 @@ async def test_failover_loses_no_text(crew: Crew, stream: str) -> None:
         await crew.close()
 
 
-@pytest.mark.parametrize(
-    "victim", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("victim", [0, 1, 2])
 async def test_lost_cluster_node_loses_no_text(crew: Crew, victim: int) -> None:
     with ClusterSet() as servers:
         client = {"cluster": [node.port for node in servers.nodes]}
