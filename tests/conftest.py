@@ -31,10 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help="where the tests take servers from: containers, binaries, or what is at hand",
     )
+    parser.addoption("--long", action="store_true", help="run the tests that take long, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ran] = []
+    config.addinivalue_line("markers", "long: takes long; runs only with --long")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -46,6 +48,13 @@ def pytest_terminal_summary(
 ) -> None:
     for line in config.stash[_ran]:
         terminalreporter.write_line(line)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
 
 
 def pytest_ignore_collect(collection_path: os.PathLike[str], config: pytest.Config) -> bool | None:

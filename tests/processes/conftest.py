@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from processes.brokers import BROKERS, RedisBroker
+from processes.workers import Crew
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from processes.brokers import Broker
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A server of the test's own, to kill, freeze and restart."""
+    with BROKERS[request.param]() as broker:
+        yield broker
+
+
+@pytest.fixture
+def redis_broker() -> Iterator[RedisBroker]:
+    """The same where a test reads the server's own statistics."""
+    with RedisBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
+    """Starts worker processes, and ends them with the test."""
+    crew = Crew(tmp_path)
+    yield crew
+    await crew.close()
+
+
+@pytest.fixture
+def stream() -> str:
+    return f"stream {uuid4()}"

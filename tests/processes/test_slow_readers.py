@@ -1,0 +1,77 @@
+"""Readers that stop reading while a hundred megabytes flow."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from processes.texts import Source
+
+if TYPE_CHECKING:
+    from processes.brokers import Broker
+    from processes.workers import Crew
+
+MEGABYTE = 1024 * 1024
+FLOW = Source(kind="bulk", count=1600, gated_from=16)
+# Beside the text itself: frames on their way, and what the allocator keeps.
+SLACK = 64 * MEGABYTE
+
+
+async def test_stalled_reader_costs_no_memory(broker: Broker, crew: Crew, stream: str) -> None:
+    producing, stalled, reading = [await crew.worker(broker.url) for _ in range(3)]
+    await producing.begin(stream, FLOW)
+    for worker in (stalled, reading):
+        assert await worker.resume(stream, FLOW) == "reading"
+        (await worker.read(stream, limit=16)).check_part(None)
+    before = {worker: worker.memory() for worker in (producing, stalled, reading)}
+    await producing.release(stream)
+    for found in await asyncio.gather(producing.read(stream), reading.read(stream)):
+        found.check_complete()
+    text = FLOW.count * 64 * 1024
+    assert producing.memory("VmHWM") - before[producing] < text + SLACK
+    for worker in (stalled, reading):
+        assert worker.memory("VmHWM") - before[worker] < SLACK
+    (await stalled.read(stream)).check_complete()
+    assert stalled.memory("VmHWM") - before[stalled] < SLACK
+    assert producing.memory("VmHWM") - before[producing] < text + SLACK
+
+
+async def test_stopped_process_reads_on_exactly(broker: Broker, crew: Crew, stream: str) -> None:
+    producing, stopped, reading = [await crew.worker(broker.url, lease=2.0) for _ in range(3)]
+    await producing.begin(stream, FLOW)
+    for worker in (stopped, reading):
+        assert await worker.resume(stream, FLOW) == "reading"
+        (await worker.read(stream, limit=16)).check_part(None)
+    before = {worker: worker.memory() for worker in (producing, stopped)}
+    stopped.freeze()
+    await producing.release(stream, FLOW.count - 17)
+    for worker in (producing, reading):
+        (await worker.read(stream, limit=FLOW.count - 17 - 16)).check_part(None)
+    # Its connection is full, and by then the producer has given it up.
+    await asyncio.sleep(3)
+    stopped.thaw()
+    await producing.release(stream)
+    for found in await asyncio.gather(*(one.read(stream) for one in (producing, reading, stopped))):
+        found.check_complete()
+    assert stopped.memory("VmHWM") - before[stopped] < SLACK
+    text = FLOW.count * 64 * 1024
+    assert producing.memory("VmHWM") - before[producing] < text + SLACK
+
+
+async def test_reader_behind_the_buffer_is_told(broker: Broker, crew: Crew, stream: str) -> None:
+    limit = 8 * MEGABYTE
+    producing = await crew.worker(broker.url, buffer_limit=limit)
+    stalled, reading = [await crew.worker(broker.url) for _ in range(2)]
+    await producing.begin(stream, FLOW)
+    for worker in (stalled, reading):
+        assert await worker.resume(stream, FLOW) == "reading"
+        (await worker.read(stream, limit=16)).check_part(None)
+    before = producing.memory()
+    for _ in range(99):
+        # A reader that keeps up is not left behind by a source that waits for it.
+        await producing.release(stream, 16)
+        (await reading.read(stream, limit=16)).check_part(None)
+    assert producing.memory("VmHWM") - before < limit + SLACK
+    (await stalled.read(stream)).check_part("OffsetOutOfRangeError")
+    await producing.release(stream)
+    (await reading.read(stream)).check_complete()

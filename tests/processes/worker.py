@@ -1,0 +1,306 @@
+"""One instance in a process of its own: commands on standard input, answers on standard output.
+
+Each line is a JSON object. Commands run concurrently; answers carry the command's number. The
+process ends with its input, so that nothing outlives the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import sys
+import time
+import traceback
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from processes.texts import Source, utf16
+from resumable_stream import Options, ResumableStreamError, create_resumable_stream_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from resumable_stream import ResumableStream, ResumableStreamContext
+    from resumable_stream.ports import Backend
+
+_CHASE = 20.0
+
+
+class SourceFailedError(Exception):
+    """What a failing source raises."""
+
+
+class Gate:
+    """Permits for a source; once opened, as many as it likes."""
+
+    def __init__(self) -> None:
+        self._permits = 0
+        self._open = False
+        self._changed = asyncio.Condition()
+
+    async def take(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._open or self._permits)
+            self._permits -= 1
+
+    async def release(self, permits: int | None) -> None:
+        async with self._changed:
+            self._open = self._open or permits is None
+            self._permits += permits or 0
+            self._changed.notify_all()
+
+
+class Reader:
+    """A stream that is compared, as it is read, with what its source has to yield."""
+
+    def __init__(self, stream: ResumableStream, expected: Iterator[str]) -> None:
+        self._stream = stream
+        self._expected = expected
+        self._chunks = 0
+        self._units = stream.offset
+        self._found: dict[str, Any] = {"ending": None, "difference": None, "whole": False}
+
+    async def read(self, limit: int | None, pause: float) -> dict[str, Any]:
+        """Read on, by so many chunks or to the end, and tell all that was found."""
+        taken = 0
+        while self._found["ending"] is None and (limit is None or taken < limit):
+            try:
+                chunk = await anext(self._stream)
+            except StopAsyncIteration:
+                self._end("completed")
+            except ResumableStreamError as error:
+                self._end(type(error).__name__, **described(error))
+            else:
+                taken += 1
+                self._compare(chunk)
+                if pause:
+                    await asyncio.sleep(pause)
+        return self._found | {
+            "chunks": self._chunks,
+            "units": self._units,
+            "offset": self._stream.offset,
+            "last_event_id": self._stream.last_event_id,
+        }
+
+    async def leave(self) -> None:
+        await self._stream.aclose()
+
+    def _compare(self, chunk: str) -> None:
+        expected = next(self._expected, None)
+        if chunk != expected and self._found["difference"] is None:
+            shown = f"chunk {self._chunks} is {chunk!r:.200}, not {expected!r:.200}"
+            self._found["difference"] = shown
+        self._chunks += 1
+        self._units += utf16(chunk)
+
+    def _end(self, ending: str, **details: Any) -> None:
+        self._found |= details | {"ending": ending, "whole": next(self._expected, None) is None}
+
+
+def described(error: ResumableStreamError) -> dict[str, Any]:
+    names = ("offset", "error_type", "error_message")
+    found = {f"said_{name}": getattr(error, name, None) for name in names}
+    return found | {"message": str(error)}
+
+
+class Program:
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+        self._client: Any = None
+        self._context: ResumableStreamContext = self._open()
+        self._gates: dict[str, Gate] = {}
+        self._readers: dict[str, Reader] = {}
+        self._reading: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._calls: Counter[str] = Counter()
+
+    async def obey(self, command: dict[str, Any]) -> Any:
+        do = command.pop("do")
+        act: Callable[..., Awaitable[Any]] = getattr(self, f"do_{do}")
+        return await act(**command)
+
+    async def do_all(self, commands: list[dict[str, Any]], at: float = 0.0) -> list[Any]:
+        """Do them concurrently, from a moment on that is the same in all processes."""
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        return await asyncio.gather(*map(self.obey, commands))
+
+    async def do_begin(
+        self, stream: str, source: dict[str, Any], reader: str, *, skip: int = 0, new: bool = False
+    ) -> dict[str, Any]:
+        """Start the stream, or with ``new`` nothing but start it."""
+        recipe = Source(**source)
+
+        async def make_stream() -> AsyncIterator[str]:
+            self._calls[stream] += 1
+            async for chunk in self._run(recipe, stream):
+                yield chunk
+
+        start = self._context.create_new_resumable_stream if new else self._context.resumable_stream
+        return await self._join(start(stream, make_stream, skip), reader, recipe.chunks(skip))
+
+    async def do_resume(
+        self,
+        stream: str,
+        source: dict[str, Any],
+        reader: str,
+        *,
+        skip: int = 0,
+        after: tuple[int, str] | None = None,
+        chase: bool = False,
+    ) -> dict[str, Any]:
+        """Join the stream: at an offset, or ``after`` so many chunks with this event id.
+
+        With ``chase`` ask without a pause until it is there.
+        """
+        deadline = time.monotonic() + _CHASE
+        while True:
+            recipe = Source(**source)
+            if after is None:
+                expected = recipe.chunks(skip)
+                resume = self._context.resume_existing_stream(stream, skip)
+            else:
+                expected = islice(recipe.chunks(), after[0], None)
+                resume = self._context.resume_existing_stream(stream, last_event_id=after[1])
+            joined = await self._join(resume, reader, expected)
+            if not chase or joined["joined"] != "NOT_FOUND" or time.monotonic() > deadline:
+                return joined
+
+    async def do_read(
+        self, reader: str, limit: int | None = None, pause: float = 0.0
+    ) -> dict[str, Any]:
+        return await self._readers[reader].read(limit, pause)
+
+    async def do_read_behind(self, reader: str) -> None:
+        """Read to the end in a task that can be abandoned."""
+        self._reading[reader] = asyncio.create_task(self._readers[reader].read(None, 0.0))
+
+    async def do_abandon(self, reader: str) -> None:
+        """Cancel the task that reads, and forget the stream as a careless caller would."""
+        task = self._reading.pop(reader)
+        task.cancel()
+        await asyncio.wait({task})
+        del self._readers[reader]
+
+    async def do_leave(self, reader: str) -> None:
+        await self._readers.pop(reader).leave()
+
+    async def do_release(self, stream: str, permits: int | None = None) -> None:
+        await self._gate(stream).release(permits)
+
+    async def do_calls(self, stream: str) -> int:
+        return self._calls[stream]
+
+    async def do_status(self, stream: str) -> str:
+        try:
+            return str((await self._context.stream_status(stream)).state)
+        except ResumableStreamError as error:
+            return type(error).__name__
+
+    async def do_cancel(self, stream: str) -> str:
+        return str(await self._context.cancel_stream(stream))
+
+    async def do_tasks(self) -> int:
+        gc.collect()
+        return len(asyncio.all_tasks())
+
+    async def do_forget(self) -> None:
+        self._gates.clear()
+        self._readers.clear()
+        self._calls.clear()
+
+    async def do_close(self, drain_timeout: float = 0.0) -> None:
+        await self._context.aclose(drain_timeout)
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _open(self) -> ResumableStreamContext:
+        options = Options(**self._settings["options"])
+        if url := self._settings.get("url"):
+            return create_resumable_stream_context(url, options=options)
+        return create_resumable_stream_context(backend=self._backend(), options=options)
+
+    def _backend(self) -> Backend:
+        # The one place that knows a driver: clients which have no URL.
+        from redis.asyncio.cluster import ClusterNode, RedisCluster  # noqa: PLC0415
+        from redis.asyncio.sentinel import Sentinel  # noqa: PLC0415
+
+        from resumable_stream_redis import RedisBackend  # noqa: PLC0415
+
+        if ports := self._settings.get("cluster"):
+            nodes = [ClusterNode("127.0.0.1", port) for port in ports]
+            self._client = RedisCluster(startup_nodes=nodes)
+        else:
+            make: Any = Sentinel
+            manager = make([tuple(address) for address in self._settings["sentinels"]])
+            self._client = manager.master_for(self._settings["service"])
+        return RedisBackend(client=self._client, timeout=2)
+
+    async def _join(
+        self, joining: Awaitable[Any], reader: str, expected: Iterator[str]
+    ) -> dict[str, Any]:
+        try:
+            stream = await joining
+        except ResumableStreamError as error:
+            return {"joined": type(error).__name__, **described(error)}
+        if stream is None:
+            return {"joined": "completed"}
+        if not stream:
+            return {"joined": str(stream)}
+        self._readers[reader] = Reader(stream, expected)
+        return {"joined": "reading"}
+
+    async def _run(self, source: Source, stream: str) -> AsyncIterator[str]:
+        gate = self._gate(stream)
+        number = 0
+        for number, chunk in enumerate(source.chunks()):
+            await self._before(number, source, gate)
+            yield chunk
+        await self._before(number + 1, source, gate)
+        await asyncio.sleep(source.last_pause)
+
+    async def _before(self, number: int, source: Source, gate: Gate) -> None:
+        if source.gated_from is not None and number >= source.gated_from:
+            await gate.take()
+        if source.pause:
+            await asyncio.sleep(source.pause)
+        if number == source.fail_at:
+            raise SourceFailedError(f"failed at {number}")
+
+    def _gate(self, stream: str) -> Gate:
+        return self._gates.setdefault(stream, Gate())
+
+
+async def main() -> None:
+    program = Program(json.loads(sys.argv[1]))
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader(limit=2**24)
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    running: set[asyncio.Task[None]] = set()
+
+    async def answer(command: dict[str, Any]) -> None:
+        number = command.pop("number")
+        try:
+            said = {"answer": await program.obey(command)}
+        except Exception:  # noqa: BLE001 - it is the test that shows it
+            said = {"crash": traceback.format_exc()}
+        sys.stdout.write(f"{json.dumps({'number': number} | said)}\n")
+        sys.stdout.flush()
+
+    while line := await lines.readline():
+        task = asyncio.create_task(answer(json.loads(line)))
+        running.add(task)
+        task.add_done_callback(running.discard)
+    for task in running:
+        task.cancel()
+    await program.do_close()
+    transport.close()
+
+
+if __name__ == "__main__":
+    # What is logged as an error shows on standard error, where a test looks for it.
+    logging.basicConfig(level=logging.ERROR)
+    asyncio.run(main())
