@@ -273,6 +273,8 @@ class Listener(RemoteReader):
             self._end_as(Ending(Status.SUPERSEDED))
             return
         # An active sentinel means a producer that is alive, though nothing comes through.
-        active = isinstance(state, Active)
-        if self._given_up(state, self._options.outage_timeout if active else self._options.lease):
+        patience = self._options.lease
+        if isinstance(state, Active):
+            patience = max(patience, self._options.outage_timeout)
+        if self._given_up(state, patience):
             self._end(ProducerLostError(self.stream_id, self._received()))

@@ -123,7 +123,8 @@ class Producer:
             # The event loop is being shut down: say so while there is still a moment.
             self.stop(Ending(Status.LOST))
             await _cancel(keeper)
-            await _cancel(source)
+            source.cancel()
+            await asyncio.wait({source}, timeout=_MAX_PAUSE)
             await self._settle(_MAX_PAUSE)
             raise
         finally:

@@ -313,6 +313,29 @@ async def test_a_source_that_ignores_its_cancellation_is_left() -> None:
         assert await here.sentinel() == "DONE"
 
 
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_a_close_does_not_wait_for_a_stubborn_source() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        release = asyncio.Event()
+
+        async def stubborn() -> AsyncIterator[str]:
+            yield "a"
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        await context.create_new_resumable_stream(ID, stubborn)
+        await asyncio.sleep(0.1)
+        await asyncio.wait_for(context.aclose(1), 30)
+        assert await here.sentinel() == "DONE"
+        release.set()
+        await asyncio.sleep(0)
+
+
 @in_virtual_time
 async def test_a_source_that_cancels_itself_has_failed() -> None:
     async with world() as here:
