@@ -37,6 +37,11 @@ class Chaos:
             [self._cut, self._hole, self._slow, self._restart, self._freeze]
         )()
 
+    def heal(self) -> None:
+        for proxy in self._proxies:
+            proxy.to_client.delay = 0.0
+            proxy.to_server.split = None
+
     def _some(self) -> FaultProxy:
         return self._random.choice(self._proxies)
 
@@ -124,6 +129,7 @@ async def test_faults_in_any_order_lose_no_text(
             await producing.release(stream, 100)
             await chaos.strike()
             (await producing.read(stream, limit=100)).check_part(None)
+        chaos.heal()
         staying = asyncio.create_task(visitor.staying.wait())
         await asyncio.wait({visits, staying}, return_when=asyncio.FIRST_COMPLETED)
         await producing.release(stream)

@@ -37,7 +37,7 @@ async def test_stalled_reader_costs_no_memory(broker: Broker, crew: Crew, stream
 
 
 async def test_stopped_process_reads_on_exactly(broker: Broker, crew: Crew, stream: str) -> None:
-    producing, stopped, reading = [await crew.worker(broker.url, lease=2.0) for _ in range(3)]
+    producing, stopped, reading = [await crew.worker(broker.url, lease=1.5) for _ in range(3)]
     await producing.begin(stream, FLOW)
     for worker in (stopped, reading):
         assert await worker.resume(stream, FLOW) == "reading"
@@ -48,7 +48,7 @@ async def test_stopped_process_reads_on_exactly(broker: Broker, crew: Crew, stre
     for worker in (producing, reading):
         (await worker.read(stream, limit=FLOW.count - 17 - 16)).check_part(None)
     # Its connection is full, and by then the producer has given it up.
-    await asyncio.sleep(3)
+    await asyncio.sleep(2.2)
     stopped.thaw()
     await producing.release(stream)
     for found in await asyncio.gather(*(one.read(stream) for one in (producing, reading, stopped))):
