@@ -28,7 +28,6 @@ class Source:
         gated_from: from this chunk on, each chunk and the end wait for a permit of the gate.
         fail_at: raise instead of this chunk, or instead of the end.
         pause: seconds before each chunk.
-        last_pause: seconds before the end.
     """
 
     kind: str = "words"
@@ -37,7 +36,6 @@ class Source:
     gated_from: int | None = None
     fail_at: int | None = None
     pause: float = 0.0
-    last_pause: float = 0.0
 
     def chunks(self, skip: int = 0) -> Iterator[str]:
         """What a reader from the offset on gets, if the source gets to its end."""

@@ -258,7 +258,6 @@ class Program:
             await self._before(number, source, gate)
             yield chunk
         await self._before(number + 1, source, gate)
-        await asyncio.sleep(source.last_pause)
 
     async def _before(self, number: int, source: Source, gate: Gate) -> None:
         if source.gated_from is not None and number >= source.gated_from:
