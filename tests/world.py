@@ -49,6 +49,8 @@ class Broker(MemoryBackend):
         super().__init__(name, clock=loop_time)
         self.away = False
         self.keys_away = False
+        self.running = asyncio.Event()
+        self.running.set()
         self.drop: Callable[[str, bytes], bool] = lambda _channel, _message: False
         self.lose_replies = 0
         self.lose_writes = 0
@@ -56,6 +58,7 @@ class Broker(MemoryBackend):
         self.writes: list[tuple[str, str]] = []
 
     async def _reach(self) -> Any:
+        await self.running.wait()
         if self.away or self.keys_away:
             await asyncio.sleep(0.1)
             raise BackendUnavailableError("the broker is away")
@@ -76,6 +79,7 @@ class Broker(MemoryBackend):
         return written
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        await self.running.wait()
         if self.away:
             await asyncio.sleep(0.1)
             raise BackendUnavailableError("the broker is away")

@@ -162,7 +162,7 @@ class Listener(RemoteReader):
             self._retry_at = self._loop.time() + self._next_pause()
             self._broker_failed(error)
             return
-        self._broker_answered()
+        self._broker_answered(now)
         if window and self._asking_since is None:
             self._asking_since = now
 

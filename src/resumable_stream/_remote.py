@@ -40,6 +40,8 @@ _FIRST_PAUSE = 0.03
 _NEXT_PAUSE = 0.25
 _MAX_PAUSE = 1.0
 _LEAVE_TIMEOUT = 2.0
+# A broker that takes longer than this to answer, or than a fifth of a lease, may have stood still.
+_SLOW = 1.0
 
 
 class Attached(Enum):
@@ -258,11 +260,16 @@ class RemoteReader(ABC):
                 BackendUnavailableError(f"the broker has been away for {patience:g} s: {error}")
             )
 
-    def _broker_answered(self) -> None:
+    def _broker_answered(self, asked: float) -> None:
+        """A call made at ``asked`` was answered. That it took long is trouble, too."""
         self._outage_since = None
+        now = self._loop.time()
+        if now - asked > min(_SLOW, self._options.lease / 5):
+            self._disturbed_at = now
 
     async def _check(self) -> None:
         """Nobody answers: find out from the sentinel why."""
+        asked = self._loop.time()
         try:
             state = await read_state(self._backend, self._names, self.stream_id)
             outcome = None
@@ -271,7 +278,7 @@ class RemoteReader(ABC):
         except BackendError as error:
             self._broker_failed(error)
             return
-        self._broker_answered()
+        self._broker_answered(asked)
         if self._attached.done():
             self._judge(state, outcome)
             return

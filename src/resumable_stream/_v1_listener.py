@@ -100,7 +100,7 @@ class V1Listener(RemoteReader):
         )
         request = Request(listener_id, version=1, skip=self._units)
         await self._backend.publish(self._names.request(self.stream_id), encode_request(request))
-        self._broker_answered()
+        self._broker_answered(self._asked_at)
 
     async def _unsubscribe(self, keep: int) -> None:
         """Give up the subscriptions after the first ``keep``: handshake's first, probe's second."""

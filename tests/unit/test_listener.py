@@ -231,6 +231,27 @@ async def test_a_broker_restarted_empty_loses_nothing() -> None:
         assert await rest(local) == texts
 
 
+@pytest.mark.rule("LSN-6", "P6")
+@in_virtual_time
+async def test_a_broker_that_stood_still_loses_nothing() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, _ = here.instance()
+        stream = await join(context)
+        assert await anext(stream) == "a"
+        for broker in here.brokers:
+            broker.running.clear()
+        source.put("b")
+        await asyncio.sleep(2 * LEASE)
+        assert await here.sentinel() is None
+        # The reader is served first, and finds nothing.
+        for broker in reversed(here.brokers):
+            broker.running.set()
+            await asyncio.sleep(0.1)
+        source.finish()
+        assert await rest(stream) == ["b"]
+
+
 @pytest.mark.rule("LSN-6", "END-4", "P6")
 @in_virtual_time
 async def test_an_end_during_an_outage_is_complete_after_it() -> None:
