@@ -17,7 +17,7 @@ from resumable_stream import (
     ResumableStreamContext,
     create_resumable_stream_context,
 )
-from resumable_stream._sentinel import Names, live_id
+from resumable_stream._sentinel import Names, generation_of, live_id
 from resumable_stream._wire import (
     V1_END,
     DataFrame,
@@ -126,6 +126,15 @@ async def world() -> AsyncIterator[World]:
             assert not broker._subscriptions, "subscriptions left behind"
             await broker.aclose()
         await made.raw.aclose()
+
+
+async def begin(here: World, *chunks: str, **options: int) -> tuple[Source, ResumableStream, int]:
+    """Produce the stream on an instance of its own; give its source, local reader, generation."""
+    context, _ = here.instance(**options)
+    source = Source(*chunks)
+    stream = await context.create_new_resumable_stream(ID, source)
+    await asyncio.sleep(0.1)
+    return source, stream, generation_of(await here.sentinel() or "")
 
 
 class Source:

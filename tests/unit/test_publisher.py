@@ -6,10 +6,8 @@ import asyncio
 
 import pytest
 
-from resumable_stream import ResumableStream, ResumableStreamContext
-from resumable_stream._sentinel import generation_of
+from resumable_stream import ResumableStream
 from resumable_stream._wire import (
-    V1_END,
     DataFrame,
     Place,
     Refusal,
@@ -21,11 +19,8 @@ from virtual_time import in_virtual_time
 from world import (
     ID,
     LEASE,
-    NAMES,
     Peer,
-    Source,
-    TypeScriptProducer,
-    World,
+    begin,
     ends_of,
     rest,
     text_of,
@@ -33,15 +28,6 @@ from world import (
 )
 
 PLENTY = 1_000_000
-V1_EMPTY = [""]
-
-
-async def begin(here: World, *chunks: str, **options: int) -> tuple[Source, ResumableStream, int]:
-    context, _ = here.instance(**options)
-    source = Source(*chunks)
-    stream = await context.create_new_resumable_stream(ID, source)
-    await asyncio.sleep(0.1)
-    return source, stream, generation_of(await here.sentinel() or "")
 
 
 @pytest.mark.rule("REQ-1", "REQ-3")
@@ -281,216 +267,3 @@ async def test_heartbeats_tell_how_far_the_stream_is() -> None:
         await peer.ask(window=PLENTY)
         await asyncio.sleep(LEASE / 5 + 0.1)
         assert peer.live_frames(generation) == [DataFrame(generation, Place(2), end=2)]
-
-
-@pytest.mark.rule("V1-1", "P11")
-@in_virtual_time
-async def test_v1_listeners_get_text_as_typescript_sends_it() -> None:
-    async with world() as here:
-        source, stream, _ = await begin(here, "ab", "cd")
-        peer = await Peer(here).listen()
-        await peer.ask(version=1, skip=1)
-        assert peer.texts() == ["bcd"]
-        source.put("ef", "", "g")
-        await asyncio.sleep(0.01)
-        assert peer.texts() == ["ef", "", "g"]
-        source.finish()
-        assert await rest(stream) == ["ab", "cd", "ef", "", "g"]
-        assert peer.texts() == [V1_END]
-
-
-@pytest.mark.rule("V1-1")
-@in_virtual_time
-async def test_v1_listeners_are_acknowledged_without_text() -> None:
-    async with world() as here:
-        await begin(here)
-        peer = await Peer(here).listen()
-        await peer.ask(version=1)
-        assert peer.texts() == V1_EMPTY
-
-
-@pytest.mark.rule("V1-1")
-@in_virtual_time
-async def test_no_v1_text_reads_as_the_end() -> None:
-    async with world() as here:
-        source, _, _ = await begin(here, V1_END)
-        peer = await Peer(here).listen()
-        await peer.ask(version=1)
-        source.put(V1_END)
-        await asyncio.sleep(0.1)
-        texts = peer.texts()
-        assert V1_END not in texts
-        assert "".join(texts) == 2 * V1_END
-
-
-@pytest.mark.rule("V1-1")
-@in_virtual_time
-async def test_a_long_v1_replay_comes_in_messages_that_fit() -> None:
-    async with world() as here:
-        text = "0123456789é😀" * 300_000
-        await begin(here, text[:1_000_000], text[1_000_000:], "end")
-        peer = await Peer(here).listen()
-        await peer.ask(version=1, skip=5)
-        await asyncio.sleep(1)
-        assert max(map(len, peer.messages)) <= MAX_MESSAGE_SIZE
-        assert "".join(peer.texts()) == text[5:] + "end"
-
-
-@pytest.mark.rule("V1-2")
-@in_virtual_time
-async def test_v1_offsets_are_javascript_slices() -> None:
-    async with world() as here:
-        source, _, _ = await begin(here, "a😀b")
-        peer = await Peer(here).listen()
-        for skip, reply in ((1, "😀b"), (2, "\ufffdb"), (3, "b"), (4, "")):
-            await peer.ask(version=1, skip=skip)
-            assert peer.texts() == [reply], skip
-        ahead = await Peer(here, "ahead").listen()
-        await ahead.ask(version=1, skip=6)
-        source.put("c😀d", "e")
-        await asyncio.sleep(0.1)
-        assert "".join(ahead.texts()) == "\ufffdde"
-
-
-@pytest.mark.rule("V1-3")
-@in_virtual_time
-async def test_v1_listeners_of_a_failed_source_end() -> None:
-    async with world() as here:
-        source, _, _ = await begin(here, "a")
-        peer = await Peer(here).listen()
-        await peer.ask(version=1)
-        source.finish(ValueError("x"))
-        await asyncio.sleep(0.1)
-        assert peer.texts() == ["a", V1_END]
-
-
-@in_virtual_time
-async def test_v1_text_is_sent_again_if_it_surely_was_not() -> None:
-    async with world() as here:
-        source, _, _ = await begin(here, "a")
-        peer = await Peer(here).listen()
-        await peer.ask(version=1)
-        here.brokers[0].away = True
-        source.put("b", "c")
-        await asyncio.sleep(5)
-        here.brokers[0].reconnect()
-        await asyncio.sleep(5)
-        assert "".join(peer.texts()) == "abc"
-
-
-async def join(context: ResumableStreamContext, offset: int = 0) -> ResumableStream:
-    stream = await context.resume_existing_stream(ID, offset)
-    assert isinstance(stream, ResumableStream)
-    return stream
-
-
-@pytest.mark.rule("V1-4", "P11")
-@pytest.mark.parametrize("unit", ["utf-16", "code-points"])
-@in_virtual_time
-async def test_a_typescript_stream_is_read_to_its_end(unit: str) -> None:
-    async with world() as here:
-        producer = TypeScriptProducer(here)
-        await producer.start()
-        await producer.send("a😀", "", "b")
-        context, _ = here.instance(offset_unit=unit)
-        offset = 3 if unit == "utf-16" else 2
-        streams = [await join(context), await join(context, offset), await join(context, 50)]
-        await producer.send("c", V1_END, "d" * 60)
-        await producer.finish()
-        text = "a😀bc" + V1_END + "d" * 60
-        assert "".join(await rest(streams[0])) == text
-        assert "".join(await rest(streams[1])) == text[2:]
-        assert "".join(await rest(streams[2])) == text[49 if unit == "utf-16" else 50 :]
-        assert streams[0].last_event_id is None
-        assert await context.resume_existing_stream(ID) is None
-
-
-@pytest.mark.rule("V1-4", "P1")
-@in_virtual_time
-async def test_a_loss_from_a_typescript_stream_is_repaired() -> None:
-    async with world() as here:
-        producer = TypeScriptProducer(here)
-        await producer.start()
-        await producer.send("a😀")
-        context, broker = here.instance()
-        stream = await join(context)
-        here.raw.drop = lambda channel, _message: channel.startswith(NAMES.chunk(""))
-        await producer.send("bc")
-        here.raw.drop = lambda _channel, _message: False
-        broker.reconnect()
-        await producer.send("d")
-        await asyncio.sleep(0.1)
-        await producer.finish()
-        assert "".join(await rest(stream)) == "a😀bcd"
-
-
-@pytest.mark.rule("V1-5")
-@in_virtual_time
-async def test_an_offset_beyond_a_typescript_text_waits() -> None:
-    async with world() as here:
-        producer = TypeScriptProducer(here)
-        await producer.start()
-        context, _ = here.instance()
-        stream = await join(context, 3)
-        await producer.send("ab", "cd")
-        await producer.finish()
-        assert await rest(stream) == ["d"]
-
-
-@pytest.mark.rule("V1-4", "P4")
-@in_virtual_time
-async def test_a_dead_typescript_producer_is_reported() -> None:
-    async with world() as here:
-        producer = TypeScriptProducer(here)
-        await producer.start()
-        await producer.send("ab")
-        context, _ = here.instance()
-        stream = await join(context)
-        await producer.die()
-        with pytest.raises(Exception, match="reached 2"):
-            await asyncio.wait_for(rest(stream), 2 * LEASE)
-
-
-@pytest.mark.rule("V1-4")
-@in_virtual_time
-async def test_a_silent_typescript_producer_is_not_dead() -> None:
-    async with world() as here:
-        producer = TypeScriptProducer(here)
-        await producer.start()
-        context, _ = here.instance()
-        stream = await join(context)
-        await asyncio.sleep(10 * LEASE)
-        await producer.send("a")
-        await producer.finish()
-        assert await rest(stream) == ["a"]
-
-
-@pytest.mark.rule("V1-6", "P3")
-@in_virtual_time
-async def test_a_typescript_end_without_its_marker_is_a_loss() -> None:
-    async with world() as here:
-        producer = TypeScriptProducer(here)
-        await producer.start()
-        await producer.send("ab")
-        context, _ = here.instance()
-        stream = await join(context)
-        here.raw.drop = lambda _channel, _message: True
-        await producer.finish()
-        with pytest.raises(Exception, match="reached 2"):
-            await asyncio.wait_for(rest(stream), 2 * LEASE)
-
-
-@pytest.mark.rule("LSN-8")
-@in_virtual_time
-async def test_an_unframed_answer_means_version_1() -> None:
-    async with world() as here:
-        producer = TypeScriptProducer(here)
-        await producer.start()
-        await here.raw.set(f"{NAMES.sentinel(ID)}", str(77 << 20), ttl=60)
-        await producer.send("ab")
-        context, _ = here.instance()
-        stream = await join(context)
-        await producer.send("c")
-        await here.raw.set(NAMES.sentinel(ID), "DONE", ttl=60)
-        await producer.finish()
-        assert "".join(await rest(stream)) == "abc"
