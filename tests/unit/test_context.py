@@ -288,6 +288,15 @@ async def test_a_start_is_not_left_behind_by_a_close() -> None:
         assert await here.sentinel() in (None, "DONE")
 
 
+async def stubborn(release: asyncio.Event) -> AsyncIterator[str]:
+    yield "a"
+    while not release.is_set():
+        try:
+            await release.wait()
+        except asyncio.CancelledError:
+            continue
+
+
 @pytest.mark.rule("P9")
 @in_virtual_time
 async def test_a_source_that_ignores_its_cancellation_is_left() -> None:
@@ -295,15 +304,7 @@ async def test_a_source_that_ignores_its_cancellation_is_left() -> None:
         context, _ = here.instance()
         release = asyncio.Event()
 
-        async def stubborn() -> AsyncIterator[str]:
-            yield "a"
-            while not release.is_set():
-                try:
-                    await release.wait()
-                except asyncio.CancelledError:
-                    continue
-
-        await context.create_new_resumable_stream(ID, stubborn)
+        await context.create_new_resumable_stream(ID, lambda: stubborn(release))
         await asyncio.sleep(0.1)
         assert await context.cancel_stream(ID) == "cancelled"
         release.set()
@@ -318,15 +319,7 @@ async def test_a_close_does_not_wait_for_a_stubborn_source() -> None:
         context, _ = here.instance()
         release = asyncio.Event()
 
-        async def stubborn() -> AsyncIterator[str]:
-            yield "a"
-            while not release.is_set():
-                try:
-                    await release.wait()
-                except asyncio.CancelledError:
-                    continue
-
-        await context.create_new_resumable_stream(ID, stubborn)
+        await context.create_new_resumable_stream(ID, lambda: stubborn(release))
         await asyncio.sleep(0.1)
         await asyncio.wait_for(context.aclose(1), 30)
         assert await here.sentinel() == "DONE"
