@@ -50,8 +50,6 @@ class Attached(Enum):
     YES = auto()
     MOVED = auto()
     """The sentinel says something else by now: look again."""
-    UNFRAMED = auto()
-    """The producer is a TypeScript one after all."""
 
 
 class RemoteReader(ABC):
@@ -72,7 +70,7 @@ class RemoteReader(ABC):
         self._ready_cost = 0
         self._over = False
         self._error: ResumableStreamError | None = None
-        self._reading: set[asyncio.Future[None]] = set()
+        self._reading: dict[asyncio.Future[None], None] = {}
         self._attached: asyncio.Future[Attached] = self._loop.create_future()
         self._changed = asyncio.Event()
         self._subscriptions: list[Subscription] = []
@@ -87,7 +85,7 @@ class RemoteReader(ABC):
     @abstractmethod
     def last_event_id(self) -> str | None: ...
 
-    async def attach(self, holder: set[asyncio.Task[None]]) -> Attached:
+    async def attach(self, holder: dict[asyncio.Task[None], None]) -> Attached:
         """Shake hands with the producer. ``holder`` keeps the task.
 
         Raises what the producer refused, or ``HandshakeTimeoutError``, or a ``BackendError``.
@@ -95,8 +93,8 @@ class RemoteReader(ABC):
         self._task = self._loop.create_task(
             self._run(), name=f"resumable-stream listener {self.stream_id!r}"
         )
-        holder.add(self._task)
-        self._task.add_done_callback(holder.discard)
+        holder[self._task] = None
+        self._task.add_done_callback(lambda task: holder.pop(task, None))
         try:
             attached = await self._attached
         except asyncio.CancelledError:
@@ -116,11 +114,11 @@ class RemoteReader(ABC):
             if self._over:
                 raise StopAsyncIteration
             waiter = self._loop.create_future()
-            self._reading.add(waiter)
+            self._reading[waiter] = None
             try:
                 await waiter
             finally:
-                self._reading.discard(waiter)
+                self._reading.pop(waiter, None)
         chunk = self._ready.popleft()
         self._ready_cost -= len(chunk) + _CHUNK_COST
         self.offset += length(chunk, self._options.unit)
