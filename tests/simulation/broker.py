@@ -153,6 +153,7 @@ class _Subscription:
                 copies += 1
             if chance() < weather.late:
                 extra = server.rng.uniform(0.0, 1.5)
+                server.timeline.lost(self.adapter.host, self.channel, "delayed")
             if chance() < weather.cut and message:
                 message = message[: server.rng.randrange(len(message))]
                 server.timeline.lost(self.adapter.host, self.channel, "cut")

@@ -76,7 +76,7 @@ class Excuses:
         runs = self._world.sources[visit.stream_id].runs
         if any(run.generation == 0 and run.fails for run in runs):
             return True  # it leaves its sentinel behind
-        if self._plan.weather.reset or self._missed(begin, visit.ended, few=True):
+        if self._plan.weather.reset or self._missed(begin, visit.ended):
             return True
         return self._plan.climate is not Climate.CALM and (
             bool(self._around(begin - self._options.lease, visit.ended))
@@ -158,18 +158,27 @@ class Excuses:
         if cancel.result is CancelResult.ALREADY_OVER and len(self._world.cancels) > 1:
             return True
         end = cancel.ended or float("inf")
-        begin = cancel.began - 2 * self._options.lease
-        return self._missed(begin, end, few=True) or self.any_trouble(begin, end)
+        if self._plan.climate in {Climate.CALM, Climate.MESSAGES}:
+            return self._missed(cancel.began, end)
+        return self.any_trouble(cancel.began - 2 * self._options.lease, end)
 
     def any_trouble(self, begin: float, end: float) -> bool:
         return bool(self._around(begin, end)) or not self._plan.weather.fair
+
+    def disturbed(self, run: Run) -> bool:
+        """Something else than the end of other hosts has happened."""
+        if self._plan.climate in {Climate.BROKER, Climate.ALL}:
+            return True
+        return any(
+            damage.kind is Kind.PAUSE or damage.host == run.host.name for damage in self._damages
+        )
 
     def any_other_trouble(self, damage: Damage, end: float) -> bool:
         others = [one for one in self._around(damage.begin, end) if one is not damage]
         return bool(others) or bool(self._plan.weather.reset)
 
-    def _missed(self, begin: float, end: float, *, few: bool = False) -> bool:
-        return self._world.timeline.losses_between(begin, end) >= (1 if few else _MANY)
+    def _missed(self, begin: float, end: float) -> bool:
+        return self._world.timeline.losses_between(begin, end) >= _MANY
 
     def _over(self, host: Host, by: float) -> Iterable[Damage]:
         return (

@@ -20,12 +20,14 @@ class Mutant:
         file: in the core, or from the project's root if it has folders.
         right: the text as it stands, exactly once in the file.
         wrong: what replaces it.
+        found: the core once had it, and a seed showed it.
     """
 
     what: str
     file: str
     right: str
     wrong: str
+    found: bool = False
 
     @property
     def path(self) -> str:
@@ -168,12 +170,10 @@ MUTANTS = (
         "        )",
     ),
     Mutant(
-        "the end frame is sent once, and not with replies",
+        "the end frame is pushed once",
         "_publisher.py",
-        "        elif self._end is not None:\n"
-        "            self._add(batch, listener, self._end)\n"
-        "        return size",
-        "        return size",
+        "if self._end is not None and (due or not self._end_told):",
+        "if self._end is not None and not self._end_told:",
     ),
     Mutant(
         "the end frame is never pushed",
@@ -205,12 +205,6 @@ MUTANTS = (
         "_publisher.py",
         "if follower.expires < now]",
         "if follower.expires < 0]",
-    ),
-    Mutant(
-        "what could not be published is forgotten by the end's telling",
-        "_publisher.py",
-        "            self._end_told = False\n            if isinstance",
-        "            if isinstance",
     ),
     Mutant(
         "a producer that ended does not wait for its listeners",
@@ -393,5 +387,33 @@ MUTANTS = (
         "backends/resumable_stream_memory/_bus.py",
         "                inboxes.remove(inbox)\n",
         "                inboxes.clear()\n",
+    ),
+    Mutant(
+        "an impatient reader waits for the record of the end at each attempt",
+        "_local.py",
+        "        if self._grace_until is None:\n",
+        "        if True:\n",
+        found=True,
+    ),
+    Mutant(
+        "a cancel is given up before a slow source can close",
+        "_options.py",
+        "return self.lease + self.handshake_timeout + CLOSE_TIMEOUT",
+        "return self.lease + self.handshake_timeout",
+        found=True,
+    ),
+    Mutant(
+        "a claim counts though its lease ran out before the reply came",
+        "_sentinel.py",
+        "known = not won or clock() < sent + self._options.lease",
+        "known = True",
+        found=True,
+    ),
+    Mutant(
+        "a TypeScript listener gets text with a hole",
+        "_v1.py",
+        "            self.ended = True  # better no end than a wrong text",
+        "            pass",
+        found=True,
     ),
 )

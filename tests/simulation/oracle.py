@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 from resumable_stream import CancelResult
 from resumable_stream._sentinel import DONE, Outcome, generation_of
 from simulation.excuses import Excuses
+from simulation.pace import check_pace
 from simulation.plan import Climate, Kind
-from simulation.texts import check_visit, runs_of
+from simulation.texts import check_visit
 
 if TYPE_CHECKING:
-    from simulation.actors import Visit
     from simulation.broker import Adapter, Write
     from simulation.clock import Host
     from simulation.plan import Plan
-    from simulation.sources import Run
     from simulation.weather import Damage
     from simulation.world import World
 
@@ -25,10 +24,6 @@ _OUTCOME = ":rs:outcome:"
 _CHUNK = ":rs:chunk:"
 _REQUEST = ":rs:request:"
 _LOOK_EVERY = 0.7
-_EPSILON = 1e-3
-_STANDSTILLS = {Kind.PAUSE, Kind.KILL, Kind.CLOSE}
-# What the reader beside the producer lets pass for the end to be recorded.
-_END_GRACE = 0.1
 _SOON = 2.0
 _MAX_PIECE = 256 * 1024
 
@@ -83,8 +78,8 @@ class Oracle:
         self._check_outcomes(excuses)
         self._check_recreation(excuses)
         self._check_runs(excuses)
-        self._check_local_readers()
-        self._check_remote_readers()
+        for promise, what in check_pace(world, excuses):
+            self.fail(promise, what)
         self._check_cancels(excuses)
         self._check_economy()
         self._check_typescript_readers(excuses)
@@ -204,43 +199,6 @@ class Oracle:
                         "P5", f"{later.host.name} ran the source again at {later.started - 1000}"
                     )
 
-    # P6
-
-    def _check_local_readers(self) -> None:
-        disturbed = {damage.host for damage in self.damages if damage.kind in _STANDSTILLS}
-        for visit in self._world.visits:
-            if visit.reader != "LocalReader" or not visit.prompt or visit.host.name in disturbed:
-                continue
-            run = runs_of(self._world, visit)[0] if runs_of(self._world, visit) else None
-            if run is None:
-                continue
-            self._check_pace(visit, run)
-
-    def _check_pace(self, visit: Visit, run: Run) -> None:
-        attached = visit.attached or 0.0
-        if not self._world.plan.shuffle and (late := _latest(visit, run)) > _EPSILON:
-            self.fail("P6", f"a chunk came {late:.3f} s late: {visit}")
-        if visit.ending == "complete" and run.closed is not None:
-            late = visit.ended - max(run.closed, attached)
-            if late > _END_GRACE + _EPSILON:
-                self.fail("P6", f"the end came {late:.3f} s late: {visit}")
-
-    def _check_remote_readers(self) -> None:
-        """Where nothing goes wrong, nobody waits for a repair."""
-        if self._plan.climate is not Climate.CALM:
-            return
-        soon = _SOON + 20 * max(latency for latency, _offset, _rate in self._plan.hosts)
-        for visit in self._world.visits:
-            runs = runs_of(self._world, visit)
-            if visit.reader != "Listener" or not visit.prompt or len(runs) != 1:
-                continue
-            if (late := _latest(visit, runs[0])) > soon:
-                self.fail("P3", f"a chunk came {late:.3f} s late: {visit}")
-            if visit.ending == "complete" and runs[0].closed is not None:
-                late = visit.ended - max(runs[0].closed, visit.attached or 0.0)
-                if late > soon:
-                    self.fail("P3", f"the end came {late:.3f} s late: {visit}")
-
     # P7
 
     def _check_memory(self) -> None:
@@ -257,8 +215,8 @@ class Oracle:
                     self.fail("P7", "more replies are owed than there are readers")
         piece = min(_MAX_PIECE, plan.max_message_size)
         for reader in self._world.readers:
-            queued = getattr(reader, "_ready_cost", 0)
-            if queued > 2 * plan.options.window + piece + 64 * piece + largest:
+            queued = sum(map(len, getattr(reader, "_ready", ())))
+            if queued > plan.options.window + piece + largest:
                 self.fail("P7", f"a reader holds {queued}")
             assembly = getattr(reader, "_assembly", None)
             if assembly is not None and assembly._held_bytes > plan.options.window:
@@ -341,14 +299,3 @@ class Oracle:
         for machine in world.machines:
             if (bound := machine.context._bound) is not None and not machine.host.dead:
                 self.fail("P10", f"{machine.host.name} is still bound: {bound}")
-
-
-def _latest(visit: Visit, run: Run) -> float:
-    """By how much the latest of all chunks was late, where that can be told."""
-    first = visit.first_event_id
-    if first is None:
-        return 0.0
-    produced = run.times[int(first.partition("-")[2]) :]
-    attached = visit.attached or 0.0
-    pairs = zip(produced, visit.times, strict=False)
-    return max((read - max(made, attached) for made, read in pairs), default=0.0)

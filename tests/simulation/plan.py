@@ -214,7 +214,7 @@ def _draw_troubles(
     troubles: list[Trouble] = []
     for _ in range(rng.choice((1, 1, 2, 3, 5))):
         kind = rng.choice(kinds)
-        longest = 2.2 * options.lease if rng.random() < 0.4 else 0.5 * options.lease
+        longest = options.lease * rng.choice((0.5, 0.5, 0.5, 2.2, 2.2, 3.5))
         troubles.append(
             Trouble(
                 at=rng.uniform(0, storm),

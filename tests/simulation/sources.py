@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._offsets import OffsetUnit, length
+from resumable_stream._wire import V1_END
 from simulation.clock import HOST
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Run:
     closed: float | None = None
     fails: bool = False
     producer: Producer | None = None
+    released: float | None = None
+    """When the producer had ended and let go of everything."""
 
     @property
     def ending(self) -> Ending | None:
@@ -107,6 +111,8 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
         most = rng.choice((5_000, 20_000)) if huge and rng.random() < 0.1 else size
         chunk = "".join(rng.choices(alphabet, k=rng.randrange(most + 1)))
         chunks.append(_repaired(chunk) if _LONE[0] in alphabet else chunk)
+    if plain and chunks and rng.random() < 0.2:
+        chunks[rng.randrange(count)] = V1_END  # text that reads as TypeScript's end of a stream
     pace = rng.choice((0.0, 0.05, 0.5, lasts / (count + 1), 2 * lasts / (count + 1)))
     pauses = tuple(
         rng.choice((-1.0, -1.0, 0.0, pace, rng.uniform(0, 2 * pace))) for _ in range(count + 1)
@@ -148,10 +154,15 @@ class Sources:
             script = self._draw()
             run.fails = script.fails
             self.runs.append(run)
+            if run.producer is not None:
+                run.producer.closed.add_done_callback(partial(self._released, run))
             self._timeline.note(host, "runs the source as generation", run.generation)
             return self._produce(run, script)
 
         return make_stream
+
+    def _released(self, run: Run, _closed: object) -> None:
+        run.released = self._loop.now
 
     async def _produce(self, run: Run, script: Script) -> AsyncIterator[str]:
         loop = self._loop
