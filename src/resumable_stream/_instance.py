@@ -54,6 +54,7 @@ class Instance:
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._closing = False
+        self._ended = False
 
     async def begin(
         self, stream_id: str, make_stream: MakeStream, start: Start, *, join: bool
@@ -100,6 +101,8 @@ class Instance:
                 )
             if start.event_id is not None and start.event_id.generation != state.generation:
                 raise StreamHistoryChangedError(stream_id)
+            if self._ended:
+                raise ContextClosedError("this context was closed while the stream was joined")
             reader = self._reader(stream_id, state.generation, start)
             attached = await reader.attach(self._tasks)
             if attached is Attached.YES:
@@ -121,6 +124,7 @@ class Instance:
 
     async def end(self, *, close_backend: bool) -> None:
         """End truthfully what still runs, and release everything."""
+        self._ended = True
         producers = list(self.producers.values())
         for producer in producers:
             producer.stop(Ending(Status.LOST))

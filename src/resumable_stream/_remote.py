@@ -95,6 +95,8 @@ class RemoteReader(ABC):
         )
         holder[self._task] = None
         self._task.add_done_callback(lambda task: holder.pop(task, None))
+        # A task that is cancelled before it begins runs nothing of itself.
+        self._task.add_done_callback(lambda _task: self._end(_closed_under_it()))
         try:
             attached = await self._attached
         except asyncio.CancelledError:
@@ -163,7 +165,7 @@ class RemoteReader(ABC):
                     pass
         except asyncio.CancelledError:
             # By ``close`` it is over already; else the context or the event loop goes.
-            self._end(ContextClosedError("the context was closed under its reader"))
+            self._end(_closed_under_it())
             raise
         except BackendError as error:
             self._end(error)
@@ -314,6 +316,10 @@ class RemoteReader(ABC):
     def _patience(self) -> float:
         """How long silence is normal."""
         return self._options.lease / 2
+
+
+def _closed_under_it() -> ContextClosedError:
+    return ContextClosedError("the context was closed under its reader")
 
 
 def is_active(state: State, generation: int | None) -> bool:

@@ -255,8 +255,8 @@ class Adapter:
         if not self.connected or self.black_hole or subscription.deaf:
             self.server.timeline.lost(self.host, subscription.channel, "not connected or deaf")
             return
-        if subscription.pending >= self.max_pending:
-            subscription.overflowed = True
+        if subscription.overflowed or subscription.pending >= self.max_pending:
+            subscription.overflowed = True  # until it has been told
             self.server.timeline.lost(self.host, subscription.channel, "overflow")
             return
         subscription.pending += 1

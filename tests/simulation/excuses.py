@@ -58,6 +58,8 @@ class Excuses:
             return True
         if any(self._over(run.host, visit.ended)):
             return True
+        if run.generation == 0 and run.exhausted is not None:
+            return True  # a TypeScript peer keeps nothing for those who have not read it all
         lease, outage = self._options.lease, self._options.outage_timeout
         begin = visit.ended - 3 * lease - outage
         for host in (run.host, visit.host):

@@ -416,4 +416,11 @@ MUTANTS = (
         "            pass",
         found=True,
     ),
+    Mutant(
+        "a closed context attaches a reader that was on its way",
+        "_instance.py",
+        "            if self._ended:\n",
+        "            if False:\n",
+        found=True,
+    ),
 )

@@ -118,7 +118,7 @@ class Plan:
         return self.options.unit
 
 
-# A handshake takes some ten messages.
+# A handshake takes some ten messages, and a renewal may take six: too many for short times.
 _SLOW = 0.05
 
 _CLIMATES = (
@@ -174,7 +174,7 @@ def draw(seed: int) -> Plan:
 
 
 def _draw_options(rng: random.Random, typescript: TypeScript, latency: float) -> Options:
-    lease = rng.choice((2.0, 5.0, 15.0))
+    lease = rng.choice((2.0, 5.0, 15.0)) if latency < _SLOW else 15.0
     return Options(
         lease=lease,
         heartbeat=rng.choice((None, None, lease / 3, 0.1)),
