@@ -188,6 +188,8 @@ class Adapter:
     unknown_publishes: int = 0
     held_back: bool = False
     """It may not connect."""
+    sheltered: bool = False
+    """No weather costs it the connection."""
     black_hole: bool = False
     """Nothing comes through, and nobody is told."""
     _sent_until: float = 0.0
@@ -370,7 +372,9 @@ class Adapter:
             await asyncio.sleep(server.rng.uniform(0, _CONNECT_TIMEOUT))
             if not self.connected:
                 raise BackendUnavailableError("the broker is away")
-        if server.weather.reset and server.rng.random() < server.weather.reset:
+        if self.sheltered or not server.weather.reset:
+            return
+        if server.rng.random() < server.weather.reset:
             delay = server.rng.uniform(0, 3 * self.latency + 0.01)
             server.loop.at(server.loop.now + delay, self.host, self.reset)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resumable_stream import BackendError, CancelResult, ContextClosedError
+from resumable_stream._log import Status
 from resumable_stream._offsets import OffsetUnit
-from resumable_stream._sentinel import DONE, generation_of
+from resumable_stream._sentinel import DONE, Outcome, generation_of
 from simulation.plan import Climate, Kind, TypeScript
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ _OF_BROKER = {Kind.UNPLUG, Kind.BLACK_HOLE, Kind.DEAFEN, Kind.OUTAGE}
 _FINAL = {Kind.KILL, Kind.CLOSE}
 # An outage seems longer than it is: to connect again takes a moment.
 _RECOVERY = 4.0
-# That many messages missed in a row are as good as a connection lost.
+# That many messages missed are as good as a connection lost: for a listener that waits for an end,
+# for one that shakes hands, and for a cancel.
 _MANY = 3
+_HANDSHAKE = 5
+_CANCEL = 8
 
 
 class Excuses:
@@ -74,14 +78,14 @@ class Excuses:
         return run.text(OffsetUnit.UTF16).length > self._options.buffer_limit
 
     def unanswered(self, visit: Visit) -> bool:
-        begin = visit.began - self._options.lease
+        begin = visit.began
         runs = self._world.sources[visit.stream_id].runs
         if any(run.generation == 0 and run.fails for run in runs):
             return True  # it leaves its sentinel behind
-        if self._plan.weather.reset or self._missed(begin, visit.ended):
+        if self._plan.weather.reset or self._missed(begin, visit.ended, _HANDSHAKE):
             return True
         return self._plan.climate is not Climate.CALM and (
-            bool(self._around(begin - self._options.lease, visit.ended))
+            bool(self._around(begin - 2 * self._options.lease, visit.ended))
             or bool(self.abandoned(visit.stream_id))
         )
 
@@ -136,6 +140,21 @@ class Excuses:
             return True
         return isinstance(visit.error, BackendError | ContextClosedError)
 
+    def cancelled_unstarted(self, stream_id: str) -> bool:
+        """A cancel came so early that the source was never asked for."""
+        runs = {run.generation for run in self._world.sources[stream_id].runs}
+        outcomes = [
+            Outcome.decode(write.after)
+            for write in self._world.server.writes
+            if write.key.endswith(f":rs:outcome:{stream_id}")
+        ]
+        return any(
+            outcome is not None
+            and outcome.generation not in runs
+            and outcome.ending.status is Status.CANCELLED
+            for outcome in outcomes
+        )
+
     def unrecorded(self, run: Run) -> bool:
         """It could not write, or was not allowed to."""
         if self.superseded(run) or any(self._over(run.host, float("inf"))):
@@ -161,7 +180,7 @@ class Excuses:
             return True
         end = cancel.ended or float("inf")
         if self._plan.climate in {Climate.CALM, Climate.MESSAGES}:
-            return self._missed(cancel.began, end)
+            return self._missed(cancel.began, end, _CANCEL)
         return self.any_trouble(cancel.began - 2 * self._options.lease, end)
 
     def any_trouble(self, begin: float, end: float) -> bool:
@@ -179,8 +198,8 @@ class Excuses:
         others = [one for one in self._around(damage.begin, end) if one is not damage]
         return bool(others) or bool(self._plan.weather.reset)
 
-    def _missed(self, begin: float, end: float) -> bool:
-        return self._world.timeline.losses_between(begin, end) >= _MANY
+    def _missed(self, begin: float, end: float, most: int = _MANY) -> bool:
+        return self._world.timeline.losses_between(begin, end) >= most
 
     def _over(self, host: Host, by: float) -> Iterable[Damage]:
         return (

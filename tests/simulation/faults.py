@@ -308,18 +308,6 @@ MUTANTS = (
         "self._cancellers",
     ),
     Mutant(
-        "a listener asks once",
-        "_listener.py",
-        "if self._unanswered() or self._resync:\n            return True",
-        "if not self._attached.done() and self._asked_at == 0.0:\n            return True",
-    ),
-    Mutant(
-        "a listener does not hear of losses",
-        "_listener.py",
-        "        self._resync = True\n        self._retry_at = 0.0\n",
-        "",
-    ),
-    Mutant(
         "a listener has room for everything",
         "_listener.py",
         "        if self._room() <= 0:\n",
@@ -400,13 +388,6 @@ MUTANTS = (
         "_options.py",
         "return self.lease + self.handshake_timeout + CLOSE_TIMEOUT",
         "return self.lease + self.handshake_timeout",
-        found=True,
-    ),
-    Mutant(
-        "a claim counts though its lease ran out before the reply came",
-        "_sentinel.py",
-        "known = not won or clock() < sent + self._options.lease",
-        "known = True",
         found=True,
     ),
     Mutant(

@@ -25,6 +25,8 @@ _CHUNK = ":rs:chunk:"
 _REQUEST = ":rs:request:"
 _LOOK_EVERY = 0.7
 _SOON = 2.0
+# In this time a cancel is repeated so often that some must be heard.
+_CANCEL = 6.0
 _MAX_PIECE = 256 * 1024
 
 
@@ -241,12 +243,13 @@ class Oracle:
             if cancel.ended is None:
                 continue  # its host died
             runs = self._world.sources[cancel.stream_id].runs
+            due = min(cancel.ended, cancel.began + _CANCEL)
             alive = [
                 run
                 for run in runs
                 if run.started < cancel.began
-                and (run.exhausted is None or run.exhausted > cancel.ended)
-                and (run.closed is None or run.closed > cancel.ended)
+                and (run.exhausted is None or run.exhausted > due)
+                and (run.closed is None or run.closed > due)
             ]
             if cancel.result is CancelResult.CANCELLED:
                 slow = any(self._plan.script(cancel.stream_id, n).slow_to_close for n in range(9))

@@ -25,6 +25,7 @@ _REPAIR = 1.2
 # A smaller window takes many turns.
 _AMPLE = 10**6
 _RECONNECT = 0.5
+_CALL = 3.0
 _STANDSTILLS = {Kind.PAUSE, Kind.KILL, Kind.CLOSE}
 
 
@@ -87,7 +88,7 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
 
 def _check_outages(world: World, visit: Visit) -> Iterator[Problem]:
     """P4: nobody bears an outage for longer than he was told to."""
-    patience = world.plan.options.outage_timeout + 2 * _SOON + world.plan.options.lease
+    patience = world.plan.options.outage_timeout + _CALL + 2 * _SOON
     for damage in world.oracle.damages:
         if damage.kind is not Kind.OUTAGE or damage.end < damage.begin + patience:
             continue

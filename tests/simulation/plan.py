@@ -135,7 +135,7 @@ def draw(seed: int) -> Plan:
     climate = rng.choices(
         [climate for climate, _ in _CLIMATES], [weight for _, weight in _CLIMATES]
     )[0]
-    gentle = climate in {Climate.CALM, Climate.HOSTS}
+    gentle = climate in {Climate.CALM, Climate.HOSTS, Climate.BROKER}
     typescript = TypeScript.ABSENT
     if gentle and rng.random() < 0.35:
         typescript = rng.choice((TypeScript.READS, TypeScript.PRODUCES))
@@ -148,7 +148,7 @@ def draw(seed: int) -> Plan:
     )
     streams = ("s",) if rng.random() < 0.8 else ("s", "s2")
     storm = rng.uniform(2.0, 3.5 * options.lease)
-    troubles = _draw_troubles(rng, climate, options, len(hosts), storm)
+    troubles = _draw_troubles(rng, _kinds(climate, typescript), options, len(hosts), storm)
     return Plan(
         seed=seed,
         climate=climate,
@@ -197,31 +197,38 @@ def _draw_weather(rng: random.Random, climate: Climate) -> Weather:
         drop, repeat, late, cut = (chance * rng.random() * rng.choice((0, 1, 1)) for _ in range(4))
         return Weather(drop, repeat, late, cut, chance / 10 if climate is Climate.ALL else 0.0)
     if climate is Climate.BROKER:
-        return Weather(reset=rng.choice((0.0, 0.01, 0.05)))
+        return Weather(reset=rng.choice((0.0, 0.0, 0.01, 0.05)))
     return Weather()
 
 
-def _draw_troubles(
-    rng: random.Random, climate: Climate, options: Options, hosts: int, storm: float
-) -> tuple[Trouble, ...]:
+def _kinds(climate: Climate, typescript: TypeScript) -> list[Kind]:
     kinds: list[Kind] = []
     if climate in {Climate.BROKER, Climate.ALL}:
-        kinds += [Kind.UNPLUG, Kind.BLACK_HOLE, Kind.DEAFEN, Kind.OUTAGE, Kind.OUTAGE]
+        kinds += [Kind.UNPLUG, Kind.BLACK_HOLE]
+        if typescript is TypeScript.ABSENT:
+            # A TypeScript peer could not bear an outage, nor its readers a hole they are not told.
+            kinds += [Kind.DEAFEN, Kind.OUTAGE, Kind.OUTAGE, Kind.OUTAGE]
     if climate in {Climate.HOSTS, Climate.ALL}:
         kinds += [Kind.PAUSE, Kind.PAUSE, Kind.KILL, Kind.CLOSE]
+    return kinds
+
+
+def _draw_troubles(
+    rng: random.Random, kinds: list[Kind], options: Options, hosts: int, storm: float
+) -> tuple[Trouble, ...]:
     if not kinds:
         return ()
     troubles: list[Trouble] = []
-    for _ in range(rng.choice((1, 1, 2, 3, 5))):
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
         kind = rng.choice(kinds)
         longest = options.lease * rng.choice((0.5, 0.5, 0.5, 2.2, 2.2, 3.5))
         troubles.append(
             Trouble(
-                at=rng.uniform(0, storm),
+                at=rng.uniform(0, rng.choice((0.3, storm, storm, storm))),
                 kind=kind,
                 host=rng.randrange(hosts),
                 lasts=0.0 if kind in {Kind.KILL, Kind.CLOSE} else rng.uniform(0.01, longest),
-                keys=rng.choice(("kept", "none", "none", "old")),
+                keys=rng.choice(("kept", "none", "none", "old")) if kind is Kind.OUTAGE else "kept",
                 restart=rng.random() < 0.6,
             )
         )

@@ -37,6 +37,8 @@ def check_visit(world: World, visit: Visit, excuses: Excuses) -> Iterator[Proble
         yield from _check_answer(world, visit, excuses)
         return
     runs = runs_of(world, visit)
+    if not runs and not visit.chunks and excuses.cancelled_unstarted(visit.stream_id):
+        return
     if not runs:
         yield "P1", f"no run has this text: {visit.chunks!r:.300}"
         return
@@ -141,7 +143,10 @@ def _check_error(
     # In this order: some are kinds of those that follow them.
     known: dict[type[Exception], tuple[str, Callable[[], bool]]] = {
         StreamFailedError: ("P3", lambda: any_is("failed")),
-        StreamCancelledError: ("P9", lambda: any_is("cancelled")),
+        StreamCancelledError: (
+            "P9",
+            lambda: any_is("cancelled") or excuses.cancelled_unstarted(visit.stream_id),
+        ),
         StreamSupersededError: ("P5", lambda: any(map(excuses.superseded, runs))),
         HandshakeTimeoutError: ("P4", lambda: excuses.unanswered(visit)),
         ProducerLostError: ("P3", lambda: any(excuses.lost(visit, run) for run in runs)),

@@ -138,7 +138,9 @@ class World:
     def _typescript_machine(self) -> Machine:
         latency = self.plan.hosts[0][0] * self.rng.choice((0.02, 1.0))
         machine = self.machine("typescript", (latency, 0.0, 1.0))
-        machine.adapter.max_pending = _ENOUGH  # it could not repair an overflow
+        # It could repair neither a lost connection nor an overflow.
+        machine.adapter.sheltered = True
+        machine.adapter.max_pending = _ENOUGH
         self.machines.remove(machine)
         return machine
 
