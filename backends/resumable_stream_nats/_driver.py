@@ -1,0 +1,90 @@
+"""What nats-py does not offer, taken from its inside: kept here, and nowhere else.
+
+Its ``flush`` overtakes queued commands, and once timed out kills the client when the answer comes;
+its ``close`` waits for a dead server, and stops half-way where it fails; it tells nobody that a
+connection is over; and ``tls://`` does not make it insist on TLS.
+"""
+# ruff: noqa: SLF001 - the reason for this module
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nats.aio.client import Client
+from nats.errors import SecureConnWantedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    ErrorCallback = Callable[[Exception], Awaitable[None]]
+
+_PAUSE = 0.001
+_EAGER_TURNS = 4
+_CLOSE_TIMEOUT = 1.0
+
+
+class TlsClient(Client):
+    """Sends no credentials to a server, or to somebody in its place, that does not ask for TLS."""
+
+    def _connect_command(self) -> bytes:
+        if not self._server_info.get("tls_required"):
+            raise SecureConnWantedError
+        return super()._connect_command()
+
+
+def reader_of(client: Client) -> asyncio.Task[None]:
+    """Return the task that reads the present connection: its end is the connection's."""
+    task: asyncio.Task[None] | None = client._reading_task
+    if task is None:
+        raise ConnectionResetError("the client is not connected")
+    return task
+
+
+async def ping(client: Client, pong: asyncio.Future[bool]) -> None:
+    """Send a ping after all that was handed to the client; ``pong`` must not be cancelled."""
+    turns = 0
+    while client.pending_data_size:
+        turns += 1
+        await asyncio.sleep(0 if turns < _EAGER_TURNS else _PAUSE)
+    await client._send_ping(pong)
+
+
+def abort(client: Client) -> None:
+    """Cut the connection, without waiting for what is still to be sent."""
+    client._pending.clear()
+    client._pending_data_size = 0
+    for name in ("_io_writer", "_bare_io_writer"):
+        writer: asyncio.StreamWriter | None = getattr(client._transport, name, None)
+        if writer is not None:
+            writer.transport.abort()
+
+
+async def discard(client: Client) -> None:
+    """Close a client whose connection was cut; leave no task of its behind."""
+    abort(client)
+    closing = asyncio.create_task(client.close(), name="resumable-stream nats close")
+    await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT)
+    closing.cancel()
+    tasks = [closing, client._reading_task, client._ping_interval_task, client._flusher_task]
+    for subscription in list(client._subs.values()):
+        subscription._stop_processing()
+        tasks.append(subscription._wait_for_msgs_task)
+    client._subs.clear()
+    left = {task for task in tasks if task is not None}
+    left.discard(asyncio.current_task())
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_CLOSE_TIMEOUT)
+    for task in left:
+        if task.done() and not task.cancelled():
+            task.exception()  # retrieved, lest asyncio report it as forgotten
+
+
+def error_callback(client: Client) -> ErrorCallback:
+    return client._error_cb
+
+
+def set_error_callback(client: Client, callback: ErrorCallback) -> None:
+    client._error_cb = callback
