@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import nats.errors
@@ -151,7 +152,7 @@ class Bucket:
             except js_errors.NoStreamResponseError as error:
                 # Nobody took it: the bucket has gone, or its stream has no leader just now.
                 await self._look_again(error, until)
-            except (nats.errors.Error, ValueError) as error:
+            except (nats.errors.Error, json.JSONDecodeError) as error:
                 raise refused(error) from error
             else:
                 return
@@ -173,7 +174,7 @@ class Bucket:
                 await self._look_again(error, until)
             except js_errors.ServiceUnavailableError as error:
                 await self._look_again(error, until)
-            except (nats.errors.Error, ValueError) as error:
+            except (nats.errors.Error, json.JSONDecodeError) as error:
                 raise refused(error) from error
             else:
                 return _entry(message)
@@ -197,6 +198,7 @@ class Bucket:
         try:
             config = await self._info(until)
             if config is None:
+                await self._check_version(until)
                 await self._create(until)
                 config = await self._info(until)
                 if config is None:
@@ -206,7 +208,7 @@ class Bucket:
                 raise refused(error) from error
             await self._look_again(error, until)
             return None
-        except (nats.errors.Error, ValueError) as error:
+        except (nats.errors.Error, json.JSONDecodeError) as error:
             raise refused(error) from error
         return config
 
@@ -231,7 +233,7 @@ class Bucket:
         try:
             await self._ask(lambda js: js.create_key_value(config), self._api("CREATE"), until)
         except DeniedError as error:
-            raise BackendUnavailableError(
+            raise unusable(
                 f"bucket {settings.name!r} does not exist, and this user may not create it: create "
                 "it beforehand, with per-message TTL and a history of 1"
             ) from error
@@ -243,18 +245,20 @@ class Bucket:
     async def _check(self, config: api.StreamConfig, until: float) -> None:
         name = f"bucket {self._settings.name!r}"
         if not config.allow_msg_ttl:
-            line = await self._link.reach(until)
-            version = line.client.connected_server_version
-            if (version.major, version.minor) < _NEEDED_VERSION:
-                raise unusable(
-                    f"nats-server {version.major}.{version.minor}.{version.patch} has no "
-                    "per-message TTL: 2.11 or newer is needed"
-                )
+            await self._check_version(until)
             raise unusable(f"{name} forbids per-message TTL: set allow_msg_ttl on its stream")
         if config.max_msgs_per_subject != 1:
             raise unusable(
                 f"{name} keeps a history of {config.max_msgs_per_subject}, from which expired keys "
                 "would come back: set it to 1 (max_msgs_per_subject)"
+            )
+
+    async def _check_version(self, until: float) -> None:
+        version = (await self._link.reach(until)).client.connected_server_version
+        if (version.major, version.minor) < _NEEDED_VERSION:
+            raise unusable(
+                f"nats-server {version.major}.{version.minor}.{version.patch} has no per-message "
+                "TTL: 2.11 or newer is needed"
             )
 
     async def _look_again(self, error: Exception, until: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from typing import TYPE_CHECKING, TypeVar
 
 import nats.errors
@@ -52,6 +53,10 @@ class LineLostError(nats.errors.Error):
     """The connection broke, or fell silent, under what was asked over it."""
 
 
+class UnusableError(Exception):
+    """The server, the bucket or the client cannot serve as it is set up."""
+
+
 def denial_in(error: Exception) -> DeniedError | None:
     """Return what was denied, if that is what the error tells."""
     found = _VIOLATION.search(str(error).lower())
@@ -82,7 +87,7 @@ def lost(error: BaseException, *, write: bool) -> BackendError:
 
 def unusable(what: str) -> BackendUnavailableError:
     """Describe a server or a bucket that cannot hold the contract."""
-    return BackendUnavailableError(f"NATS cannot be used: {what}")
+    return _caused(BackendUnavailableError(f"NATS cannot be used: {what}"), UnusableError(what))
 
 
 def unavailable(error: BackendError) -> BackendUnavailableError:
@@ -92,6 +97,14 @@ def unavailable(error: BackendError) -> BackendUnavailableError:
 
 def closed() -> BackendUnavailableError:
     return BackendUnavailableError("this NATS backend was closed; open another one")
+
+
+def is_final(error: BackendUnavailableError) -> bool:
+    """Tell whether a connection was refused for a reason that time alone does not heal."""
+    cause = error.__cause__
+    if isinstance(cause, (UnusableError, ssl.SSLCertVerificationError)):
+        return True
+    return cause is not None and _remedy(cause, str(cause).lower()) is not None
 
 
 def has_code(error: Exception, codes: Iterable[int]) -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from resumable_stream.errors import BackendError
+from resumable_stream.errors import BackendUnavailableError
 from resumable_stream.ports import Loss
-from resumable_stream_nats._errors import DeniedError, closed, refused
+from resumable_stream_nats._errors import DeniedError, closed, is_final, refused, unavailable
 from resumable_stream_nats._line import call_safely, stop
 
 if TYPE_CHECKING:
@@ -183,8 +183,12 @@ class Hub:
                 try:
                     line = await self._link.reach(loop.time() + self._timeout)
                     await self._serve(line)
-                except (BackendError, nats.errors.Error, OSError) as error:
+                except BackendUnavailableError as error:
                     self._trouble = error.__cause__ or error
+                    if is_final(error):
+                        self._fail_new(error)
+                except (nats.errors.Error, OSError) as error:
+                    self._trouble = error
                 if self._progress:
                     delay = _FIRST_DELAY
                 if self._channels:
@@ -257,6 +261,14 @@ class Hub:
                 call_safely(subscription.on_loss, Loss.RECONNECTED)
             else:
                 subscription.ready.set_result(None)
+
+    def _fail_new(self, error: BackendUnavailableError) -> None:
+        """Whoever asks for the first time need not wait for what will not change by itself."""
+        for channel in list(self._channels.values()):
+            for subscription in channel.subscribers:
+                if not subscription.ready.done():
+                    subscription.ready.set_exception(unavailable(error))
+                    self.end(subscription)
 
     def _refuse(self, channel: _Channel, denial: DeniedError) -> None:
         channel.denied_until = asyncio.get_running_loop().time() + _DENIED_DELAY

@@ -116,9 +116,11 @@ class OwnLink:
             await asyncio.wait(self._attending)
 
     async def _open(self) -> Line:
-        """Connect to the first server that answers, in any order."""
-        servers = [*self._servers.urls, *self._announced]
-        random.shuffle(servers)
+        """Connect to the first server that answers; those given come before those announced."""
+        given, announced = list(self._servers.urls), list(self._announced)
+        random.shuffle(given)
+        random.shuffle(announced)
+        servers = given + announced
         share = max(_LEAST_SHARE, self._timeout / len(servers))
         trouble: BackendUnavailableError | None = None
         for server in servers:
@@ -233,9 +235,7 @@ class SharedLink:
         if not line.alive:
             raise BackendUnavailableError("the NATS client of this backend has lost its connection")
         if _driver.reader_of(self._client).get_loop() is not asyncio.get_running_loop():
-            raise BackendUnavailableError(
-                "the NATS client of this backend was connected on another event loop"
-            )
+            raise unusable("the client was connected on another event loop")
         self._line = line
         if self._theirs is None:
             # Denials are told to this callback only.
