@@ -124,6 +124,8 @@ class NatsServer:
     def freeze(self) -> None:
         """Stop it: connections stay open, nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
+        # Its threads stop one by one.
+        os.waitpid(self.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -174,7 +176,7 @@ class NatsServer:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(asyncio.run, run()).result(START_TIMEOUT)
 
-    def keys(self) -> list[dict[str, str]]:
+    def headers(self) -> list[dict[str, str]]:
         """The headers of what is in the bucket, if there is one."""
         return self.ask(_headers_of_all)
 

@@ -2,14 +2,15 @@
 
 Its ``flush`` overtakes queued commands, and once timed out kills the client when the answer comes;
 its ``close`` waits for a dead server, and stops half-way where it fails; it tells nobody that a
-connection is over; and ``tls://`` does not make it insist on TLS.
+connection is over; it overlooks an account's limit on payloads; and ``tls://`` does not make it
+insist on TLS.
 """
 # ruff: noqa: SLF001 - the reason for this module
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nats.aio.client import Client
 from nats.errors import SecureConnWantedError
@@ -24,13 +25,23 @@ _EAGER_TURNS = 4
 _CLOSE_TIMEOUT = 1.0
 
 
-class TlsClient(Client):
-    """Sends no credentials to a server, or to somebody in its place, that does not ask for TLS."""
+class OwnClient(Client):
+    """Insists on TLS where it is wanted, and heeds the account's own limit on payloads."""
+
+    def __init__(self, *, needs_tls: bool) -> None:
+        super().__init__()
+        self._needs_tls = needs_tls
 
     def _connect_command(self) -> bytes:
-        if not self._server_info.get("tls_required"):
+        # Before credentials are sent, to the server or to somebody in its place.
+        if self._needs_tls and not self._server_info.get("tls_required"):
             raise SecureConnWantedError
         return super()._connect_command()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - nats-py's signature
+        # The server tells the account's limits once it knows who has connected.
+        self._max_payload = info.get("max_payload", self._max_payload)
+        await super()._process_info(info, initial_connection)
 
 
 def reader_of(client: Client) -> asyncio.Task[None]:

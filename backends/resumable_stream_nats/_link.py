@@ -6,7 +6,6 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nats.aio.client import Client
 from nats.errors import NoServersError, StaleConnectionError
 
 from resumable_stream.errors import BackendUnavailableError
@@ -17,6 +16,8 @@ from resumable_stream_nats._line import Line, stop
 if TYPE_CHECKING:
     import ssl
     from pathlib import Path
+
+    from nats.aio.client import Client
 
     from resumable_stream_nats._settings import Servers
 
@@ -135,13 +136,15 @@ class OwnLink:
 
     async def _connect(self, server: str, limit: float) -> Line:
         needs_tls = self._servers.tls_only or self._tls is not None
-        client = _driver.TlsClient() if needs_tls else Client()
+        client = _driver.OwnClient(needs_tls=needs_tls)
         line = Line(client, own=True)
         connected = False
         try:
             async with asyncio.timeout(limit):
                 await client.connect(server, error_cb=line.hear, **self._options(server, limit))
-            line.stand()
+                line.stand()
+                # By then the account's limits are known, too.
+                await line.sync(until=asyncio.get_running_loop().time() + limit)
             _check_payload(client)
             connected = True
         except BackendUnavailableError:

@@ -83,7 +83,7 @@ class RedisBroker(ValkeyServer):
 class NatsBroker(NatsServer):
     def footprint(self) -> Footprint:
         connections = self.connections()
-        keys = self.keys()
+        keys = self.headers()
         return Footprint(
             connections=len(connections),
             subscribers=sum(one["subscriptions"] > 0 for one in connections),
