@@ -227,7 +227,7 @@ class NatsCluster:
     def leader(self) -> NatsServer:
         """The node that leads the bucket's stream."""
         for node in self.living():
-            streams = node.look("jsz?streams=1&accounts=1&leader_only=0")
+            streams = node.look("jsz?streams=1&accounts=1")
             for account in streams.get("account_details", []):
                 for stream in account.get("stream_detail", []):
                     name = stream.get("cluster", {}).get("leader")
@@ -243,12 +243,15 @@ class NatsCluster:
             for node in self.nodes:
                 stack.callback(node.close)
                 node.launch()
-            wait_until(self._ready, "the nodes to meet and to elect a leader", 40.0)
+            self.wait_until_ready()
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def wait_until_ready(self) -> None:
+        wait_until(self._ready, "the nodes to meet and to elect a leader", 40.0)
 
     def _ready(self) -> bool:
         if not all(node.is_healthy() for node in self.nodes):
