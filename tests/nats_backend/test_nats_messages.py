@@ -138,7 +138,7 @@ async def test_cut_connection_is_replaced_at_once(
             await inbox.received(*(b"%d" % number for number in range(1, times + 1)))
         assert set(inbox.losses) == {Loss.RECONNECTED}
         await backend.aclose()
-        assert len(nats_server.connections()) == 1
+        await eventually(lambda: len(nats_server.connections()) == 1, "the connections to go")
 
 
 async def test_reader_cut_off_by_server_learns_it(name: str) -> None:
