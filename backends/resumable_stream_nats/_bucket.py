@@ -119,7 +119,9 @@ class Bucket:
         except BackendUnavailableError as error:
             cause = error.__cause__
             if isinstance(cause, js_errors.APIError) and has_code(cause, WRONG_LAST_SEQUENCE):
-                raise _ChangedError from error
+                if asyncio.get_running_loop().time() < until:
+                    raise _ChangedError from error
+                raise refused(TimeoutError("the key keeps changing")) from error
             raise
 
     async def _write(

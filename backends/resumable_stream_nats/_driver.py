@@ -78,9 +78,7 @@ async def discard(client: Client) -> None:
     await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT)
     closing.cancel()
     tasks = [closing, client._reading_task, client._ping_interval_task, client._flusher_task]
-    for subscription in list(client._subs.values()):
-        subscription._stop_processing()
-        tasks.append(subscription._wait_for_msgs_task)
+    tasks += [subscription._wait_for_msgs_task for subscription in client._subs.values()]
     client._subs.clear()
     left = {task for task in tasks if task is not None}
     left.discard(asyncio.current_task())

@@ -106,6 +106,15 @@ async def test_deleted_key_leaves_no_mark(own: NatsBackend, nats_server: NatsSer
     await eventually(lambda: nats_server.headers() == [], "the marks to go", 10)
 
 
+async def test_deleted_key_is_free_at_once(own: NatsBackend, name: str) -> None:
+    began = time.monotonic()
+    for turn in range(5):
+        assert await own.create(name, str(turn), ttl=60)
+        await own.delete(name)
+    # Each mark stays for a second.
+    assert time.monotonic() - began < 3
+
+
 async def test_first_uses_make_one_bucket(nats_server: NatsServer) -> None:
     backends = [NatsBackend(nats_server.url) for _ in range(20)]
     made = await asyncio.gather(*(one.create("k", "v", ttl=60) for one in backends))
