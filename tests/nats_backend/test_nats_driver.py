@@ -42,6 +42,7 @@ async def test_ping_does_not_overtake_what_is_queued(nats_server: NatsServer) ->
 async def test_discarded_client_leaves_no_task(nats_server: NatsServer) -> None:
     client = await nats.connect(nats_server.address, allow_reconnect=False, error_cb=ignore)
     subscription = await client.subscribe("x", cb=receive)
+    await eventually(lambda: nats_server.subjects() == ["x"], "nothing to be queued")
     transport = client._transport
     assert isinstance(transport, TcpTransport)
     assert transport._io_writer is not None
