@@ -21,6 +21,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import uuid4
 
 import nats
 from nats.js import api
@@ -208,9 +209,12 @@ class NatsCluster:
     def __init__(self) -> None:
         routes = [free_port() for _ in range(3)]
         urls = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+        # A killed node's port may be handed out to another test's cluster: of the same name, what
+        # is left of this one would join it.
+        name = f"tests-{uuid4().hex}"
         self.nodes = [
             NatsServer(
-                f"cluster: {{name: tests, listen: 127.0.0.1:{port}, routes: [{urls}]}}",
+                f"cluster: {{name: {name}, listen: 127.0.0.1:{port}, routes: [{urls}]}}",
                 remembers=True,
             )
             for port in routes
@@ -251,7 +255,12 @@ class NatsCluster:
         self._stack.close()
 
     def wait_until_ready(self) -> None:
-        wait_until(self._ready, "the nodes to meet and to elect a leader", 40.0)
+        try:
+            wait_until(self._ready, "the nodes to meet and to elect a leader", 40.0)
+        except ServerError as error:
+            seen = [node.look("jsz").get("meta_cluster") for node in self.nodes]
+            logs = "\n".join(node.log[-2000:] for node in self.nodes)
+            raise ServerError(f"{error}; they see {seen}\n{logs}") from error
 
     def _ready(self) -> bool:
         if not all(node.is_healthy() for node in self.nodes):

@@ -32,12 +32,12 @@ async def test_stream_nobody_resumes_is_cheap(broker: NatsBroker, crew: Crew, st
     # The first stream also makes the bucket.
     await producing.begin("first", Source(count=1))
     await state_reached(producing, "first", "completed")
-    before = received(broker)
+    before = await received(broker)
     await producing.begin(stream, Source(kind="tiny", count=50_000))
     (await producing.read(stream)).check_complete()
     await producing.ask("close", drain_timeout=10.0)
     # The claim; the outcome; and DONE, which is a question and a write.
-    assert received(broker) - before == 4
+    assert await received(broker) - before == 4
 
 
 async def test_long_stream_costs_its_renewals_only(
@@ -46,14 +46,14 @@ async def test_long_stream_costs_its_renewals_only(
     producing = await crew.worker(broker.url, lease=1.0)
     await producing.begin("first", Source(count=1))
     await state_reached(producing, "first", "completed")
-    before = received(broker)
+    before = await received(broker)
     await producing.begin(stream, Source(count=1000, pause=0.002))
     began = asyncio.get_running_loop().time()
     (await producing.read(stream)).check_complete()
     lasted = asyncio.get_running_loop().time() - began
     await producing.ask("close", drain_timeout=10.0)
     # Three renewals each second, each a question and a write.
-    assert received(broker) - before <= 4 + 2 * (lasted * 3 + 1)
+    assert await received(broker) - before <= 4 + 2 * (lasted * 3 + 1)
 
 
 async def test_context_has_one_connection(broker: NatsBroker, crew: Crew) -> None:
@@ -79,7 +79,13 @@ async def test_context_has_one_connection(broker: NatsBroker, crew: Crew) -> Non
     await eventually(lambda: broker.footprint().channels == 0, "the channels to go")
 
 
-def received(broker: NatsBroker) -> int:
-    """How many messages clients have published so far."""
-    messages: int = broker.look("varz")["in_msgs"]
-    return messages
+async def received(broker: NatsBroker) -> int:
+    """How many messages clients have published so far.
+
+    The server counts a message a moment after it has answered it: look until nothing moves.
+    """
+    seen: int = -1
+    while (now := broker.look("varz")["in_msgs"]) != seen:
+        seen = now
+        await asyncio.sleep(0.2)
+    return seen
