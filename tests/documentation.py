@@ -16,7 +16,7 @@ STAND_INS = Path(__file__).parent / "stand_ins"
 PROGRAMS = {"python", "py", "python3"}
 CONSOLES = {"console", "sh", "bash", "shell"}
 _WAYS = {
-    "python": {"python", "redis", "pytest", "collect", "fastapi"},
+    "python": {"python", "redis", "nats", "pytest", "collect", "fastapi"},
     "console": {"console"},
 }
 
@@ -85,10 +85,10 @@ def snippets_of(document: str, text: str) -> list[Snippet]:
     return found
 
 
-def run_snippet(snippet: Snippet, folder: Path, redis_url: str | None = None) -> None:
+def run_snippet(snippet: Snippet, folder: Path, server_url: str | None = None) -> None:
     """Run it in a process of its own; raise AssertionError with its output if it fails.
 
-    A snippet that is run as ``redis`` finds the server's URL in the environment.
+    A snippet that is run as ``redis`` or ``nats`` finds the server's URL in the environment.
     """
     if snippet.way == "console":
         _run_console(snippet)
@@ -99,9 +99,10 @@ def run_snippet(snippet: Snippet, folder: Path, redis_url: str | None = None) ->
     match snippet.way:
         case "python":
             _run_python(["-W", "error", str(path)])
-        case "redis":
-            assert redis_url is not None
-            _run_python(["-W", "error", str(path)], {"REDIS_URL": redis_url})
+        case "redis" | "nats":
+            assert server_url is not None
+            variable = f"{snippet.way.upper()}_URL"
+            _run_python(["-W", "error", str(path)], {variable: server_url})
         case "pytest":
             _run_python([*_PYTEST, str(path)])
         case "collect":

@@ -26,8 +26,9 @@ RUNNABLE = [snippet for snippet in SNIPPETS if snippet.way]
 def test_snippet_does_what_it_says(
     snippet: Snippet, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    redis_url = request.getfixturevalue("redis_url") if snippet.way == "redis" else None
-    run_snippet(snippet, tmp_path, redis_url)
+    needs_server = snippet.way in {"redis", "nats"}
+    server_url = request.getfixturevalue(f"{snippet.way}_url") if needs_server else None
+    run_snippet(snippet, tmp_path, server_url)
 
 
 def test_no_snippet_escapes() -> None:

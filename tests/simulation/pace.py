@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from resumable_stream._sentinel import generation_of
 from simulation.plan import Climate, Kind
 from simulation.texts import runs_of
 
@@ -46,6 +47,7 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
     for sources in world.sources.values():
         for run in sources.runs:
             yield from _check_release(world, run, excuses)
+            yield from _check_fence(world, run)
 
 
 def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
@@ -109,6 +111,26 @@ def _check_release(world: World, run: Run, excuses: Excuses) -> Iterator[Problem
     due = max(run.closed, last) + options.lease + 3 * options.heartbeat_interval + 2 * _soon(world)
     if run.released > due:
         yield "P10", f"generation {run.generation} was kept {run.released - due:.3f} s too long"
+
+
+def _check_fence(world: World, run: Run) -> Iterator[Problem]:
+    """P5: who has lost the claim learns so at the next renewal, and stops."""
+    successors = [
+        write.at
+        for write in world.server.writes
+        if write.key.endswith(f"sentinel:{run.stream_id}")
+        and write.at > run.started
+        and generation_of(write.after) not in {0, run.generation}
+    ]
+    if not successors or not run.times or run.producer is None:
+        return
+    known = successors[0]
+    for damage in world.oracle.damages:
+        if damage.begin <= known + world.plan.options.lease:
+            known = max(known, damage.end)
+    due = known + world.plan.options.renew_interval + _CALL + 2 * _soon(world)
+    if run.times[-1] > due and not world.plan.weather.reset:
+        yield "P5", f"generation {run.generation} goes on, {run.times[-1] - due:.3f} s too long"
 
 
 def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:

@@ -137,8 +137,8 @@ def draw(seed: int) -> Plan:
     )[0]
     gentle = climate in {Climate.CALM, Climate.HOSTS, Climate.BROKER}
     typescript = TypeScript.ABSENT
-    if gentle and rng.random() < 0.35:
-        typescript = rng.choice((TypeScript.READS, TypeScript.PRODUCES))
+    if gentle and rng.random() < 0.5:
+        typescript = rng.choice((TypeScript.READS, TypeScript.READS, TypeScript.PRODUCES))
     latency = rng.choice((0.0, 0.0005, 0.0005, 0.01, 0.08))
     options = _draw_options(rng, typescript, latency)
     drift = rng.choice((0.0, 0.0, 0.001))
