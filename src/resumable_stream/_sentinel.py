@@ -181,7 +181,8 @@ class Claim:
             sent = clock()
             try:
                 won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)
-                known = not won or clock() < sent + self._options.lease
+                # A refusal may be the work of an earlier attempt of this claim's own.
+                known = clock() < sent + self._options.lease if won else not attempt
             except OutcomeUnknownError:
                 won = known = False
             if not known:

@@ -404,4 +404,11 @@ MUTANTS = (
         "            if False:\n",
         found=True,
     ),
+    Mutant(
+        "a claim that is executed late locks its owner out",
+        "_sentinel.py",
+        "if won else not attempt",
+        "if won else True",
+        found=True,
+    ),
 )

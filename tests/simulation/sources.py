@@ -111,8 +111,9 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
         most = rng.choice((5_000, 20_000)) if huge and rng.random() < 0.1 else size
         chunk = "".join(rng.choices(alphabet, k=rng.randrange(most + 1)))
         chunks.append(_repaired(chunk) if _LONE[0] in alphabet else chunk)
-    if plain and chunks and rng.random() < 0.2:
-        chunks[rng.randrange(count)] = V1_END  # text that reads as TypeScript's end of a stream
+    if plain and count > 1 and rng.random() < 0.2:
+        # Text that reads as the end of a stream; right before the end, nobody could tell.
+        chunks[rng.randrange(count - 1)] = V1_END
     pace = rng.choice((0.0, 0.05, 0.5, lasts / (count + 1), 2 * lasts / (count + 1)))
     pauses = tuple(
         rng.choice((-1.0, -1.0, 0.0, pace, rng.uniform(0, 2 * pace))) for _ in range(count + 1)

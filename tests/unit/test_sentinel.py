@@ -322,6 +322,28 @@ async def test_a_claim_older_than_its_lease_is_looked_up(other: int) -> None:
         await broker.aclose()
 
 
+class LateWrite(Broker):
+    """The first write gets lost on the way, and turns up right before the second."""
+
+    lost = True
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        if self.lost:
+            self.lost = False
+            raise OutcomeUnknownError("not executed, for now")
+        assert await super().create(key, value, ttl=ttl)
+        return await super().create(key, value, ttl=ttl)
+
+
+@pytest.mark.rule("SEN-9", "P5")
+@in_virtual_time
+async def test_a_claim_that_is_executed_late_does_not_lock_its_owner_out() -> None:
+    async with world() as here:
+        broker = LateWrite(here.bus)
+        assert await claim_on(broker).take()
+        await broker.aclose()
+
+
 @pytest.mark.rule("SEN-10", "P10")
 @in_virtual_time
 async def test_cancelled_start_lets_go_of_its_claim() -> None:
