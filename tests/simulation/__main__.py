@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import itertools
 import os
 import sys
 import time
@@ -13,9 +14,10 @@ from simulation.world import simulate
 _BATCH = 50
 
 
-def failures(first: int, last: int) -> list[tuple[int, tuple[str, ...]]]:
+def failures(first: int, last: int, most: int) -> list[tuple[int, tuple[str, ...]]]:
     reports = (simulate(seed) for seed in range(first, last))
-    return [(report.seed, report.problems) for report in reports if report.problems]
+    failed = ((report.seed, report.problems) for report in reports if report.problems)
+    return list(itertools.islice(failed, most))
 
 
 def show(seed: int) -> bool:
@@ -33,7 +35,8 @@ def search(first: int, last: int, most: int) -> bool:
     began, failed = time.monotonic(), 0
     starts = range(first, last, _BATCH)
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
-        work = pool.map(failures, starts, [min(start + _BATCH, last) for start in starts])
+        ends = [min(start + _BATCH, last) for start in starts]
+        work = pool.map(failures, starts, ends, itertools.repeat(most))
         for batch in work:
             for seed, problems in batch:
                 failed += 1

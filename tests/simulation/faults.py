@@ -117,12 +117,6 @@ MUTANTS = (
         "return",
     ),
     Mutant(
-        "a producer answers though its lease has run out",
-        "_sentinel.py",
-        "return asyncio.get_running_loop().time() < self._held_until",
-        "return True",
-    ),
-    Mutant(
         "requests are heard only once the claim is won",
         "_instance.py",
         "            await producer.listen()\n            won = await self._take(claim)",
@@ -168,12 +162,6 @@ MUTANTS = (
         "            listener,\n"
         "            _Follower(now + self._expiry, request.place),\n"
         "        )",
-    ),
-    Mutant(
-        "the end frame is pushed once",
-        "_publisher.py",
-        "if self._end is not None and (due or not self._end_told):",
-        "if self._end is not None and not self._end_told:",
     ),
     Mutant(
         "the end frame is never pushed",

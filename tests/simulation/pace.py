@@ -21,7 +21,7 @@ _EPSILON = 1e-3
 # What the reader beside the producer lets pass for the end to be recorded.
 _END_GRACE = 0.1
 # What anything may take; and what one lost message may cost on top, beside a heartbeat.
-_SOON = 2.0
+_SOON = 0.8
 _REPAIR = 1.2
 # A smaller window takes many turns.
 _AMPLE = 10**6
@@ -80,9 +80,10 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
         if kinds:
             allowed = _soon(world)
         else:
-            losses = world.timeline.losses_between(made, read)
-            beat = world.plan.options.heartbeat_interval
-            allowed = _soon(world) + losses * (beat + _REPAIR)
+            # Only what was lost while it was still to be expected.
+            repair = world.plan.options.heartbeat_interval + _REPAIR
+            losses = world.timeline.losses_between(made, ready + _soon(world) + repair)
+            allowed = _soon(world) + losses * repair
         if read > ready + allowed:
             yield "P3", f"{what} came {read - ready:.3f} s late: {visit}"
             return

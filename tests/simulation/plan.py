@@ -193,7 +193,7 @@ def _draw_options(rng: random.Random, typescript: TypeScript, latency: float) ->
 
 def _draw_weather(rng: random.Random, climate: Climate) -> Weather:
     if climate is Climate.MESSAGES or (climate is Climate.ALL and rng.random() < 0.5):
-        chance = rng.choice((0.01, 0.05, 0.15))
+        chance = rng.choice((0.02, 0.08, 0.2))
         drop, repeat, late, cut = (chance * rng.random() * rng.choice((0, 1, 1)) for _ in range(4))
         return Weather(drop, repeat, late, cut, chance / 10 if climate is Climate.ALL else 0.0)
     if climate is Climate.BROKER:
