@@ -38,7 +38,7 @@ _ENDINGS: tuple[tuple[type[ResumableStreamError], str, str], ...] = (
 
 
 class EventFormat:
-    """Chunks of text, each the data of one event; and the two events that end a stream.
+    """Each chunk is text, the data of one event, in which clients get every CR and CRLF as LF.
 
     A subclass changes what its clients expect otherwise. Every method returns an event as text,
     complete but for its ``id``, such as ``encode_event`` does; "" is no event. The same chunk must
@@ -64,23 +64,22 @@ class EventFormat:
 
 
 class _JsonFormat(EventFormat):
+    """Each chunk is text, sent as a JSON string: ``JSON.parse`` gives exactly the same text."""
+
     def chunk(self, chunk: str) -> str:
         return encode_event(to_json(chunk))
 
 
 class _WholeEvents(EventFormat):
+    """Each chunk is one complete event already, as ``as_events`` or the source itself writes it."""
+
     def chunk(self, chunk: str) -> str:
         return chunk
 
 
 TEXT = EventFormat()
-"""Each chunk is text. SSE gives every CR and CRLF to the client as LF."""
-
 JSON = _JsonFormat()
-"""Each chunk is text, sent as a JSON string: ``JSON.parse`` gives exactly the same text."""
-
 EVENTS = _WholeEvents()
-"""Each chunk is one complete event already, as ``as_events`` or the source itself writes it."""
 
 
 def details_of(error: ResumableStreamError, *, disclose: bool) -> dict[str, object] | None:
