@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,12 @@ async def get(url: str, last_event_id: str | None = None, **query: Any) -> Async
     headers = {"Accept": "text/event-stream"}
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
+    # Little room on the way: a client that does not read soon makes the server wait.
+    transport = httpx.AsyncHTTPTransport(
+        socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)]
+    )
     async with (
-        httpx.AsyncClient(timeout=PATIENCE) as client,
+        httpx.AsyncClient(timeout=PATIENCE, transport=transport) as client,
         client.stream("GET", url, headers=headers, params=query) as response,
     ):
         yield Answer(response.status_code, response.headers, response.aiter_raw())
