@@ -47,7 +47,7 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
 
 def source_of(request: Request) -> Callable[[], AsyncIterator[str]]:
     recipe = Source(**json.loads(request.query_params["source"]))
-    gate = gates.setdefault(request.path_params["stream"], Gate())
+    gate = gate_of(request)
 
     async def run() -> AsyncIterator[str]:
         number = 0
@@ -65,6 +65,10 @@ def source_of(request: Request) -> Callable[[], AsyncIterator[str]]:
             raise SourceFailedError(f"failed at {number}")
 
     return run
+
+
+def gate_of(request: Request) -> Gate:
+    return gates.setdefault(request.path_params["stream"], Gate())
 
 
 async def join(request: Request, place: str | None = None) -> ResumableStream | NotFound | None:
@@ -116,7 +120,7 @@ async def joined(request: Request) -> ResumableStream:
 
 async def release(request: Request) -> Response:
     permits = request.query_params.get("permits")
-    await gates[request.path_params["stream"]].release(int(permits) if permits else None)
+    await gate_of(request).release(int(permits) if permits else None)
     return Response(status_code=204)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from processes.texts import Source
 
 PATIENCE = 30.0
+_RETRY = 0.05
 LAST = ("done", "stream-error")
 
 
@@ -82,30 +83,56 @@ async def ask(url: str, method: str = "GET", **query: Any) -> Any:
     return response.json() if response.content else None
 
 
-async def follow(
-    urls: Sequence[str], seen: Sequence[Event] = (), cut_every: int | None = None, **query: Any
-) -> list[Event]:
-    """Do what a browser's ``EventSource`` does, each time at the next of the URLs.
+class Follower:
+    """Does what a browser's ``EventSource`` does, each time at the next of its URLs.
 
-    Come back with the last id whenever the response ends or the connection is cut, or cut it
-    oneself after so many events; until a last event, or an answer that is no stream.
+    It comes back with the last id whenever the response ends or the connection is cut; until a
+    last event, or an answer that is no stream.
+
+    Args:
+        urls: where to connect.
+        cuts: after how many events to cut the connection oneself.
+        query: what else to ask.
+
+    Attributes:
+        events: what came so far.
+        processes: which ones have answered.
+        status: of the last answer.
     """
-    events = list(seen)
-    for url in itertools.cycle(urls):
-        last = events[-1].id if events else None
+
+    def __init__(self, *urls: str, cuts: Sequence[int] = (), **query: Any) -> None:
+        self.events: list[Event] = []
+        self.processes: set[int] = set()
+        self.status: int | None = None
+        self._urls = itertools.cycle(urls)
+        self._cuts = frozenset(cuts)
+        self._query = query
+
+    async def follow(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            over = False
+            while not over:
+                over = await self._connect()
+                await asyncio.sleep(_RETRY)
+
+    async def _connect(self) -> bool:
+        """Tell whether it is over."""
+        last = self.events[-1].id if self.events else None
         try:
-            async with get(url, last, **query) as answer:
+            async with get(next(self._urls), last, **self._query) as answer:
+                self.status = answer.status
                 if answer.status != httpx.codes.OK:
-                    break
+                    return True
+                self.processes.add(int(answer.headers["X-Process"]))
                 while more := await answer.events(1):
-                    events += more
-                    if events[-1].event in LAST:
-                        return events
-                    if cut_every and len(events) % cut_every == 0:
+                    self.events += more
+                    if self.events[-1].event in LAST:
+                        return True
+                    if len(self.events) in self._cuts:
                         break
         except httpx.TransportError:
-            await asyncio.sleep(0.1)
-    return events
+            pass
+        return False
 
 
 def texts_of(events: Sequence[Event]) -> list[str]:

@@ -23,9 +23,7 @@ AT_ONCE = 5.0
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_leaving_client_takes_its_reader_along(
-    kind: str, serve: Serve, stream: str
-) -> None:
+async def test_leaving_client_takes_its_reader_along(kind: str, serve: Serve, stream: str) -> None:
     beside, elsewhere = await asyncio.gather(serve(kind), serve(kind))
     async with get(f"{beside.url}/events/{stream}", source=recipe(SOURCE)) as staying:
         first = await staying.events(3)
