@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -239,19 +240,33 @@ async def test_body_closed_under_its_reader_says_nothing_of_an_end() -> None:
 
 
 @in_virtual_time
-async def test_cancelled_reading_takes_no_event() -> None:
+async def test_cancelled_wait_leaves_the_stream_and_is_no_end() -> None:
     async with world() as here:
-        source, _, _ = await begin(here)
-        replies = [await reply_of(here.contexts[0]), await reply_of(await elsewhere(here))]
-        for reply in replies:
-            await anext(reply.body)
-            for _ in range(3):
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(anext(reply.body), 1)
-        source.put("a")
-        for reply in replies:
+        await begin(here, "a")
+        other, broker = here.instance()
+        for context in (here.contexts[0], other):
+            reply = await reply_of(context)
             assert [event.data for event in await read(reply, 1)] == ["a"]
-            await reply.body.aclose()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(reply.body), 1)
+            assert await read(reply) == []
+        await asyncio.sleep(1)
+        assert not broker._subscriptions
+
+
+@in_virtual_time
+async def test_body_is_closed_from_another_thread() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        other, broker = here.instance()
+        reply = await reply_of(other)
+        assert broker._subscriptions
+        thread = threading.Thread(target=reply.body.close)
+        thread.start()
+        thread.join()
+        await asyncio.sleep(1)
+        assert not broker._subscriptions
+        assert await read(reply) == []
 
 
 @in_virtual_time

@@ -40,12 +40,14 @@ class Settings:
 
 @final
 class SseBody:
-    """An async iterator of bytes. ``aclose`` it on every path: it leaves the stream.
+    """An async iterator of bytes, one block for each event.
 
     It ends after the event that tells the stream's ending. It ends without one, as if cut, if the
-    stream goes on but cannot be read here any longer: the client is to come back.
+    stream goes on but cannot be read here any longer: the client is to come back. It raises nothing
+    of its own.
 
-    Like reading the stream, iteration is cancellation-safe. It raises nothing of its own.
+    Cancelling a wait for the next block leaves the stream, as frameworks do when a client has gone.
+    On every other path call ``aclose`` or ``close``; dropping it does, too, but may take a while.
     """
 
     def __init__(
@@ -77,6 +79,9 @@ class SseBody:
                 chunk = await anext(self._stream)
         except TimeoutError:
             return _HEARTBEAT
+        except asyncio.CancelledError:
+            self.close()
+            raise
         except StopAsyncIteration:
             return self._ending(None)
         except ResumableStreamError as error:
@@ -88,6 +93,12 @@ class SseBody:
         self._ended = True
         if self._stream is not None:
             await self._stream.aclose()
+
+    def close(self) -> None:
+        """Leave the stream soon, without waiting for it; may be called in any thread."""
+        self._ended = True
+        if self._stream is not None:
+            self._stream.close()
 
     def _ending(self, error: ResumableStreamError | None) -> bytes:
         if self._ended:

@@ -46,7 +46,7 @@ class SseReply:
         status: 200 for a stream, 204 if there is nothing to come back for, 404 if there is no such
             stream; 400, 409 and 503 as ``sse_reply`` says.
         headers: of the response; without those that concern the connection.
-        body: the blocks of bytes to send, each at once. ``aclose`` it on every path.
+        body: the blocks of bytes to send, each at once; see ``SseBody`` for how to leave it.
     """
 
     status: int
@@ -69,6 +69,9 @@ class _Once:
         return self._blocks.pop()
 
     async def aclose(self) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._blocks.clear()
 
 
