@@ -20,6 +20,9 @@ from servers import ServerError, ValkeyServer, server_binary
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# They compare on behalf of tests, and say what differs.
+pytest.register_assert_rewrite("web.client", "web.drivers")
+
 URL_VARIABLE = "RESUMABLE_STREAM_TEST_REDIS_URL"
 
 _ran = pytest.StashKey[list[str]]()

@@ -30,7 +30,7 @@ class Answer:
 
     status: int
     headers: httpx.Headers
-    _blocks: AsyncIterator[bytes]
+    blocks: AsyncIterator[bytes]
 
     def __post_init__(self) -> None:
         self.parser = EventParser()
@@ -43,7 +43,7 @@ class Answer:
             while count is None or len(found) < count:
                 if self._ready:
                     found.append(self._ready.pop(0))
-                elif (block := await anext(self._blocks, None)) is None:
+                elif (block := await anext(self.blocks, None)) is None:
                     break
                 else:
                     self._ready += self.parser.feed(block)
@@ -52,16 +52,17 @@ class Answer:
     async def first_block(self) -> None:
         """Wait until the response has begun to come."""
         async with asyncio.timeout(PATIENCE):
-            self._ready += self.parser.feed(await anext(self._blocks))
-
-    async def json(self) -> Any:
-        return json.loads(b"".join([block async for block in self._blocks]))
+            self._ready += self.parser.feed(await anext(self.blocks))
 
 
 @asynccontextmanager
-async def get(url: str, last_event_id: str | None = None, **query: Any) -> AsyncIterator[Answer]:
+async def get(
+    url: str, last_event_id: str | None = None, authorization: str | None = None, **query: Any
+) -> AsyncIterator[Answer]:
     """Ask, on a connection of its own; leaving the block cuts it."""
     headers = {"Accept": "text/event-stream"}
+    if authorization:
+        headers["Authorization"] = authorization
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
     # Little room on the way: a client that does not read soon makes the server wait.
