@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import socket
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,14 @@ async def ask(url: str, method: str = "GET", **query: Any) -> Any:
         response = await client.request(method, url, params=query)
     response.raise_for_status()
     return response.json() if response.content else None
+
+
+async def answers(url: str, expected: Any, limit: float = 5.0) -> None:
+    """Ask until the answer is the one expected."""
+    deadline = time.monotonic() + limit
+    while (found := await ask(url)) != expected:
+        assert time.monotonic() < deadline, f"{url} keeps answering {found}, not {expected}"
+        await asyncio.sleep(0.02)
 
 
 class Follower:

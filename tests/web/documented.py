@@ -38,6 +38,16 @@ def _load() -> Any:
     return module
 
 
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """The application shown; and at ``/listeners``, how many readers of other processes it has."""
+    if scope.get("path") != "/listeners":
+        await _shown.app(scope, receive, send)
+        return
+    count = sum(" listener " in task.get_name() for task in asyncio.all_tasks())
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": str(count).encode()})
+
+
 _shown = _load()
-app = getattr(_shown, "app", None)
 make_app = getattr(_shown, "make_app", None)

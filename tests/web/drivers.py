@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from event_source import Event, EventParser
-from web.client import PATIENCE, get
+from web.client import PATIENCE, answers, ask, get
 from web.server import WebServer
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ KEY = "an example's key, of 16 bytes or more"
 class Stage:
     """Two server processes of the application shown, or twice the same one."""
 
-    def __init__(self, here: WebServer, there: WebServer, gate: Path) -> None:
+    def __init__(self, here: WebServer, there: WebServer, gate: Path, kind: str) -> None:
+        self.tells_listeners = kind == "uvicorn"
         self.here = here.url
         self.there = there.url
         self.name = f"documented-{uuid.uuid4()}"
@@ -55,7 +56,7 @@ async def drive(way: str, program: Path, redis_url: str) -> None:
                 for _ in range(1 if url.startswith("memory") else 2)
             ]
             await asyncio.gather(*(stack.enter_async_context(server) for server in servers))
-            stage = Stage(servers[0], servers[-1], gate)
+            stage = Stage(servers[0], servers[-1], gate, kind)
             stage.leash()
             await DRIVERS[way](stage)
 
@@ -101,6 +102,8 @@ async def drive_events(stage: Stage) -> None:
         assert answer.headers["cache-control"] == "no-cache, no-transform"
         assert answer.headers["x-accel-buffering"] == "no"
         events = await answer.events(3)
+    if stage.tells_listeners:
+        await leave(stage, path)
     async with get(stage.there + path) as whole, get(stage.there + path, events[-1].id) as answer:
         stage.let_go()
         events += await answer.events()
@@ -113,6 +116,14 @@ async def drive_events(stage: Stage) -> None:
         assert await status_of(stage.there + path, hostile) == 400
 
 
+async def leave(stage: Stage, path: str) -> None:
+    """A client that goes away during silence takes its reader along, long before a heartbeat."""
+    async with get(stage.there + path) as answer:
+        await answer.events(3)
+        assert await ask(f"{stage.there}/listeners") == 1
+    await answers(f"{stage.there}/listeners", 0)
+
+
 async def drive_owners(stage: Stage) -> None:
     """Two users and one name: nobody reaches the other's stream, and can tell that there is one."""
     path = f"/answers/{stage.name}"
@@ -121,11 +132,11 @@ async def drive_owners(stage: Stage) -> None:
         AsyncExitStack() as stack,
     ):
 
-        async def ask(method: str, server: str, path: str, user: str) -> httpx.Response:
+        async def as_user(method: str, server: str, path: str, user: str) -> httpx.Response:
             headers = {"Authorization": f"Bearer {user}"}
             return await client.request(method, server + path, headers=headers)
 
-        started = await ask("POST", stage.here, path, "ann")
+        started = await as_user("POST", stage.here, path, "ann")
         assert started.status_code == 202
         answer = await stack.enter_async_context(
             get(stage.there + path, authorization="Bearer ann")
@@ -133,14 +144,14 @@ async def drive_owners(stage: Stage) -> None:
         first = await answer.events(3)
         for server in (stage.here, stage.there):
             for method, more in (("GET", ""), ("GET", "/status"), ("DELETE", "")):
-                stranger = await ask(method, server, path + more, "bob")
-                unknown = await ask(method, server, "/answers/nobody-has-it" + more, "bob")
+                stranger = await as_user(method, server, path + more, "bob")
+                unknown = await as_user(method, server, "/answers/nobody-has-it" + more, "bob")
                 assert stranger.status_code == unknown.status_code == 404
                 assert stranger.content == unknown.content
-        assert (await ask("GET", stage.there, f"{path}/status", "ann")).json() == {
+        assert (await as_user("GET", stage.there, f"{path}/status", "ann")).json() == {
             "state": "active"
         }
-        assert (await ask("DELETE", stage.there, path, "ann")).json() == {"result": "cancelled"}
+        assert (await as_user("DELETE", stage.there, path, "ann")).json() == {"result": "cancelled"}
         assert [event.event for event in first + await answer.events()][-1] == "stream-error"
 
 

@@ -1,25 +1,24 @@
-"""A client that goes away takes its reader with it, at once, and nothing else."""
+"""A client that goes away takes its reader with it, at once, and nothing else.
+
+A heartbeat, or anything else that would notice by writing, is an hour away.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from processes.texts import Source
-from web.client import ask, check_complete, get, recipe
+from web.client import answers, ask, check_complete, get, recipe
 
 if TYPE_CHECKING:
     from web.conftest import Serve
-    from web.server import WebServer
 
 SOURCE = Source(count=5, gated_from=3)
 SERVERS = ("uvicorn", "hypercorn", "granian")
-# A heartbeat, or anything else that would notice by writing, is an hour away.
-AT_ONCE = 5.0
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -34,18 +33,10 @@ async def test_leaving_client_takes_its_reader_along(kind: str, serve: Serve, st
                     await answer.first_block()
                     held = await ask(f"{server.url}/state")
                     assert held["readers"] == idle["readers"] + 1
-                await released(server, idle, f"{path} at {kind}")
+                await answers(f"{server.url}/state", idle)
             with pytest.raises(httpx.HTTPStatusError, match="504"):
                 await ask(f"{server.url}/limited/{stream}")
-            await released(server, idle, f"a time-out at {kind}")
+            await answers(f"{server.url}/state", idle)
         assert await ask(f"{elsewhere.url}/status/{stream}") == "active"
         await ask(f"{beside.url}/release/{stream}", "POST")
         check_complete(first + await staying.events(), SOURCE)
-
-
-async def released(server: WebServer, idle: dict[str, int], what: str) -> None:
-    """Wait until the server holds what it held before."""
-    deadline = time.monotonic() + AT_ONCE
-    while (found := await ask(f"{server.url}/state")) != idle:
-        assert time.monotonic() < deadline, f"left by {what}: {found}, not {idle}"
-        await asyncio.sleep(0.02)
