@@ -132,10 +132,18 @@ async def state(_: Request) -> Response:
             "process": os.getpid(),
             "readers": sum(type(one) is LocalReader and not one._closed for one in objects)
             + sum(isinstance(one, RemoteReader) and not one._over for one in objects),
-            "listeners": sum(" listener " in one.get_name() for one in asyncio.all_tasks()),
+            "listeners": count_listeners(),
             "requests": in_progress,
         }
     )
+
+
+async def listeners(_: Request) -> Response:
+    return JSONResponse(count_listeners())
+
+
+def count_listeners() -> int:
+    return sum(" listener " in one.get_name() for one in asyncio.all_tasks())
 
 
 async def status(request: Request) -> Response:
@@ -152,6 +160,7 @@ routes = Starlette(
         Route("/release/{stream:path}", release, methods=["POST"]),
         Route("/status/{stream:path}", status),
         Route("/state", state),
+        Route("/listeners", listeners),
     ],
 )
 

@@ -28,15 +28,20 @@ async def test_leaving_client_takes_its_reader_along(kind: str, serve: Serve, st
         first = await staying.events(3)
         for server in (beside, elsewhere):
             idle = await ask(f"{server.url}/state")
-            for path in ("events",):
-                async with get(f"{server.url}/{path}/{stream}") as answer:
-                    await answer.first_block()
-                    held = await ask(f"{server.url}/state")
-                    assert held["readers"] == idle["readers"] + 1
-                await answers(f"{server.url}/state", idle)
+            async with get(f"{server.url}/events/{stream}") as answer:
+                await answer.first_block()
+                held = await ask(f"{server.url}/state")
+                assert held["readers"] == idle["readers"] + 1
+            await answers(f"{server.url}/state", idle)
             with pytest.raises(httpx.HTTPStatusError, match="504"):
                 await ask(f"{server.url}/limited/{stream}")
             await answers(f"{server.url}/state", idle)
+        # As announced, the stream is the body: nobody closes it, and a traceback may keep it.
+        for path in ("plain", "chat"):
+            async with get(f"{elsewhere.url}/{path}/{stream}") as answer:
+                await answer.first_block()
+                assert await ask(f"{elsewhere.url}/listeners") == 1
+            await answers(f"{elsewhere.url}/listeners", 0)
         assert await ask(f"{elsewhere.url}/status/{stream}") == "active"
         await ask(f"{beside.url}/release/{stream}", "POST")
         check_complete(first + await staying.events(), SOURCE)
