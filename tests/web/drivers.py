@@ -7,15 +7,15 @@ import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from event_source import Event, EventParser
-from web.client import PATIENCE, answers, ask, get
+from web.client import PATIENCE, answers, ask, get, http_client
 from web.server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    import httpx
 
 KEY = "an example's key, of 16 bytes or more"
 
@@ -128,7 +128,7 @@ async def drive_owners(stage: Stage) -> None:
     """Two users and one name: nobody reaches the other's stream, and can tell that there is one."""
     path = f"/answers/{stage.name}"
     async with (
-        httpx.AsyncClient(timeout=PATIENCE) as client,
+        http_client() as client,
         AsyncExitStack() as stack,
     ):
 
@@ -183,7 +183,7 @@ async def status_of(url: str, last_event_id: str | None = None, **query: Any) ->
 @asynccontextmanager
 async def posted(url: str) -> AsyncIterator[httpx.Response]:
     async with (
-        httpx.AsyncClient(timeout=PATIENCE) as client,
+        http_client() as client,
         client.stream("POST", url) as response,
     ):
         yield response

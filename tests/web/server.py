@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from servers import START_TIMEOUT, ServerError, free_port
+from web.client import http_client
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -142,7 +143,7 @@ class WebServer:
 
     async def _wait_until_it_answers(self) -> None:
         assert self._process is not None
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             deadline = asyncio.get_running_loop().time() + START_TIMEOUT
             while True:
                 try:
