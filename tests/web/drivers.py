@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from event_source import Event, EventParser
-from web.client import PATIENCE, answers, ask, get, http_client
+from web.client import PATIENCE, Answer, answers, ask, get, http_client
 from web.server import WebServer
 
 if TYPE_CHECKING:
@@ -136,12 +136,13 @@ async def drive_owners(stage: Stage) -> None:
             headers = {"Authorization": f"Bearer {user}"}
             return await client.request(method, server + path, headers=headers)
 
-        started = await as_user("POST", stage.here, path, "ann")
-        assert started.status_code == 202
+        async with posted(stage.here + path, authorization="Bearer ann") as started:
+            assert started.status_code == 200
+            events = await Answer(200, started.headers, started.aiter_raw()).events(3)
+        assert (await as_user("POST", stage.there, path, "ann")).status_code == 409
         answer = await stack.enter_async_context(
-            get(stage.there + path, authorization="Bearer ann")
+            get(stage.there + path, events[-1].id, authorization="Bearer ann")
         )
-        first = await answer.events(3)
         for server in (stage.here, stage.there):
             for method, more in (("GET", ""), ("GET", "/status"), ("DELETE", "")):
                 stranger = await as_user(method, server, path + more, "bob")
@@ -152,7 +153,10 @@ async def drive_owners(stage: Stage) -> None:
             "state": "active"
         }
         assert (await as_user("DELETE", stage.there, path, "ann")).json() == {"result": "cancelled"}
-        assert [event.event for event in first + await answer.events()][-1] == "stream-error"
+        events += await answer.events()
+        assert [event.data for event in events[:3]] == ["One", "two", "three"]
+        assert events[-1].event == "stream-error"
+        assert events[-1].json["code"] == "cancelled"
 
 
 DRIVERS: dict[str, Callable[[Stage], Awaitable[None]]] = {
@@ -181,10 +185,10 @@ async def status_of(url: str, last_event_id: str | None = None, **query: Any) ->
 
 
 @asynccontextmanager
-async def posted(url: str) -> AsyncIterator[httpx.Response]:
+async def posted(url: str, **headers: str) -> AsyncIterator[httpx.Response]:
     async with (
         http_client() as client,
-        client.stream("POST", url) as response,
+        client.stream("POST", url, headers=headers) as response,
     ):
         yield response
 
