@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resumable_stream import ProducerLostError, ResumableStream
-from virtual_time import in_virtual_time
+from resumable_stream._listener import Listener
+from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, TypeScriptProducer, begin, rest, world
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ async def test_rested_reader_goes_on_where_it_was() -> None:
             await wait_in_vain(stream)
             await asyncio.sleep(5 * LEASE)
             source.put(text, "more")
+            await asyncio.sleep(1)
+            woken = loop_time()
             assert [await anext(stream) for _ in range(2)] == [text, "more"]
+            # It has asked at once, and not waited for a heartbeat to show what it has missed.
+            assert loop_time() - woken < 0.5
         assert stream.last_event_id == f"{generation}-7"
         assert stream.offset == len("abmore") + 2 + 2 * len("more")
         source.put("end")
@@ -86,6 +91,31 @@ async def test_reading_again_just_then_is_safe(tenths: int) -> None:
             assert await reading == str(number)
         assert (len(broker._subscriptions), listeners()) == (2, 1)
         source.finish()
+
+
+@in_virtual_time
+async def test_reader_wakes_up_only_after_it_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave = Listener._leave
+
+    async def leave_slowly(listener: Listener) -> None:
+        await asyncio.sleep(1.5)
+        await leave(listener)
+
+    monkeypatch.setattr(Listener, "_leave", leave_slowly)
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        stream, _ = await waiting_reader(here, ["a"])
+        await wait_in_vain(stream)
+        await asyncio.sleep(1.2)
+        reading = asyncio.create_task(anext(stream))
+        await asyncio.sleep(2)
+        for text in ("b", "c"):
+            source.put(text)
+            # Its goodbye was not heard after its greeting.
+            assert await asyncio.wait_for(reading, 0.5) == text
+            reading = asyncio.create_task(anext(stream))
+        source.finish()
+        await asyncio.wait({reading})
 
 
 @in_virtual_time

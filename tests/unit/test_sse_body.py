@@ -199,7 +199,7 @@ async def test_reader_of_a_closing_instance_is_cut_not_ended() -> None:
         reply = await reply_of(closing)
         assert [event.data for event in await read(reply, 1)] == ["a"]
         await closing.aclose(0)
-        assert await read(reply) == []
+        assert [block async for block in reply.body] == []
         # It comes back to the same instance, and then to another.
         refused = await reply_of(closing, f"{generation}-1")
         assert (refused.status, await read(refused)) == (200, [])
@@ -217,7 +217,7 @@ async def test_reader_whose_broker_stays_away_is_cut_not_ended() -> None:
         reply = await reply_of(other)
         assert [event.data for event in await read(reply, 1)] == ["a"]
         broker.away = True
-        assert await read(reply) == []
+        assert {block async for block in reply.body} <= {b":\n\n"}
         returning = await reply_of(other, f"{generation}-1")
         assert (returning.status, await read(returning)) == (200, [])
         assert (await reply_of(other)).status == 503

@@ -23,7 +23,9 @@ STALLED = 4
 SLACK = 32 * MEGABYTE
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "hypercorn", "granian"])
+@pytest.mark.parametrize(
+    "kind", ["uvicorn", "granian", pytest.param("hypercorn", marks=pytest.mark.long)]
+)
 async def test_stalled_clients_cost_bounded_memory(kind: str, serve: Serve, stream: str) -> None:
     beside, elsewhere = await asyncio.gather(serve(kind), serve(kind))
     async with AsyncExitStack() as stack:
