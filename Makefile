@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test check format clean
+.PHONY: demo test check simulate mutants format clean
 
 $(VENV)/.ready: pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit("resumable-stream needs Python 3.11 or newer; run: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -30,6 +30,15 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# One seed is shown in all detail; a range such as 0-200000 is searched for seeds that fail.
+SEEDS ?= 0-10000
+simulate: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m simulation $(SEEDS)
+
+# Breaks the core in one way after another, and tells how many seeds it takes to notice.
+mutants: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m simulation.mutants
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix

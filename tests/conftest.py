@@ -1,31 +1,113 @@
-"""Which Redis-compatible server the tests talk to, and how they get one of their own.
+"""Which servers the tests talk to, and how they get one of their own.
 
-One that only has to be there: ``RESUMABLE_STREAM_TEST_REDIS_URL``, else a container
-(``--servers=docker``, or an engine answers and no binary is at hand), else the binary. One that a
-test kills, freezes or configures is always the binary. A server that does not start fails the test.
+One that only has to be there: ``RESUMABLE_STREAM_TEST_REDIS_URL`` and ``..._NATS_URL``, else a
+container (``--servers=docker``, or an engine answers and no binary is at hand), else the binary.
+One that a test kills, freezes or configures is always the binary. A server that does not start
+fails the test.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import nats
 import pytest
 import redis
 
-from containers import docker_answers, redis_container
+from containers import docker_answers, nats_container, redis_container
+from nats_servers import NatsServer, nats_binary
 from servers import ServerError, ValkeyServer, server_binary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
 # They compare on behalf of tests, and say what differs.
 pytest.register_assert_rewrite("web.client", "web.drivers")
 
-URL_VARIABLE = "RESUMABLE_STREAM_TEST_REDIS_URL"
-
 _ran = pytest.StashKey[list[str]]()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of server, and what the one that all tests share may come from."""
+
+    name: str
+    variable: str
+    container: Callable[[], AbstractContextManager[str]]
+    binary: Callable[[], Path]
+    server: Callable[[], AbstractContextManager[Any]]
+    about: Callable[[str], str]
+
+    def source(self, config: pytest.Config) -> str:
+        if os.environ.get(self.variable):
+            return self.variable
+        asked = config.getoption("servers")
+        if asked == "docker" or (asked == "auto" and not self._has_binary() and docker_answers()):
+            return "testcontainers"
+        return "binary"
+
+    def run(self, config: pytest.Config) -> Iterator[str]:
+        """Yield the URL of a server, and note for the summary which one answers there."""
+        source = self.source(config)
+        if source == self.variable:
+            yield self._told(config, os.environ[self.variable], source)
+        elif source == "testcontainers":
+            with self.container() as url:
+                yield self._told(config, url, source)
+        else:
+            with self.server() as server:
+                yield self._told(config, server.url, str(self.binary()))
+
+    def _told(self, config: pytest.Config, url: str, source: str) -> str:
+        config.stash[_ran].append(f"{self.name} server: {self.about(url)}, from {source}")
+        return url
+
+    def _has_binary(self) -> bool:
+        try:
+            return self.binary().exists()
+        except (ImportError, ServerError):
+            return False
+
+
+def _about_redis(url: str) -> str:
+    with redis.Redis.from_url(url, socket_timeout=10) as client:
+        about = client.info("server")
+    version = about.get("valkey_version") or about["redis_version"]
+    return f"{about.get('server_name', 'redis')} {version}"
+
+
+def _about_nats(url: str) -> str:
+    async def ask() -> str:
+        client = await nats.connect(url.partition("?")[0].split(","))
+        version = client.connected_server_version
+        await client.close()
+        return f"nats-server {version.major}.{version.minor}.{version.patch}"
+
+    return asyncio.run(ask())
+
+
+REDIS = Kind(
+    "redis",
+    "RESUMABLE_STREAM_TEST_REDIS_URL",
+    redis_container,
+    server_binary,
+    ValkeyServer,
+    _about_redis,
+)
+NATS = Kind(
+    "nats",
+    "RESUMABLE_STREAM_TEST_NATS_URL",
+    nats_container,
+    nats_binary,
+    NatsServer,
+    _about_nats,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,8 +128,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes long; runs only with --long")
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"redis server: {_source(config)}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [f"{kind.name} server: {kind.source(config)}" for kind in (REDIS, NATS)]
 
 
 def pytest_terminal_summary(
@@ -65,24 +147,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_ignore_collect(collection_path: os.PathLike[str], config: pytest.Config) -> bool | None:
-    # The containers' own test is not among the tests where there is no engine to run it.
-    if os.fspath(collection_path).endswith("test_redis_containers.py"):
+    # The containers' own tests are not among the tests where there is no engine to run them.
+    if os.fspath(collection_path).endswith("_containers.py"):
         return not (config.getoption("servers") == "docker" or docker_answers())
     return None
 
 
 @pytest.fixture(scope="session")
 def redis_url(pytestconfig: pytest.Config) -> Iterator[str]:
-    """The URL of a server that all tests share: use names of your own."""
-    source = _source(pytestconfig)
-    if source == "url":
-        yield _told(pytestconfig, os.environ[URL_VARIABLE], URL_VARIABLE)
-    elif source == "docker":
-        with redis_container() as url:
-            yield _told(pytestconfig, url, "testcontainers")
-    else:
-        with ValkeyServer() as server:
-            yield _told(pytestconfig, server.url, str(server_binary()))
+    """The URL of a Redis server that all tests share: use names of your own."""
+    yield from REDIS.run(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def nats_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The URL of a NATS server that all tests share: use names of your own."""
+    yield from NATS.run(pytestconfig)
 
 
 @pytest.fixture
@@ -92,27 +172,8 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
-def _source(config: pytest.Config) -> str:
-    if os.environ.get(URL_VARIABLE):
-        return "url"
-    asked = config.getoption("servers")
-    if asked == "docker" or (asked == "auto" and not _has_binary() and docker_answers()):
-        return "docker"
-    return "binary"
-
-
-def _has_binary() -> bool:
-    try:
-        return server_binary().exists()
-    except (ImportError, ServerError):
-        return False
-
-
-def _told(config: pytest.Config, url: str, source: str) -> str:
-    """Note for the summary which server answers at the URL."""
-    with redis.Redis.from_url(url, socket_timeout=10) as client:
-        about = client.info("server")
-    version = about.get("valkey_version") or about["redis_version"]
-    name = about.get("server_name", "redis")
-    config.stash[_ran].append(f"redis server: {name} {version}, from {source}")
-    return url
+@pytest.fixture
+def nats_server() -> Iterator[NatsServer]:
+    """A server of the test's own, to kill, freeze and restart."""
+    with NatsServer() as server:
+        yield server

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REDIS_IMAGE = os.environ.get("RESUMABLE_STREAM_TEST_REDIS_IMAGE", "redis:7-alpine")
+NATS_IMAGE = os.environ.get("RESUMABLE_STREAM_TEST_NATS_IMAGE", "nats:2.11-alpine")
 
 
 @cache
@@ -41,3 +42,12 @@ def redis_container(image: str = REDIS_IMAGE) -> Iterator[str]:
     with RedisContainer(image) as container:
         host = container.get_container_host_ip()
         yield f"redis://{host}:{container.get_exposed_port(container.port)}/0"
+
+
+@contextmanager
+def nats_container(image: str = NATS_IMAGE) -> Iterator[str]:
+    """Run the image with JetStream and yield its URL."""
+    from testcontainers.community.nats import NatsContainer  # noqa: PLC0415 - as above
+
+    with NatsContainer(image, jetstream=True) as container:
+        yield container.nats_uri()

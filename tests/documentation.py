@@ -19,7 +19,7 @@ APPLICATIONS = {"fastapi", "chat", "events", "aiohttp", "owners"}
 PROGRAMS = {"python", "py", "python3"}
 CONSOLES = {"console", "sh", "bash", "shell"}
 _WAYS = {
-    "python": {"python", "redis", "pytest", "collect"} | APPLICATIONS,
+    "python": {"python", "redis", "nats", "pytest", "collect"} | APPLICATIONS,
     "console": {"console"},
 }
 
@@ -88,11 +88,11 @@ def snippets_of(document: str, text: str) -> list[Snippet]:
     return found
 
 
-def run_snippet(snippet: Snippet, folder: Path, redis_url: str | None = None) -> None:
+def run_snippet(snippet: Snippet, folder: Path, server_url: str | None = None) -> None:
     """Run it in a process of its own; raise AssertionError with its output if it fails.
 
-    A snippet that is run as ``redis``, or is an application, finds the server's URL in the
-    environment.
+    A snippet that is run as ``redis`` or ``nats`` finds the server's URL in the environment, an
+    application that of a Redis server.
     """
     if snippet.way == "console":
         _run_console(snippet)
@@ -103,16 +103,17 @@ def run_snippet(snippet: Snippet, folder: Path, redis_url: str | None = None) ->
     match snippet.way:
         case "python":
             _run_python(["-W", "error", str(path)])
-        case "redis":
-            assert redis_url is not None
-            _run_python(["-W", "error", str(path)], {"REDIS_URL": redis_url})
+        case "redis" | "nats":
+            assert server_url is not None
+            variable = f"{snippet.way.upper()}_URL"
+            _run_python(["-W", "error", str(path)], {variable: server_url})
         case "pytest":
             _run_python([*_PYTEST, str(path)])
         case "collect":
             _run_python([*_PYTEST, "--collect-only", str(path)])
         case str() as way if way in APPLICATIONS:
-            assert redis_url is not None
-            asyncio.run(drive(way, path, redis_url))
+            assert server_url is not None
+            asyncio.run(drive(way, path, server_url))
         case other:
             raise AssertionError(f"{other!r} is no way to run a snippet")
 

@@ -26,9 +26,10 @@ RUNNABLE = [snippet for snippet in SNIPPETS if snippet.way]
 def test_snippet_does_what_it_says(
     snippet: Snippet, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    needs_redis = snippet.way in APPLICATIONS | {"redis"}
-    redis_url = request.getfixturevalue("redis_url") if needs_redis else None
-    run_snippet(snippet, tmp_path, redis_url)
+    server = "redis" if snippet.way in APPLICATIONS else snippet.way
+    needs_server = server in {"redis", "nats"}
+    server_url = request.getfixturevalue(f"{server}_url") if needs_server else None
+    run_snippet(snippet, tmp_path, server_url)
 
 
 def test_no_snippet_escapes() -> None:

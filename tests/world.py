@@ -54,6 +54,7 @@ class Broker(MemoryBackend):
         self.drop: Callable[[str, bytes], bool] = lambda _channel, _message: False
         self.lose_replies = 0
         self.lose_writes = 0
+        self.lose_publishes = 0
         self.published: list[tuple[str, bytes]] = []
         self.writes: list[tuple[str, str]] = []
 
@@ -83,6 +84,9 @@ class Broker(MemoryBackend):
         if self.away:
             await asyncio.sleep(0.1)
             raise BackendUnavailableError("the broker is away")
+        if self.lose_publishes:
+            self.lose_publishes -= 1
+            raise OutcomeUnknownError("not executed, but who knows")
         self.published += messages
         await super().publish_many([pair for pair in messages if not self.drop(*pair)])
 
@@ -94,13 +98,13 @@ class Broker(MemoryBackend):
 
 class World:
     def __init__(self) -> None:
-        self._bus = f"world-{next(_names)}"
-        self.raw = Broker(self._bus)
+        self.bus = f"world-{next(_names)}"
+        self.raw = Broker(self.bus)
         self.contexts: list[ResumableStreamContext] = []
         self.brokers: list[Broker] = []
 
     def instance(self, **options: Any) -> tuple[ResumableStreamContext, Broker]:
-        broker = Broker(self._bus)
+        broker = Broker(self.bus)
         chosen: dict[str, Any] = {"lease": LEASE} | options
         context = create_resumable_stream_context(backend=broker, options=Options(**chosen))
         self.contexts.append(context)

@@ -69,7 +69,7 @@ async def _ask(backend: Backend, names: Names, options: Options, stream_id: str)
 
     request = encode_request(Request(listener_id, type=RequestType.CANCEL))
     subscription = await backend.subscribe(names.chunk(listener_id), on_message, on_loss)
-    deadline, pause = loop.time() + options.lease + options.handshake_timeout, _FIRST_PAUSE
+    deadline, pause = loop.time() + options.cancel_timeout, _FIRST_PAUSE
     try:
         while True:
             await backend.publish(names.request(stream_id), request)

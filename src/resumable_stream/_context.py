@@ -209,7 +209,7 @@ class ResumableStreamContext:
         instance = self._bind()
         if (producer := instance.local(stream_id)) is not None:
             stopped = producer.stop(Ending(Status.CANCELLED))
-            await asyncio.wait({producer.settled}, timeout=self._options.handshake_timeout)
+            await asyncio.wait({producer.settled}, timeout=self._options.cancel_timeout)
             return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
         status = await cancel_remotely(instance.backend, self._names, self._options, stream_id)
         match status:

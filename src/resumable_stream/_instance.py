@@ -52,8 +52,9 @@ class Instance:
         self._options = options
         self._wait_until = wait_until
         self._starting: dict[str, asyncio.Lock] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._closing = False
+        self._ended = False
 
     async def begin(
         self, stream_id: str, make_stream: MakeStream, start: Start, *, join: bool
@@ -81,7 +82,6 @@ class Instance:
     async def join(self, stream_id: str, start: Start) -> ResumableStream | NotFound | None:
         """Read a stream that somebody produces; look again whenever that changes meanwhile."""
         deadline = self.loop.time() + self._options.handshake_timeout
-        unframed = False
         while True:
             if (producer := self.local(stream_id)) is not None:
                 if (known := producer.log.ending) is None:
@@ -99,14 +99,14 @@ class Instance:
                 raise HandshakeTimeoutError(
                     stream_id, start.offset, self._options.handshake_timeout
                 )
-            generation = None if unframed else state.generation
-            if start.event_id is not None and start.event_id.generation != generation:
+            if start.event_id is not None and start.event_id.generation != state.generation:
                 raise StreamHistoryChangedError(stream_id)
-            reader = self._reader(stream_id, generation, start)
+            if self._ended:
+                raise ContextClosedError("this context was closed while the stream was joined")
+            reader = self._reader(stream_id, state.generation, start)
             attached = await reader.attach(self._tasks)
             if attached is Attached.YES:
                 return ResumableStream(reader, self.loop)
-            unframed = attached is Attached.UNFRAMED
             await asyncio.sleep(_PAUSE)
 
     def local(self, stream_id: str) -> Producer | None:
@@ -124,6 +124,7 @@ class Instance:
 
     async def end(self, *, close_backend: bool) -> None:
         """End truthfully what still runs, and release everything."""
+        self._ended = True
         producers = list(self.producers.values())
         for producer in producers:
             producer.stop(Ending(Status.LOST))
@@ -168,8 +169,8 @@ class Instance:
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:
         task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     def _produce(self, producer: Producer, make_stream: MakeStream) -> None:
         stream_id = producer.stream_id

@@ -175,9 +175,9 @@ class Listener(RemoteReader):
             logger.warning("stream %r: %s", self.stream_id, error)
             return
         if frame is None:
-            if not self._attached.done():
-                self._answer(Attached.UNFRAMED)
-                self._end()
+            # Damaged, or a TypeScript producer's, who would have left its mark in the sentinel.
+            self._check_at = 0.0
+            self._changed.set()
             return
         if frame.generation == self._generation or isinstance(frame, RefusalFrame):
             self._take(frame, own=channel_id == self._id)

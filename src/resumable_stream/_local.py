@@ -42,6 +42,7 @@ class LocalReader:
         self._settled = producer.settled
         self._closed = False
         self._reads = 0
+        self._grace_until: float | None = None
         self._position = self._locate(start)
         self.offset = self._log.offset(self._position, unit)
         self._skip = Skip(0, unit)
@@ -85,10 +86,14 @@ class LocalReader:
     async def _settling(self) -> None:
         """Let the end be recorded first, so that whoever is told next finds it everywhere.
 
-        For a moment only: this reader does not wait for a broker that is slow or away.
+        For a moment only, however often the caller asks: this reader does not wait for a broker
+        that is slow or away.
         """
-        if not self._settled.done():
-            await asyncio.wait({self._settled}, timeout=_END_GRACE)
+        now = asyncio.get_running_loop().time()
+        if self._grace_until is None:
+            self._grace_until = now + _END_GRACE
+        if not self._settled.done() and now < self._grace_until:
+            await asyncio.wait({self._settled}, timeout=self._grace_until - now)
 
     def close(self) -> None:
         self._closed = True

@@ -73,7 +73,7 @@ class Log:
         self._point_ends: array[int] | None = None
         self._base_offset = 0
         self._base_points = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}  # in order of arrival
 
     @property
     def first(self) -> int:
@@ -160,10 +160,10 @@ class Log:
 
     def watch(self, waiter: asyncio.Future[None]) -> None:
         """Resolve ``waiter`` at the next chunk or at the end."""
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
 
     def unwatch(self, waiter: asyncio.Future[None]) -> None:
-        self._waiters.discard(waiter)
+        self._waiters.pop(waiter, None)
 
     async def changed(self) -> None:
         """Wait for the next chunk or the end. Cancellation loses nothing."""

@@ -10,6 +10,8 @@ from resumable_stream.errors import InvalidSettingError
 
 _LEAST_LEASE = 1.0
 _LEAST_WINDOW = 4096
+# How long a stopped source may take to close before its stream ends without it.
+CLOSE_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,11 @@ class Options:
     def lease_ttl(self) -> int:
         """The lease as a time to live: whole seconds, rounded up."""
         return math.ceil(self.lease)
+
+    @property
+    def cancel_timeout(self) -> float:
+        """For how long a producer that is there may leave a cancel unanswered."""
+        return self.lease + self.handshake_timeout + CLOSE_TIMEOUT
 
     @property
     def outcome_ttl(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resumable_stream._log import Ending, Log, Status
+from resumable_stream._options import CLOSE_TIMEOUT
 from resumable_stream._publisher import Publisher
 from resumable_stream._sentinel import Claim, SupersededError
 from resumable_stream._source import Source
@@ -27,8 +28,6 @@ logger = logging.getLogger("resumable_stream")
 # A source that never waits gives way to the event loop after this many seconds.
 _MAX_HOLD = 0.002
 _CHECK_HOLD_EVERY = 32
-# How long a stopped source may take to close before the stream ends without it.
-_CLOSE_TIMEOUT = 5.0
 _MIN_PAUSE = 0.05
 _MAX_PAUSE = 1.0
 # More requests than this, made while the claim is being taken, must be made again.
@@ -177,7 +176,7 @@ class Producer:
     async def _source_ended(self, source: asyncio.Task[None]) -> None:
         """Wait for the source; once the stream is stopped, for a bounded time only."""
         await self._ended.wait()
-        await asyncio.wait({source}, timeout=_CLOSE_TIMEOUT)
+        await asyncio.wait({source}, timeout=CLOSE_TIMEOUT)
         if not source.done():
             logger.warning("stream %r: the source ignores being closed", self.stream_id)
             _stragglers.add(source)
@@ -185,7 +184,8 @@ class Producer:
 
     async def _keep_claim(self) -> None:
         """Renew the lease until the stream ends."""
-        wait, failures = self._options.renew_interval, 0
+        # A claim that was long in coming may not be sure any more.
+        wait, failures = self._options.renew_interval if self._claim.held else 0, 0
         while True:
             try:
                 async with asyncio.timeout(wait):

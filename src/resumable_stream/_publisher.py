@@ -91,7 +91,7 @@ class Publisher:
         self._followers: dict[str, _Follower] = {}
         self._replies: OrderedDict[str, _Reply] = OrderedDict()
         self._notices: dict[str, Frame] = {}
-        self._cancellers: set[str] = set()
+        self._cancellers: dict[str, None] = {}
         self._v1: OrderedDict[str, V1Cursor] = OrderedDict()
         self._end: EndFrame | None = None
         self._end_told = False
@@ -114,7 +114,7 @@ class Publisher:
             self._replies.pop(request.listener_id, None)
         elif self._may_answer():
             if request.type is RequestType.CANCEL:
-                self._cancellers.add(request.listener_id)
+                self._cancellers[request.listener_id] = None
                 self._on_cancel()
             else:
                 self._enrol(request)
@@ -303,12 +303,12 @@ class Publisher:
             self._failures += 1
             logger.debug("stream %r: publishing failed: %s", self._stream_id, error)
             # Listeners ask again for what they miss; only a TypeScript one cannot.
+            unsent = isinstance(error, BackendUnavailableError)
             self._live = Place(self._log.end)
             self._end_told = False
-            if isinstance(error, BackendUnavailableError):
-                for listener, state in before.items():
-                    if listener in self._v1:
-                        self._v1[listener].restore(state)
+            for listener, state in before.items():
+                if listener in self._v1:
+                    self._v1[listener].failed(state, unsent=unsent)
             await asyncio.sleep(min(_MAX_PAUSE, 0.05 * 2 ** min(self._failures, 10)))
         else:
             if self._failures:

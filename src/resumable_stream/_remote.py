@@ -7,7 +7,6 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from enum import Enum, auto
-from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._endings import error_of
@@ -25,8 +24,6 @@ from resumable_stream.errors import (
 from resumable_stream.ports import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from resumable_stream._endings import Start
     from resumable_stream._log import Ending
     from resumable_stream._options import Options
@@ -43,8 +40,6 @@ _FIRST_PAUSE = 0.03
 _NEXT_PAUSE = 0.25
 _MAX_PAUSE = 1.0
 _LEAVE_TIMEOUT = 2.0
-# A reader whose wait was cancelled, and that nobody has read again since, rests after this time.
-_ALONE = 1.0
 # A broker that takes longer than this to answer, or than a fifth of a lease, may have stood still.
 _SLOW = 1.0
 
@@ -55,17 +50,10 @@ class Attached(Enum):
     YES = auto()
     MOVED = auto()
     """The sentinel says something else by now: look again."""
-    UNFRAMED = auto()
-    """The producer is a TypeScript one after all."""
 
 
 class RemoteReader(ABC):
-    """Reads a stream over the broker: ``attach`` starts its task, the end or ``close`` ends it.
-
-    Whoever is cancelled in a wait for text has mostly gone for good, yet a framework's traceback
-    may keep this object for long. So it rests then: its task and subscriptions go, and the next
-    read, should there be one, starts them again from where it stands.
-    """
+    """Reads a stream over the broker: ``attach`` starts its task, the end or ``close`` ends it."""
 
     def __init__(
         self, stream_id: str, backend: Backend, names: Names, options: Options, start: Start
@@ -82,14 +70,11 @@ class RemoteReader(ABC):
         self._ready_cost = 0
         self._over = False
         self._error: ResumableStreamError | None = None
-        self._reading: set[asyncio.Future[None]] = set()
+        self._reading: dict[asyncio.Future[None], None] = {}
         self._attached: asyncio.Future[Attached] = self._loop.create_future()
         self._changed = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
-        self._resting: asyncio.Task[None] | None = None
-        self._holder: set[asyncio.Task[None]] = set()
-        self._reads = 0
         self._began = self._heard = self._loop.time()
         self._asking_since: float | None = None
         self._outage_since: float | None = None
@@ -100,13 +85,18 @@ class RemoteReader(ABC):
     @abstractmethod
     def last_event_id(self) -> str | None: ...
 
-    async def attach(self, holder: set[asyncio.Task[None]]) -> Attached:
+    async def attach(self, holder: dict[asyncio.Task[None], None]) -> Attached:
         """Shake hands with the producer. ``holder`` keeps the task.
 
         Raises what the producer refused, or ``HandshakeTimeoutError``, or a ``BackendError``.
         """
-        self._holder = holder
-        self._begin_task(self._open)
+        self._task = self._loop.create_task(
+            self._run(), name=f"resumable-stream listener {self.stream_id!r}"
+        )
+        holder[self._task] = None
+        self._task.add_done_callback(lambda task: holder.pop(task, None))
+        # A task that is cancelled before it begins runs nothing of itself.
+        self._task.add_done_callback(lambda _task: self._end(_closed_under_it()))
         try:
             attached = await self._attached
         except asyncio.CancelledError:
@@ -120,22 +110,17 @@ class RemoteReader(ABC):
         return attached
 
     async def next(self) -> str:
-        self._reads += 1
         while not self._ready:
             if self._error is not None:
                 raise self._error
             if self._over:
                 raise StopAsyncIteration
-            self._wake_up()
             waiter = self._loop.create_future()
-            self._reading.add(waiter)
+            self._reading[waiter] = None
             try:
                 await waiter
-            except asyncio.CancelledError:
-                self._loop.call_later(_ALONE, self._rest, self._reads)
-                raise
             finally:
-                self._reading.discard(waiter)
+                self._reading.pop(waiter, None)
         chunk = self._ready.popleft()
         self._ready_cost -= len(chunk) + _CHUNK_COST
         self.offset += length(chunk, self._options.unit)
@@ -167,40 +152,9 @@ class RemoteReader(ABC):
     async def _leave(self) -> None:
         """Tell the producer that this reader is gone."""
 
-    def _begin_task(self, open_it: Callable[[], Awaitable[None]]) -> None:
-        name = f"resumable-stream listener {self.stream_id!r}"
-        self._task = self._loop.create_task(self._run(open_it), name=name)
-        self._holder.add(self._task)
-        self._task.add_done_callback(self._holder.discard)
-
-    def _rest(self, reads: int) -> None:
-        """Release everything but the place, if nobody has read since."""
-        if self._task is not None and self._reads == reads and not (self._over or self._reading):
-            self._resting = self._task
-            self._task.cancel()
-
-    def _wake_up(self) -> None:
-        if self._resting is not None and self._resting is self._task:
-            self._begin_task(partial(self._open_again, self._resting))
-
-    async def _open_again(self, resting: asyncio.Task[None]) -> None:
-        await asyncio.wait({resting})
-        self._listen_again()
-        self._outage_since = None
-        self._on_loss(Loss.RECONNECTED)
-        while not self._over:
-            try:
-                await self._open()
-            except BackendError as error:
-                self._broker_failed(error)
-                await self._unsubscribe()
-                await asyncio.sleep(self._next_pause())
-            else:
-                return
-
-    async def _run(self, open_it: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self) -> None:
         try:
-            await open_it()
+            await self._open()
             while not self._over:
                 self._changed.clear()
                 wait = await self._act()
@@ -210,9 +164,8 @@ class RemoteReader(ABC):
                 except TimeoutError:
                     pass
         except asyncio.CancelledError:
-            # By ``close`` it is over already; else it rests, or the context or event loop goes.
-            if self._resting is not asyncio.current_task():
-                self._end(ContextClosedError("the context was closed under its reader"))
+            # By ``close`` it is over already; else the context or the event loop goes.
+            self._end(_closed_under_it())
             raise
         except BackendError as error:
             self._end(error)
@@ -220,17 +173,12 @@ class RemoteReader(ABC):
             logger.exception("stream %r: reading failed", self.stream_id)
             self._end(ProducerLostError(self.stream_id, self._received()))
         finally:
-            if self._resting is not asyncio.current_task():
-                self._end()
+            self._end()
             await self._release()
 
-    async def _unsubscribe(self, keep: int = 0) -> None:
-        """Give up the subscriptions after the first ``keep``."""
-        while len(self._subscriptions) > keep:
-            await self._subscriptions.pop().aclose()
-
     async def _release(self) -> None:
-        await self._unsubscribe()
+        for subscription in self._subscriptions:
+            await subscription.aclose()
         try:
             async with asyncio.timeout(_LEAVE_TIMEOUT):
                 await self._leave()
@@ -368,6 +316,10 @@ class RemoteReader(ABC):
     def _patience(self) -> float:
         """How long silence is normal."""
         return self._options.lease / 2
+
+
+def _closed_under_it() -> ContextClosedError:
+    return ContextClosedError("the context was closed under its reader")
 
 
 def is_active(state: State, generation: int | None) -> bool:

@@ -174,13 +174,19 @@ class Claim:
         Raises:
             BackendUnavailableError: the broker is away; if a claim was made, its lease runs out.
         """
+        clock = asyncio.get_running_loop().time
         for attempt in range(_CLAIM_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(_PAUSE * 2**attempt)
-            sent = asyncio.get_running_loop().time()
+            sent = clock()
             try:
                 won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)
+                # A refusal may be the work of an earlier attempt of this claim's own.
+                known = clock() < sent + self._options.lease if won else not attempt
             except OutcomeUnknownError:
+                won = known = False
+            if not known:
+                # Perhaps it was not executed, or so long ago that another has claimed since.
                 value = await self._store.get(self._key)
                 if value is None:
                     continue

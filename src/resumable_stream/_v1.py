@@ -61,9 +61,13 @@ class V1Cursor:
     def save(self) -> _State:
         return self._sequence, self._head, self._skip, self._acknowledged
 
-    def restore(self, state: _State) -> None:
-        self._sequence, self._head, self._skip, self._acknowledged = state
-        self.ended = False
+    def failed(self, state: _State, *, unsent: bool) -> None:
+        """What was taken since ``state`` was not sent, or perhaps it was: then it is over."""
+        if unsent:
+            self._sequence, self._head, self._skip, self._acknowledged = state
+            self.ended = False
+        elif state != self.save():
+            self.ended = True  # better no end than a wrong text
 
     def messages(self, log: Log, limit: int, *, ended: bool) -> Iterator[bytes]:
         """Yield what is due now, some 256 KiB at most, each message within ``limit`` bytes."""

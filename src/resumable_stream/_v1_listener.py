@@ -68,7 +68,7 @@ class V1Listener(RemoteReader):
 
     async def _shake_hands(self) -> None:
         """Ask under a fresh listener id; the answer begins where this reader stands."""
-        await self._unsubscribe()
+        await self._unsubscribe(keep=0)
         self._inbox.clear()
         self._inbox_bytes = 0
         self._overflowed, self._dropped, self._in_handshake = False, False, True
@@ -81,7 +81,6 @@ class V1Listener(RemoteReader):
 
     async def _probe(self) -> None:
         """Ask as another listener would: an answer to it proves the producer alive."""
-        # The handshake's subscription comes first, a probe's second.
         await self._unsubscribe(keep=1)
         await self._ask(
             secrets.token_hex(16), lambda _message: self._listen_again(), lambda _loss: None
@@ -102,6 +101,11 @@ class V1Listener(RemoteReader):
         request = Request(listener_id, version=1, skip=self._units)
         await self._backend.publish(self._names.request(self.stream_id), encode_request(request))
         self._broker_answered(self._asked_at)
+
+    async def _unsubscribe(self, keep: int) -> None:
+        """Give up the subscriptions after the first ``keep``: handshake's first, probe's second."""
+        while len(self._subscriptions) > keep:
+            await self._subscriptions.pop().aclose()
 
     def _on_message(self, turn: int, message: bytes) -> None:
         if self._over or turn != self._turn:

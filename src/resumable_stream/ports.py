@@ -137,7 +137,8 @@ class PubSub(Protocol):
     ) -> Subscription:
         """Subscribe, and return only once the server has confirmed it.
 
-        A message that anyone publishes after the return arrives, unless a loss is reported. [PS-1]
+        A message that anyone publishes after the return arrives, unless a loss is reported; only in
+        a cluster, and through another server than this adapter's, it may come too early. [PS-1]
         Both handlers are called on the event loop, one call at a time, in order; they do not block
         and do not raise. The messages an adapter holds for a handler are bounded; beyond the bound
         it drops and reports ``Loss.OVERFLOW``. A subscription is never silently deaf: whenever

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from nats_servers import NatsServer
 from servers import ValkeyServer
 
 if TYPE_CHECKING:
@@ -79,4 +80,17 @@ class RedisBroker(ValkeyServer):
         return {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
 
 
-BROKERS: dict[str, Callable[[], Broker]] = {"redis": RedisBroker}
+class NatsBroker(NatsServer):
+    def footprint(self) -> Footprint:
+        connections = self.connections()
+        keys = self.headers()
+        return Footprint(
+            connections=len(connections),
+            subscribers=sum(one["subscriptions"] > 0 for one in connections),
+            channels=len(self.subjects()),
+            keys=len(keys),
+            lasting_keys=sum("Nats-TTL" not in headers for headers in keys),
+        )
+
+
+BROKERS: dict[str, Callable[[], Broker]] = {"redis": RedisBroker, "nats": NatsBroker}

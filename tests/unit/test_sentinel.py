@@ -237,7 +237,7 @@ class Paused(Broker):
 @in_virtual_time
 async def test_paused_zombie_does_not_overwrite_the_outcome() -> None:
     async with world() as here:
-        slow = Paused(here._bus)
+        slow = Paused(here.bus)
         zombie = claim_on(slow)
         assert await zombie.take()
         stale = '{"generation":1,"end":0,"status":"lost"}'
@@ -293,6 +293,55 @@ async def test_claim_gives_up_on_a_broker_that_loses_all() -> None:
         with pytest.raises(BackendUnavailableError, match="try again"):
             await claim_on(here.raw).take()
         here.raw.lose_writes = 0
+
+
+class LateReply(Broker):
+    """The write is executed; then the whole process stands still."""
+
+    late = LEASE + 1
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        won = await super().create(key, value, ttl=ttl)
+        late, self.late = self.late, 0
+        await asyncio.sleep(late)
+        return won
+
+
+@pytest.mark.rule("SEN-9", "P5")
+@pytest.mark.parametrize("other", [0, 1], ids=["free", "taken by another"])
+@in_virtual_time
+async def test_a_claim_older_than_its_lease_is_looked_up(other: int) -> None:
+    async with world() as here:
+        broker = LateReply(here.bus)
+        slow = claim_on(broker)
+        taking = asyncio.create_task(slow.take())
+        await asyncio.sleep(LEASE + 0.5)
+        if other:
+            assert await claim_on(here.raw).take()
+        assert await taking is not bool(other)
+        await broker.aclose()
+
+
+class LateWrite(Broker):
+    """The first write gets lost on the way, and turns up right before the second."""
+
+    lost = True
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        if self.lost:
+            self.lost = False
+            raise OutcomeUnknownError("not executed, for now")
+        assert await super().create(key, value, ttl=ttl)
+        return await super().create(key, value, ttl=ttl)
+
+
+@pytest.mark.rule("SEN-9", "P5")
+@in_virtual_time
+async def test_a_claim_that_is_executed_late_does_not_lock_its_owner_out() -> None:
+    async with world() as here:
+        broker = LateWrite(here.bus)
+        assert await claim_on(broker).take()
+        await broker.aclose()
 
 
 @pytest.mark.rule("SEN-10", "P10")

@@ -7,9 +7,7 @@ import asyncio
 import pytest
 
 from resumable_stream import ResumableStream, ResumableStreamContext
-from resumable_stream._wire import (
-    V1_END,
-)
+from resumable_stream._wire import V1_END, decode_request
 from resumable_stream_memory._backend import MAX_MESSAGE_SIZE
 from virtual_time import in_virtual_time
 from world import (
@@ -223,17 +221,60 @@ async def test_a_typescript_end_without_its_marker_is_a_loss() -> None:
             await asyncio.wait_for(rest(stream), 2 * LEASE)
 
 
+@pytest.mark.rule("P1", "V1-3")
+@in_virtual_time
+async def test_a_v1_listener_whose_text_may_have_a_hole_is_given_up() -> None:
+    async with world() as here:
+        source, stream, _ = await begin(here, "ab")
+        peer = await Peer(here).listen()
+        await peer.ask(version=1)
+        assert peer.texts() == ["ab"]
+        here.brokers[0].lose_publishes = 1
+        source.put("cd")
+        await asyncio.sleep(0.01)
+        source.put("ef")
+        source.finish()
+        assert await rest(stream) == ["ab", "cd", "ef"]
+        await asyncio.sleep(LEASE)
+        assert peer.texts() == [], "neither text after a hole, nor an end that calls it whole"
+
+
 @pytest.mark.rule("LSN-8")
 @in_virtual_time
-async def test_an_unframed_answer_means_version_1() -> None:
+async def test_an_unframed_answer_is_held_against_the_sentinel() -> None:
     async with world() as here:
         producer = TypeScriptProducer(here)
         await producer.start()
-        await here.raw.set(f"{NAMES.sentinel(ID)}", str(77 << 20), ttl=60)
+        await here.raw.set(NAMES.sentinel(ID), str(77 << 20), ttl=60)
         await producer.send("ab")
-        context, _ = here.instance()
-        stream = await join(context)
+        context, broker = here.instance()
+        joining = asyncio.create_task(join(context))
+        await asyncio.sleep(0.05)
+        requests = [message for _channel, message in broker.published]
+        assert all(b'"version":2' in message for message in requests), "a damaged frame, perhaps"
+        await here.raw.set(NAMES.sentinel(ID), "1", ttl=60)
+        async with asyncio.timeout(0.25):
+            stream = await joining
         await producer.send("c")
-        await here.raw.set(NAMES.sentinel(ID), "DONE", ttl=60)
         await producer.finish()
         assert "".join(await rest(stream)) == "abc"
+
+
+@pytest.mark.rule("LSN-8", "P1")
+@in_virtual_time
+async def test_a_damaged_frame_does_not_make_a_listener_speak_version_1() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        context, broker = here.instance()
+        joining = asyncio.create_task(join(context))
+        for _ in range(20):
+            await asyncio.sleep(0)
+            if broker.published:
+                break
+        request = decode_request(broker.published[0][1])
+        assert request is not None
+        await here.raw.publish(NAMES.chunk(request.listener_id), b"half a fra")
+        stream = await joining
+        assert stream.last_event_id is not None, "a reader of version 1 has none"
+        source.finish()
+        assert await rest(stream) == ["a"]

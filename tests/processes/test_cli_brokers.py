@@ -108,6 +108,12 @@ def test_completed_stream_is_remembered(broker: Broker, program: Start) -> None:
     assert ask(broker, "produce") == (ExitStatus.USAGE, b"")
 
 
+def test_demo_runs_on_any_broker(broker: Broker) -> None:
+    done = run("demo", "LICENSE", "--url", broker.url)
+    assert done.returncode == ExitStatus.COMPLETED
+    assert done.stdout.count(b"ok: reader") == 2
+
+
 def test_unknown_stream_is_not_found(broker: Broker) -> None:
     assert ask(broker, "status") == (ExitStatus.NOT_FOUND, b"not_found\n")
     assert ask(broker, "cancel") == (ExitStatus.NOT_FOUND, b"")

@@ -1,0 +1,13 @@
+"""The NATS backend: ``nats://`` and ``tls://``.
+
+For nats-server 2.11 and newer with JetStream, alone or in a cluster, through nats-py (the extra
+``nats``). Keys live in a JetStream key-value bucket, messages go over core NATS. A backend opens
+one connection at the first use, however many streams and listeners there are, or shares the client
+that it is given.
+"""
+
+from __future__ import annotations
+
+from resumable_stream_nats._backend import NatsBackend, open_backend
+
+__all__ = ["NatsBackend", "open_backend"]

@@ -1,0 +1,187 @@
+"""The two ports over a link: a bucket for keys, an outbox and a hub for messages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nats.aio.client import Client
+
+from resumable_stream.errors import BackendUnavailableError, InvalidSettingError
+from resumable_stream_nats._bucket import Bucket
+from resumable_stream_nats._errors import closed
+from resumable_stream_nats._hub import Hub
+from resumable_stream_nats._link import OwnLink, SharedLink
+from resumable_stream_nats._names import subject_of
+from resumable_stream_nats._outbox import Outbox
+from resumable_stream_nats._settings import BucketSettings, parse_url
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from resumable_stream.ports import Loss, Subscription
+    from resumable_stream_nats._link import Link
+    from resumable_stream_nats._settings import UrlSettings
+
+# Any server takes this much; how much more is known once one is connected.
+_LEAST_MESSAGE_SIZE = 4096
+
+
+def open_backend(url: str) -> NatsBackend:
+    """Open the backend of a ``nats://`` or ``tls://`` URL."""
+    return NatsBackend(url)
+
+
+class NatsBackend:
+    """A backend on NATS with JetStream, nats-server 2.11 or newer.
+
+    Args:
+        url: ``nats://[user:password@]host[:port]``, or ``tls://`` to insist on TLS; more servers of
+            one cluster after commas; a token in place of user and password. Its query may hold the
+            settings below by name, except ``tls`` and ``timeout``, and the files ``tls_ca``,
+            ``tls_cert`` and ``tls_key``.
+        client: instead of the URL, a connected ``nats.aio.client.Client``. It is shared, and never
+            closed; how fast it notices a dead server, and reconnects, is its own setting.
+        bucket: the JetStream key-value bucket, made at the first use if it is not there. One that
+            is there is used as it is: it needs per-message TTL and a history of 1.
+        storage: ``file`` or ``memory``, for a bucket that is made.
+        replicas: 1 to 5, for a bucket that is made; 3 in a cluster that should survive a node.
+        credentials: a credentials file (``.creds``), with the URL.
+        tls: a context for TLS with the URL, which then insists on TLS.
+        timeout: seconds after which a server that does not answer has failed.
+
+    An argument takes precedence over the URL.
+
+    Raises:
+        InvalidSettingError: a setting that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        client: Client | None = None,
+        bucket: str | None = None,
+        storage: str | None = None,
+        replicas: int | None = None,
+        credentials: str | Path | None = None,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        if timeout <= 0:
+            raise InvalidSettingError(f"timeout must be positive, not {timeout!r}")
+        self._timeout = timeout
+        if client is not None and url is None:
+            _check_client(client)
+            if credentials is not None or tls is not None:
+                raise InvalidSettingError("credentials and tls belong to a URL: the client has its")
+            self._make_link: Callable[[], Link] = lambda: SharedLink(client)
+            given: dict[str, str] = {}
+        elif url is not None and client is None:
+            settings = parse_url(url)
+            given = settings.parameters
+            self._make_link = _opener(settings, credentials, tls, timeout)
+        else:
+            raise InvalidSettingError("pass either a URL or client=")
+        self._bucket_settings = BucketSettings.checked(
+            given.get("bucket") if bucket is None else bucket,
+            given.get("storage") if storage is None else storage,
+            given.get("replicas") if replicas is None else replicas,
+        )
+        self._parts: _Parts | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @property
+    def max_message_size(self) -> int:
+        known = self._parts.link.max_message_size if self._parts is not None else None
+        return known or _LEAST_MESSAGE_SIZE
+
+    async def get(self, key: str) -> str | None:
+        return await self._bind().bucket.get(key)
+
+    async def set(self, key: str, value: str, *, ttl: int) -> None:
+        await self._bind().bucket.set(key, value, ttl=ttl)
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        return await self._bind().bucket.create(key, value, ttl=ttl)
+
+    async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
+        return await self._bind().bucket.compare_and_set(key, expected, value, ttl=ttl)
+
+    async def delete(self, key: str) -> None:
+        await self._bind().bucket.delete(key)
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        await self.publish_many([(channel, message)])
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        outbox = self._bind().outbox
+        if messages:
+            await outbox.publish([(subject_of(channel), message) for channel, message in messages])
+
+    async def subscribe(
+        self,
+        channel: str,
+        on_message: Callable[[bytes], None],
+        on_loss: Callable[[Loss], None],
+    ) -> Subscription:
+        return await self._bind().hub.subscribe(subject_of(channel), on_message, on_loss)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        parts, self._parts = self._parts, None
+        if parts is None or self._loop is not asyncio.get_running_loop():
+            return  # the end of the loop it was used on closes its connection
+        await parts.hub.aclose()
+        await parts.outbox.aclose()
+        await parts.link.aclose()
+
+    def _bind(self) -> _Parts:
+        """Belong to the running event loop; what an earlier, closed one had has gone with it."""
+        if self._closed:
+            raise closed()
+        loop = asyncio.get_running_loop()
+        if self._parts is not None and self._loop is loop:
+            return self._parts
+        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+            raise BackendUnavailableError(
+                "this NATS backend is in use by another event loop: open one for each loop"
+            )
+        self._loop = loop
+        self._parts = _Parts(self._make_link(), self._bucket_settings, self._timeout)
+        return self._parts
+
+
+class _Parts:
+    """What belongs to one event loop."""
+
+    def __init__(self, link: Link, bucket: BucketSettings, timeout: float) -> None:
+        self.link = link
+        self.bucket = Bucket(bucket, link, timeout)
+        self.outbox = Outbox(link, timeout)
+        self.hub = Hub(link, timeout)
+
+
+def _opener(
+    settings: UrlSettings,
+    credentials: str | Path | None,
+    tls: ssl.SSLContext | None,
+    timeout: float,
+) -> Callable[[], Link]:
+    context = settings.tls() if tls is None else tls
+    named = settings.parameters.get("credentials") if credentials is None else credentials
+    return lambda: OwnLink(settings.servers, named, context, timeout)
+
+
+def _check_client(client: Client) -> None:
+    if not isinstance(client, Client):
+        raise InvalidSettingError(
+            f"client= takes a connected nats.aio.client.Client, not {type(client).__name__}"
+        )
+    if client.options.get("no_echo"):
+        raise InvalidSettingError(
+            "this client has no_echo: readers beside a producer would not hear it"
+        )

@@ -1,0 +1,309 @@
+"""Keys in a JetStream bucket: every write with a time to live, and conditional by revision."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import nats.errors
+from nats.js import api
+from nats.js import errors as js_errors
+
+from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
+from resumable_stream_nats._errors import (
+    NAME_IN_USE,
+    NO_META_LEADER,
+    STREAM_NOT_FOUND,
+    WRONG_LAST_SEQUENCE,
+    DeniedError,
+    LineLostError,
+    has_code,
+    lost,
+    refused,
+    unusable,
+)
+from resumable_stream_nats._names import subject_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+
+    from resumable_stream_nats._link import Link
+    from resumable_stream_nats._settings import BucketSettings
+
+T = TypeVar("T")
+
+_OPERATION = "KV-Operation"
+_MARKER = "Nats-Marker-Reason"
+_DELETED_FOR = 1
+
+# Headers count towards max_payload: at most this much of them with each write.
+_HEADER_ROOM = 512
+_NEEDED_VERSION = (2, 11)
+
+# Between two questions to a stream without a leader.
+_PAUSE = 0.1
+
+
+class _Entry(NamedTuple):
+    """The last message of a key: ``value`` is None where it marks a removal."""
+
+    value: str | None
+    revision: int
+
+
+_ABSENT = _Entry(None, 0)
+
+
+class _ChangedError(Exception):
+    """The key has another revision by now; nothing was written."""
+
+
+class Bucket:
+    """The bucket, created at the first use if it is not there."""
+
+    def __init__(self, settings: BucketSettings, link: Link, timeout: float) -> None:
+        self._settings = settings
+        self._link = link
+        self._timeout = timeout
+        self._stream = f"KV_{settings.name}"
+        self._subject = f"$KV.{settings.name}."
+        self._max_age = 0.0
+        self._checked = False
+        self._checking = asyncio.Lock()
+
+    async def get(self, key: str) -> str | None:
+        return (await self._read(key, self._deadline())).value
+
+    async def set(self, key: str, value: str, *, ttl: int) -> None:
+        await self._write(key, value.encode(), {}, ttl, self._deadline())
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        until = self._deadline()
+        present = _ABSENT
+        while present.value is None:
+            try:
+                await self._write_after(present, key, value, ttl, until)
+            except _ChangedError:
+                present = await self._read(key, until)
+            else:
+                return True
+        return False
+
+    async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
+        until = self._deadline()
+        while (present := await self._read(key, until)).value == expected:
+            try:
+                await self._write_after(present, key, value, ttl, until)
+            except _ChangedError:
+                continue  # perhaps only renewed
+            return True
+        return False
+
+    async def delete(self, key: str) -> None:
+        # The mark goes, too: one without a time to live would stay for ever.
+        await self._write(key, b"", {_OPERATION: "DEL"}, _DELETED_FOR, self._deadline())
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._timeout
+
+    async def _write_after(
+        self, present: _Entry, key: str, value: str, ttl: int, until: float
+    ) -> None:
+        headers = {api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(present.revision)}
+        try:
+            await self._write(key, value.encode(), headers, ttl, until)
+        except BackendUnavailableError as error:
+            cause = error.__cause__
+            if isinstance(cause, js_errors.APIError) and has_code(cause, WRONG_LAST_SEQUENCE):
+                if asyncio.get_running_loop().time() < until:
+                    raise _ChangedError from error
+                raise refused(TimeoutError("the key keeps changing")) from error
+            raise
+
+    async def _write(
+        self, key: str, value: bytes, headers: dict[str, str], ttl: int, until: float
+    ) -> None:
+        subject = self._subject + subject_of(key)
+
+        def publish(jetstream: JetStreamContext) -> Coroutine[Any, Any, api.PubAck]:
+            return jetstream.publish(
+                subject, value, timeout=self._timeout, headers=dict(headers), msg_ttl=ttl
+            )
+
+        def check(client: Client) -> None:
+            limit = client.max_payload - _HEADER_ROOM
+            if len(value) > limit:
+                raise MessageTooLargeError(
+                    f"a value of {len(value)} bytes exceeds what the server's max_payload "
+                    f"leaves for it, {limit} bytes"
+                )
+
+        while True:
+            await self._prepare(until)
+            if self._max_age and ttl > self._max_age:
+                raise unusable(
+                    f"bucket {self._settings.name!r} limits the age of its keys (max_age) to "
+                    f"{self._max_age:g} s, less than the {ttl} s that are needed"
+                )
+            try:
+                await self._ask(publish, subject, until, write=True, check=check)
+            except js_errors.NoStreamResponseError as error:
+                # Nobody took it: the bucket has gone, or its stream has no leader just now.
+                await self._look_again(error, until)
+            except (nats.errors.Error, json.JSONDecodeError) as error:
+                raise refused(error) from error
+            else:
+                return
+
+    async def _read(self, key: str, until: float) -> _Entry:
+        subject = self._subject + subject_of(key)
+
+        def get(jetstream: JetStreamContext) -> Coroutine[Any, Any, api.RawStreamMsg]:
+            return jetstream.get_last_msg(self._stream, subject)
+
+        while True:
+            await self._prepare(until)
+            try:
+                message = await self._ask(get, self._api("MSG.GET"), until)
+            except js_errors.NotFoundError as error:
+                if not has_code(error, {STREAM_NOT_FOUND}):
+                    return _ABSENT
+                # A bucket that is gone holds nothing; it is there again for what comes next.
+                await self._look_again(error, until)
+            except js_errors.ServiceUnavailableError as error:
+                await self._look_again(error, until)
+            except (nats.errors.Error, json.JSONDecodeError) as error:
+                raise refused(error) from error
+            else:
+                return _entry(message)
+
+    async def _prepare(self, until: float) -> None:
+        """See to it that the bucket is there and can hold the contract."""
+        if self._checked:
+            return
+        async with self._checking:
+            if self._checked:
+                return
+            config = await self._find(until)
+            while config is None:
+                config = await self._find(until)
+            await self._check(config, until)
+            self._max_age = config.max_age or 0.0
+            self._checked = True
+
+    async def _find(self, until: float) -> api.StreamConfig | None:
+        """Return the bucket's settings; None if it was not found, and may be there by now."""
+        try:
+            config = await self._info(until)
+            if config is None:
+                await self._check_version(until)
+                await self._create(until)
+                config = await self._info(until)
+                if config is None:
+                    await self._look_again(js_errors.NotFoundError(), until)
+        except js_errors.ServiceUnavailableError as error:
+            if not has_code(error, {NO_META_LEADER}):
+                raise refused(error) from error
+            await self._look_again(error, until)
+            return None
+        except (nats.errors.Error, json.JSONDecodeError) as error:
+            raise refused(error) from error
+        return config
+
+    async def _info(self, until: float) -> api.StreamConfig | None:
+        try:
+            info = await self._ask(
+                lambda jetstream: jetstream.stream_info(self._stream), self._api("INFO"), until
+            )
+        except js_errors.NotFoundError:
+            return None
+        return info.config
+
+    async def _create(self, until: float) -> None:
+        settings = self._settings
+        config = api.KeyValueConfig(
+            bucket=settings.name,
+            description="resumable-stream: who produces which stream, and how it ended",
+            history=1,
+            storage=api.StorageType(settings.storage),
+            replicas=settings.replicas,
+        )
+        try:
+            await self._ask(lambda js: js.create_key_value(config), self._api("CREATE"), until)
+        except DeniedError as error:
+            raise unusable(
+                f"bucket {settings.name!r} does not exist, and this user may not create it: create "
+                "it beforehand, with per-message TTL and a history of 1"
+            ) from error
+        except js_errors.APIError as error:
+            if not has_code(error, {NAME_IN_USE}):
+                raise
+            # Somebody else was faster, with other settings: theirs hold.
+
+    async def _check(self, config: api.StreamConfig, until: float) -> None:
+        name = f"bucket {self._settings.name!r}"
+        if not config.allow_msg_ttl:
+            await self._check_version(until)
+            raise unusable(f"{name} forbids per-message TTL: set allow_msg_ttl on its stream")
+        if config.max_msgs_per_subject != 1:
+            raise unusable(
+                f"{name} keeps a history of {config.max_msgs_per_subject}, from which expired keys "
+                "would come back: set it to 1 (max_msgs_per_subject)"
+            )
+
+    async def _check_version(self, until: float) -> None:
+        version = (await self._link.reach(until)).client.connected_server_version
+        if (version.major, version.minor) < _NEEDED_VERSION:
+            raise unusable(
+                f"nats-server {version.major}.{version.minor}.{version.patch} has no per-message "
+                "TTL: 2.11 or newer is needed"
+            )
+
+    async def _look_again(self, error: Exception, until: float) -> None:
+        self._checked = False
+        loop = asyncio.get_running_loop()
+        if loop.time() + _PAUSE >= until:
+            raise refused(error) from error
+        await asyncio.sleep(_PAUSE)
+
+    async def _ask(
+        self,
+        make: Callable[[JetStreamContext], Coroutine[Any, Any, T]],
+        subject: str,
+        until: float,
+        *,
+        write: bool = False,
+        check: Callable[[Client], None] | None = None,
+    ) -> T:
+        """Ask JetStream; what it answers, errors included, is the caller's to read."""
+        line = await self._link.reach(until)
+        if check is not None:
+            check(line.client)
+        jetstream = line.client.jetstream(timeout=self._timeout)
+        with line.watch("publish", [subject], replies=True) as watch:
+            try:
+                return await line.run(make(jetstream), until=until, watch=watch)
+            except (LineLostError, TimeoutError, OSError) as error:
+                raise lost(error, write=write) from error
+            except (
+                nats.errors.ConnectionClosedError,
+                nats.errors.ConnectionDrainingError,
+                nats.errors.OutboundBufferLimitError,
+            ) as error:
+                raise refused(error) from error
+
+    def _api(self, request: str) -> str:
+        return f"{api.DEFAULT_PREFIX}.STREAM.{request}.{self._stream}"
+
+
+def _entry(message: api.RawStreamMsg) -> _Entry:
+    headers = message.headers or {}
+    revision = message.seq or 0
+    if headers.get(_OPERATION) in ("DEL", "PURGE") or _MARKER in headers:
+        return _Entry(None, revision)
+    # Other programs may have written anything under the key.
+    return _Entry((message.data or b"").decode(errors="replace"), revision)

@@ -1,0 +1,135 @@
+"""The one place where nats-py's errors, and the server's refusals, become this library's."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import TYPE_CHECKING, TypeVar
+
+import nats.errors
+from nats.js import errors as js_errors
+
+from resumable_stream.errors import BackendError, BackendUnavailableError, OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RIGHTS = (
+    "to publish and subscribe below the context's key prefix, to publish to the bucket's subjects "
+    "and to $JS.API.STREAM.INFO, .CREATE and .MSG.GET of its stream, and to subscribe to its inbox"
+)
+
+_CREDENTIALS = "the server refused the credentials: check user, password, token or credentials file"
+_JETSTREAM = (
+    "JetStream does not answer: enable it on the server (nats-server -js) and for this account, "
+    "or wait until its cluster has a leader"
+)
+
+# JetStream's own error codes, which tell apart what HTTP-like ones do not.
+STREAM_NOT_FOUND = 10059
+NO_META_LEADER = 10008
+NAME_IN_USE = 10058
+WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+_JETSTREAM_OFF = frozenset({10039, 10076})
+
+_VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
+
+
+class DeniedError(nats.errors.Error):
+    """The server denied a subject. It says so beside the conversation, not as an answer.
+
+    Attributes:
+        kind: ``publish`` or ``subscription``.
+        subject: in small letters, as nats-py passes it on.
+    """
+
+    def __init__(self, kind: str, subject: str) -> None:
+        super().__init__(f'permissions violation for {kind} to "{subject}"')
+        self.kind = kind
+        self.subject = subject
+
+
+class LineLostError(nats.errors.Error):
+    """The connection broke, or fell silent, under what was asked over it."""
+
+
+class UnusableError(Exception):
+    """The server, the bucket or the client cannot serve as it is set up."""
+
+
+def denial_in(error: Exception) -> DeniedError | None:
+    """Return what was denied, if that is what the error tells."""
+    found = _VIOLATION.search(str(error).lower())
+    return DeniedError(*found.groups()) if found else None
+
+
+def refused(error: BaseException) -> BackendUnavailableError:
+    """Describe what was surely not executed: a refusal, or a connection that never was."""
+    detail = str(error) or type(error).__name__
+    remedy = _remedy(error, detail.lower())
+    return _caused(
+        BackendUnavailableError(
+            f"NATS refused: {remedy} ({detail})" if remedy else f"NATS is unavailable: {detail}"
+        ),
+        error,
+    )
+
+
+def lost(error: BaseException, *, write: bool) -> BackendError:
+    """Describe what was on its way when the connection broke, or was waited for too long."""
+    detail = str(error) or type(error).__name__
+    if write:
+        return _caused(
+            OutcomeUnknownError(f"NATS has not answered what was sent to it: {detail}"), error
+        )
+    return _caused(BackendUnavailableError(f"the connection to NATS failed: {detail}"), error)
+
+
+def unusable(what: str) -> BackendUnavailableError:
+    """Describe a server or a bucket that cannot hold the contract."""
+    return _caused(BackendUnavailableError(f"NATS cannot be used: {what}"), UnusableError(what))
+
+
+def unavailable(error: BackendError) -> BackendUnavailableError:
+    """Say the same once more: each caller gets an exception, and traceback, of its own."""
+    return _caused(BackendUnavailableError(*error.args), error.__cause__)
+
+
+def closed() -> BackendUnavailableError:
+    return BackendUnavailableError("this NATS backend was closed; open another one")
+
+
+def is_final(error: BackendUnavailableError) -> bool:
+    """Tell whether a connection was refused for a reason that time alone does not heal."""
+    cause = error.__cause__
+    if isinstance(cause, (UnusableError, ssl.SSLCertVerificationError)):
+        return True
+    return cause is not None and _remedy(cause, str(cause).lower()) is not None
+
+
+def has_code(error: Exception, codes: Iterable[int]) -> bool:
+    return isinstance(error, js_errors.APIError) and error.err_code in set(codes)
+
+
+def _remedy(error: BaseException, detail: str) -> str | None:
+    if isinstance(error, DeniedError):
+        return f"the user lacks a right; it needs {RIGHTS}"
+    if isinstance(error, js_errors.NoStreamResponseError):
+        return "the bucket's stream is gone or has no leader"
+    if isinstance(error, js_errors.ServiceUnavailableError) and (
+        error.err_code is None or error.err_code in _JETSTREAM_OFF
+    ):
+        return _JETSTREAM
+    if isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in detail:
+        return _CREDENTIALS
+    if isinstance(error, nats.errors.SecureConnWantedError):
+        return "a tls:// URL, but the server does not ask for TLS: configure its tls block"
+    return None
+
+
+_E = TypeVar("_E", bound=BackendError)
+
+
+def _caused(mapped: _E, error: BaseException | None) -> _E:
+    mapped.__cause__ = error
+    return mapped

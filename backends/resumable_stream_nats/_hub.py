@@ -1,0 +1,310 @@
+"""Every subscription of a backend: one of NATS for each subject, made anew on each line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+import nats.errors
+
+from resumable_stream.errors import BackendUnavailableError
+from resumable_stream.ports import Loss
+from resumable_stream_nats._errors import DeniedError, closed, is_final, refused, unavailable
+from resumable_stream_nats._line import call_safely, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription as NatsSubscription
+
+    from resumable_stream_nats._line import Line
+    from resumable_stream_nats._link import Link
+
+logger = logging.getLogger("resumable_stream")
+
+# What nats-py may hold for one subscription before it drops, which is then reported.
+MAX_PENDING_MESSAGES = 16 * 1024
+MAX_PENDING_BYTES = 16 * 1024 * 1024
+
+# Subscribed without a turn of the event loop when very many subjects are subscribed anew.
+_TURN_SUBJECTS = 64
+
+_FIRST_DELAY = 0.02
+# A subject that was allowed, and after a reconnect no longer is, is tried again this often.
+_DENIED_DELAY = 2.0
+_LEAVE_TIMEOUT = 1.0
+
+
+class _Channel:
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self.subscribers: tuple[HubSubscription, ...] = ()
+        self.line: Line | None = None
+        """The line on which the server has confirmed it."""
+        self.interest: _Interest | None = None
+        self.denied_until = 0.0
+
+
+class _Interest:
+    """What nats-py delivers a channel's messages through."""
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+        self._handled = 0
+        self._dropped = 0
+        self.subscription: NatsSubscription | None = None
+
+    async def receive(self, msg: Msg) -> None:
+        if self._channel.interest is not self:
+            return  # of a connection that was lost, which is told of
+        self._handled += 1
+        for subscriber in self._channel.subscribers:
+            if not subscriber.ended:
+                call_safely(subscriber.on_message, msg.data)
+        if self._has_dropped():
+            for subscriber in self._channel.subscribers:
+                if not subscriber.ended:
+                    call_safely(subscriber.on_loss, Loss.OVERFLOW)
+
+    def _has_dropped(self) -> bool:
+        """Beyond its limits nats-py drops what is newest, and tells only the client's owner."""
+        if self.subscription is None:
+            return False
+        waiting = self.subscription.pending_msgs
+        known, self._dropped = self._dropped, self.subscription.delivered - waiting - self._handled
+        return self._dropped > known
+
+
+class HubSubscription:
+    """One subscriber of a channel."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        channel: _Channel,
+        on_message: Callable[[bytes], None],
+        on_loss: Callable[[Loss], None],
+    ) -> None:
+        self.channel = channel
+        self.on_message = on_message
+        self.on_loss = on_loss
+        self.ended = False
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hub = hub
+
+    async def aclose(self) -> None:
+        self._hub.end(self)
+
+
+class Hub:
+    """Keeps every channel subscribed on the present line, as long as there are any."""
+
+    def __init__(self, link: Link, timeout: float) -> None:
+        self._link = link
+        self._timeout = timeout
+        self._channels: dict[str, _Channel] = {}
+        self._left: list[_Interest] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._progress = False
+        self._closed = False
+        self._trouble: BaseException = TimeoutError("the server did not confirm in time")
+
+    async def subscribe(
+        self, subject: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> HubSubscription:
+        if self._closed:
+            raise closed()
+        channel = self._channels.get(subject)
+        if channel is None:
+            channel = self._channels[subject] = _Channel(subject)
+        subscription = HubSubscription(self, channel, on_message, on_loss)
+        channel.subscribers += (subscription,)
+        if channel.line is not None and channel.line.alive:
+            subscription.ready.set_result(None)
+            return subscription
+        self._start()
+        try:
+            await asyncio.wait([subscription.ready], timeout=self._timeout)
+            if not subscription.ready.done():
+                subscription.ready.set_exception(refused(self._trouble))
+            subscription.ready.result()
+        except BaseException:
+            self.end(subscription)
+            raise
+        return subscription
+
+    def end(self, subscription: HubSubscription) -> None:
+        if subscription.ended:
+            return
+        subscription.ended = True
+        _settle(subscription.ready)
+        channel = subscription.channel
+        channel.subscribers = tuple(s for s in channel.subscribers if s is not subscription)
+        if not channel.subscribers and self._channels.get(channel.subject) is channel:
+            del self._channels[channel.subject]
+            self._leave(channel)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._task is not None:
+            await stop(self._task)
+        self._close_all()
+        leaving = asyncio.create_task(self._unsubscribe(), name="resumable-stream nats leave")
+        await asyncio.wait({leaving}, timeout=_LEAVE_TIMEOUT)
+        await stop(leaving)
+
+    def _start(self) -> None:
+        self._wake.set()
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run(), name="resumable-stream nats interests")
+
+    def _leave(self, channel: _Channel) -> None:
+        if channel.interest is not None:
+            self._left.append(channel.interest)
+            channel.interest = None
+            self._start()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        delay = _FIRST_DELAY
+        try:
+            while self._channels or self._left:
+                await self._unsubscribe()
+                if self._link.over:
+                    self._close_all()
+                    continue
+                if not self._channels:
+                    continue
+                self._progress = False
+                try:
+                    line = await self._link.reach(loop.time() + self._timeout)
+                    await self._serve(line)
+                except BackendUnavailableError as error:
+                    self._trouble = error.__cause__ or error
+                    if is_final(error):
+                        self._fail_new(error)
+                except (nats.errors.Error, OSError) as error:
+                    self._trouble = error
+                if self._progress:
+                    delay = _FIRST_DELAY
+                if self._channels:
+                    await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+                    delay = min(delay * 2, self._link.longest_delay)
+        finally:
+            self._task = None
+
+    async def _serve(self, line: Line) -> None:
+        """Subscribe what is not subscribed, drop what was left, until the line is lost or idle."""
+        line.lost.add_done_callback(lambda _: self._wake.set())
+        while line.alive and self._channels:
+            self._wake.clear()
+            await self._unsubscribe()
+            now = asyncio.get_running_loop().time()
+            missing = [c for c in self._channels.values() if c.line is not line]
+            if due := [channel for channel in missing if channel.denied_until <= now]:
+                await self._subscribe(line, due)
+                continue
+            try:
+                async with asyncio.timeout(_DENIED_DELAY if missing else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _subscribe(self, line: Line, channels: list[_Channel]) -> None:
+        loop = asyncio.get_running_loop()
+        with line.watch("subscription", (channel.subject for channel in channels)) as watch:
+            work = self._send_subscribes(line, channels)
+            try:
+                await line.run(work, until=loop.time() + self._timeout)
+                await line.sync(until=loop.time() + self._timeout)
+            except TimeoutError as error:
+                line.fail(error)
+                raise
+        for channel in channels:
+            # One that was left and joined again meanwhile is another object, and is due again.
+            if self._channels.get(channel.subject) is not channel:
+                continue
+            if denial := watch.denial_of(channel.subject):
+                self._refuse(channel, denial)
+            else:
+                self._confirm(channel, line)
+
+    async def _send_subscribes(self, line: Line, channels: list[_Channel]) -> None:
+        for number, channel in enumerate(channels):
+            if self._channels.get(channel.subject) is not channel:
+                continue
+            if channel.interest is not None:
+                self._left.append(channel.interest)
+            interest = channel.interest = _Interest(channel)
+            interest.subscription = await line.client.subscribe(
+                channel.subject,
+                cb=interest.receive,
+                pending_msgs_limit=MAX_PENDING_MESSAGES,
+                pending_bytes_limit=MAX_PENDING_BYTES,
+            )
+            if channel.interest is not interest:
+                self._left.append(interest)
+            if number % _TURN_SUBJECTS == 0:
+                await asyncio.sleep(0)
+
+    def _confirm(self, channel: _Channel, line: Line) -> None:
+        self._progress = True
+        channel.line = line
+        for subscription in channel.subscribers:
+            if subscription.ended:
+                continue
+            if subscription.ready.done():
+                call_safely(subscription.on_loss, Loss.RECONNECTED)
+            else:
+                subscription.ready.set_result(None)
+
+    def _fail_new(self, error: BackendUnavailableError) -> None:
+        """Whoever asks for the first time need not wait for what will not change by itself."""
+        for channel in list(self._channels.values()):
+            for subscription in channel.subscribers:
+                if not subscription.ready.done():
+                    subscription.ready.set_exception(unavailable(error))
+                    self.end(subscription)
+
+    def _refuse(self, channel: _Channel, denial: DeniedError) -> None:
+        channel.denied_until = asyncio.get_running_loop().time() + _DENIED_DELAY
+        for subscription in channel.subscribers:
+            if not subscription.ready.done():
+                subscription.ready.set_exception(refused(denial))
+                self.end(subscription)
+
+    async def _unsubscribe(self) -> None:
+        left, self._left = self._left, []
+        for interest in left:
+            if interest.subscription is not None:
+                try:
+                    await interest.subscription.unsubscribe()
+                except (nats.errors.Error, OSError) as error:
+                    # It went with its connection.
+                    logger.debug("nats: unsubscribing failed: %r", error)
+
+    def _close_all(self) -> None:
+        for channel in list(self._channels.values()):
+            for subscription in channel.subscribers:
+                established = _established(subscription)
+                if not subscription.ready.done():
+                    subscription.ready.set_exception(closed())
+                self.end(subscription)
+                if established:
+                    call_safely(subscription.on_loss, Loss.CLOSED)
+
+
+def _established(subscription: HubSubscription) -> bool:
+    ready = subscription.ready
+    return ready.done() and not ready.cancelled() and ready.exception() is None
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.cancel()
+    elif not ready.cancelled():
+        ready.exception()  # retrieved, lest asyncio report it as forgotten

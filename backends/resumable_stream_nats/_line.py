@@ -1,0 +1,216 @@
+"""One connection, from when it stands until it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nats.errors import StaleConnectionError
+
+from resumable_stream_nats import _driver
+from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+
+    from nats.aio.client import Client
+
+T = TypeVar("T")
+
+logger = logging.getLogger("resumable_stream")
+
+# What one publish may carry at most; a server's max_payload may set a lower limit.
+MAX_MESSAGE_SIZE = 512 * 1024
+
+_GRACE = 0.1
+_STOP_INTERVAL = 0.2
+
+
+class Watch:
+    """What the server denies while something is asked of it."""
+
+    def __init__(self, kind: str, subjects: Iterable[str], *, replies: bool) -> None:
+        self.replies = replies
+        self.first: asyncio.Future[DeniedError] = asyncio.get_running_loop().create_future()
+        self._kind = kind
+        self._subjects = {subject.lower() for subject in subjects}
+        self._denied: dict[str, DeniedError] = {}
+
+    def hear(self, denial: DeniedError) -> None:
+        if denial.kind == self._kind and denial.subject in self._subjects:
+            self._denied[denial.subject] = denial
+            self.tell(denial)
+
+    def tell(self, denial: DeniedError) -> None:
+        if not self.first.done():
+            self.first.set_result(denial)
+
+    def denial_of(self, subject: str) -> DeniedError | None:
+        return self._denied.get(subject.lower())
+
+
+class Line:
+    """A connection of a client, and all that is under way on it.
+
+    nats-py's own calls swallow cancellations, wait for ever on a server that is gone, and learn of
+    a denied subject only by the time-out. Over a line each runs in a task of its own, and whoever
+    waits for it is told at once of the connection's end and of a denial.
+
+    Attributes:
+        lost: done once the connection is over, with the cause.
+        trouble: the last error that the client has reported.
+    """
+
+    def __init__(self, client: Client, *, own: bool) -> None:
+        self.client = client
+        self.lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self.trouble: BaseException | None = None
+        self._own = own
+        self._watches: set[Watch] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._inbox = client.new_inbox().rpartition(".")[0].lower() + "."
+        self._inbox_denied: DeniedError | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    def stand(self) -> None:
+        """The client is connected: from here on the line lives as long as this connection."""
+        self._reader = _driver.reader_of(self.client)
+        self._reader.add_done_callback(self._reader_ended)
+
+    @property
+    def alive(self) -> bool:
+        return self._reader is not None and not self._reader.done() and not self.lost.done()
+
+    @property
+    def max_message_size(self) -> int:
+        return min(MAX_MESSAGE_SIZE, self.client.max_payload)
+
+    def end(self, cause: BaseException) -> None:
+        """Give the connection up."""
+        if not self.lost.done():
+            self.lost.set_result(cause)
+
+    def fail(self, cause: BaseException) -> None:
+        """The server did not answer in time: try another connection, unless it is the user's."""
+        if self._own:
+            self.end(cause)
+
+    async def hear(self, error: Exception) -> None:
+        """Take in what the client reports beside the conversation."""
+        denial = denial_in(error)
+        if denial is None:
+            self.trouble = error
+            logger.debug("nats: %r", error)
+            return
+        if denial.kind == "subscription" and denial.subject.startswith(self._inbox):
+            self._inbox_denied = denial
+            for watch in self._watches:
+                if watch.replies:
+                    watch.tell(denial)
+        for watch in self._watches:
+            watch.hear(denial)
+
+    @contextmanager
+    def watch(
+        self, kind: str, subjects: Iterable[str], *, replies: bool = False
+    ) -> Iterator[Watch]:
+        """Watch for denials of these subjects and, with ``replies``, of the client's inbox."""
+        watch = Watch(kind, subjects, replies=replies)
+        if replies and self._inbox_denied is not None:
+            watch.tell(self._inbox_denied)
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    async def run(
+        self, work: Coroutine[Any, Any, T], *, until: float, watch: Watch | None = None
+    ) -> T:
+        """Run a call of nats-py's until the loop's time ``until``.
+
+        Raises:
+            DeniedError: the server denied a watched subject.
+            LineLostError: the connection is over.
+            TimeoutError: it takes too long.
+            Exception: whatever the call raises.
+        """
+        task = asyncio.create_task(work, name="resumable-stream nats call")
+        self._keep(task)
+        try:
+            await self._wait({task, self.lost, *([watch.first] if watch else [])}, until)
+            if task.done() and not task.cancelled():
+                return task.result()
+            if watch is not None and watch.first.done():
+                raise watch.first.result()
+            raise self._why()
+        finally:
+            task.cancel()
+
+    async def sync(self, *, until: float) -> None:
+        """Return once the server has taken in all that was handed to the client before.
+
+        Raises as ``run`` does.
+        """
+        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        await self.run(_driver.ping(self.client, pong), until=until)
+        await self._wait({pong, self.lost}, until)
+        if not pong.done() or not self.alive:
+            raise self._why()
+
+    def probe(self, pong: asyncio.Future[bool]) -> None:
+        """Ask for a sign of life, and wait for nothing."""
+        self._keep(asyncio.create_task(_driver.ping(self.client, pong)))
+
+    async def settle(self) -> None:
+        """Wait for what was cancelled on this line to end."""
+        for task in list(self._tasks):
+            await stop(task)
+
+    async def _wait(self, futures: set[asyncio.Future[Any]], until: float) -> None:
+        left = until - asyncio.get_running_loop().time()
+        # A process that was stopped, or a busy loop, first reads what has come meanwhile.
+        for patience in (max(0.0, left), _GRACE):
+            done, _ = await asyncio.wait(
+                futures, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                return
+
+    def _why(self) -> Exception:
+        if not self.lost.done():
+            return TimeoutError("no answer in time")
+        cause = self.lost.result()
+        error = LineLostError(f"the connection is over: {cause or type(cause).__name__}")
+        error.__cause__ = cause
+        return error
+
+    def _reader_ended(self, _: object) -> None:
+        self.end(self.trouble or self.client.last_error or StaleConnectionError())
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, lest asyncio report it as forgotten
+
+
+async def stop(task: asyncio.Task[Any]) -> None:
+    """Cancel the task until it has ended, even where nats-py swallows a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_STOP_INTERVAL)
+
+
+def call_safely(handler: Callable[..., None], argument: object) -> None:
+    try:
+        handler(argument)
+    except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a subscription's handler raised", "exception": error}
+        )

@@ -1,0 +1,288 @@
+"""How a backend comes by a connection: it opens its own, or shares its user's client."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nats.errors import NoServersError, StaleConnectionError
+
+from resumable_stream.errors import BackendUnavailableError
+from resumable_stream_nats import _driver
+from resumable_stream_nats._errors import closed, refused, unavailable, unusable
+from resumable_stream_nats._line import Line, stop
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+    from nats.aio.client import Client
+
+    from resumable_stream_nats._settings import Servers
+
+# A frozen server is given up after this many intervals in which nothing arrived, not even a pong.
+# Counted, not timed: a process that was itself stopped must first read what has come meanwhile.
+PING_INTERVAL = 2.0
+_SILENT_INTERVALS = 3
+
+# Beyond it nats-py holds a publisher up; what is on its way is bounded by ourselves, and lower.
+_PENDING_SIZE = 8 * 1024 * 1024
+_RETRY_AFTER = 0.01
+_LEAST_SHARE = 0.5
+_LEAST_PAYLOAD = 4096
+
+
+class Link(Protocol):
+    longest_delay: float
+    """Seconds between two attempts to get through, at most."""
+
+    @property
+    def over(self) -> bool:
+        """No connection will ever come any more."""
+        ...
+
+    @property
+    def max_message_size(self) -> int | None:
+        """What the server takes that was connected last; None if none has been yet."""
+        ...
+
+    async def reach(self, until: float) -> Line:
+        """Return the present connection, by the loop's time ``until``.
+
+        Raises:
+            BackendUnavailableError: there is none.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class OwnLink:
+    """Connections of the backend's own, one after another.
+
+    nats-py reconnects by itself, but then sends what it still held, long after its caller was told
+    that it failed. Here a connection that is lost takes with it what was not sent.
+    """
+
+    longest_delay = 2.0
+    over = False
+
+    def __init__(
+        self,
+        servers: Servers,
+        credentials: str | Path | None,
+        tls: ssl.SSLContext | None,
+        timeout: float,
+    ) -> None:
+        self._servers = servers
+        self._credentials = credentials
+        self._tls = tls
+        self._timeout = timeout
+        self._announced: tuple[str, ...] = ()
+        self._line: Line | None = None
+        self._opening: asyncio.Task[Line] | None = None
+        self._attending: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def max_message_size(self) -> int | None:
+        return None if self._line is None else self._line.max_message_size
+
+    async def reach(self, until: float) -> Line:
+        if self._closed:
+            raise closed()
+        if self._line is not None and self._line.alive:
+            return self._line
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(), name="resumable-stream nats connect")
+        opening = self._opening
+        await asyncio.wait({opening}, timeout=until - asyncio.get_running_loop().time())
+        if not opening.done():
+            raise refused(TimeoutError("no connection in time"))
+        if opening.cancelled():
+            raise closed()
+        error = opening.exception()
+        if isinstance(error, BackendUnavailableError):
+            raise unavailable(error)
+        return opening.result()
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._opening is not None:
+            await stop(self._opening)
+        if self._line is not None:
+            self._line.end(ConnectionAbortedError("the backend was closed"))
+        if self._attending:
+            await asyncio.wait(self._attending)
+
+    async def _open(self) -> Line:
+        """Connect to the first server that answers; those given come before those announced."""
+        given, announced = list(self._servers.urls), list(self._announced)
+        random.shuffle(given)
+        random.shuffle(announced)
+        servers = given + announced
+        share = max(_LEAST_SHARE, self._timeout / len(servers))
+        trouble: BackendUnavailableError | None = None
+        for server in servers:
+            try:
+                line = await self._connect(server, share)
+            except BackendUnavailableError as error:
+                trouble = error
+            else:
+                self._keep(line)
+                return line
+        raise trouble or refused(NoServersError())
+
+    async def _connect(self, server: str, limit: float) -> Line:
+        needs_tls = self._servers.tls_only or self._tls is not None
+        client = _driver.OwnClient(needs_tls=needs_tls)
+        line = Line(client, own=True)
+        connected = False
+        try:
+            async with asyncio.timeout(limit):
+                await client.connect(server, error_cb=line.hear, **self._options(server, limit))
+                line.stand()
+                # By then the account's limits are known, too.
+                await line.sync(until=asyncio.get_running_loop().time() + limit)
+            _check_payload(client)
+            connected = True
+        except BackendUnavailableError:
+            raise
+        except TimeoutError as error:
+            raise refused(TimeoutError(f"no connection within {limit:g} s")) from error
+        except NoServersError as error:
+            raise refused(line.trouble or error) from error
+        except Exception as error:
+            # Credential files and resolvers are the user's own: anything may come out.
+            raise refused(error) from error
+        finally:
+            if not connected:
+                _driver.abort(client)
+                if client.is_connected:
+                    await _driver.discard(client)
+        return line
+
+    def _options(self, server: str, limit: float) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "name": "resumable-stream",
+            "allow_reconnect": False,
+            "max_reconnect_attempts": 1,
+            "reconnect_time_wait": _RETRY_AFTER,
+            "connect_timeout": limit,
+            "pending_size": _PENDING_SIZE,
+            **self._servers.login,
+        }
+        if self._credentials is not None:
+            options["user_credentials"] = str(self._credentials)
+        if self._tls is not None:
+            options["tls"] = self._tls
+        if server in self._announced:
+            # A cluster announces its servers by address; their certificates name hosts.
+            options["tls_hostname"] = self._servers.host
+        return options
+
+    def _keep(self, line: Line) -> None:
+        self._line = line
+        scheme = "tls" if self._servers.tls_only else "nats"
+        found = (f"{scheme}://{uri.netloc}" for uri in line.client.discovered_servers)
+        new = [url for url in found if url not in self._servers.urls]
+        self._announced = tuple(dict.fromkeys(new))
+        task = asyncio.create_task(self._attend(line), name="resumable-stream nats connection")
+        self._attending.add(task)
+        task.add_done_callback(self._attending.discard)
+
+    async def _attend(self, line: Line) -> None:
+        """Watch the connection until it is lost, then clear it away."""
+        try:
+            await _watch(line)
+        finally:
+            line.end(StaleConnectionError())
+            _driver.abort(line.client)
+        await line.settle()
+        await _driver.discard(line.client)
+
+
+class SharedLink:
+    """The user's own client, which reconnects by itself and is never closed from here."""
+
+    longest_delay = 0.25
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._line: Line | None = None
+        self._theirs: _driver.ErrorCallback | None = None
+        self._closed = False
+
+    @property
+    def over(self) -> bool:
+        return self._client.is_closed
+
+    @property
+    def max_message_size(self) -> int | None:
+        return None if self._line is None else self._line.max_message_size
+
+    async def reach(self, until: float) -> Line:  # noqa: ARG002 - it is there or it is not
+        if self._closed:
+            raise closed()
+        if self._line is not None and self._line.alive:
+            return self._line
+        if self._client.is_closed:
+            raise BackendUnavailableError("the NATS client of this backend was closed")
+        if not self._client.is_connected:
+            raise BackendUnavailableError(
+                "the NATS client of this backend is not connected"
+            ) from self._client.last_error
+        line = Line(self._client, own=False)
+        line.stand()
+        if not line.alive:
+            raise BackendUnavailableError("the NATS client of this backend has lost its connection")
+        if _driver.reader_of(self._client).get_loop() is not asyncio.get_running_loop():
+            raise unusable("the client was connected on another event loop")
+        self._line = line
+        if self._theirs is None:
+            # Denials are told to this callback only.
+            self._theirs = _driver.error_callback(self._client)
+            _driver.set_error_callback(self._client, self._hear)
+        return line
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._line is not None:
+            self._line.end(ConnectionAbortedError("the backend was closed"))
+            await self._line.settle()
+        if self._theirs is not None and _driver.error_callback(self._client) == self._hear:
+            _driver.set_error_callback(self._client, self._theirs)
+
+    async def _hear(self, error: Exception) -> None:
+        if self._line is not None and not self._closed:
+            await self._line.hear(error)
+        if self._theirs is not None:
+            await self._theirs(error)
+
+
+def _check_payload(client: Client) -> None:
+    if client.max_payload < _LEAST_PAYLOAD:
+        raise unusable(
+            f"the server's max_payload is {client.max_payload} bytes: configure 128 KiB or more"
+        )
+
+
+async def _watch(line: Line) -> None:
+    """Return once the connection is lost or the server has fallen silent."""
+    loop = asyncio.get_running_loop()
+    client, pong, heard, silent = line.client, loop.create_future(), 0, 0
+    pong.set_result(True)
+    while True:
+        await asyncio.wait({line.lost}, timeout=PING_INTERVAL)
+        if line.lost.done():
+            return
+        answered, received = pong.done(), client.stats["in_bytes"] + client.stats["in_msgs"]
+        silent = 0 if answered or received != heard else silent + 1
+        if silent >= _SILENT_INTERVALS:
+            line.end(StaleConnectionError("the server has stopped answering"))
+            return
+        heard = received
+        if answered:
+            pong = loop.create_future()
+            line.probe(pong)

@@ -1,0 +1,183 @@
+"""Messages on their way out: sent in the order of the calls, and confirmed by the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import nats.errors
+
+from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
+from resumable_stream_nats._errors import closed, lost, refused, unavailable
+from resumable_stream_nats._line import stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nats.aio.client import Client
+
+    from resumable_stream.errors import BackendError
+    from resumable_stream_nats._line import Line, Watch
+    from resumable_stream_nats._link import Link
+
+# What is sent before the server must confirm. Small enough that a lost connection leaves few calls
+# in doubt.
+_BATCH_BYTES = 256 * 1024
+
+# Between two turns of the event loop.
+_TURN_MESSAGES = 256
+
+# A call held up by others waits longer than the time-out: so many times.
+_PATIENCE = 4
+
+
+class _Call:
+    """Some messages published together."""
+
+    def __init__(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        self.messages = messages
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sent = False
+
+    @property
+    def size(self) -> int:
+        return sum(len(message) for _, message in self.messages)
+
+    def succeed(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: BackendError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def withdraw(self) -> None:
+        """Nobody waits any longer; what is not yet sent will not be."""
+        if self.done.done():
+            self.done.exception()  # retrieved, lest asyncio report it as forgotten
+        else:
+            self.done.cancel()
+
+
+class Outbox:
+    """One writer for all calls.
+
+    A publish on NATS is not answered. So that none is lost without a word, the writer has the
+    server confirm each batch, and gathers meanwhile what comes into the next.
+    """
+
+    def __init__(self, link: Link, timeout: float) -> None:
+        self._link = link
+        self._timeout = timeout
+        self._queue: deque[_Call] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Publish the messages, adjacent and in order; each is a subject and a payload.
+
+        The place in the order is taken before the first suspension.
+        """
+        if self._closed:
+            raise closed()
+        call = _Call(messages)
+        self._queue.append(call)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="resumable-stream nats messages")
+        try:
+            await asyncio.wait([call.done], timeout=_PATIENCE * self._timeout)
+            if call.done.done():
+                return call.done.result()
+            raise lost(TimeoutError("not sent and confirmed in time"), write=call.sent)
+        finally:
+            call.withdraw()
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._task is not None:
+            await stop(self._task)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._drop_withdrawn():
+                try:
+                    line = await self._link.reach(loop.time() + self._timeout)
+                except BackendUnavailableError as error:
+                    self._fail_queue(error)
+                    continue
+                if batch := self._next_batch(line.max_message_size):
+                    await self._send(line, batch)
+        finally:
+            self._task = None
+            self._fail_queue(closed())
+
+    async def _send(self, line: Line, batch: list[_Call]) -> None:
+        loop = asyncio.get_running_loop()
+        subjects = {subject for call in batch for subject, _ in call.messages}
+        cause: BaseException = ConnectionAbortedError("the backend was closed")
+        try:
+            with line.watch("publish", subjects) as watch:
+                work = _publish_all(line.client, batch)
+                await line.run(work, until=loop.time() + _PATIENCE * self._timeout)
+                await line.sync(until=loop.time() + self._timeout)
+            for call in batch:
+                _settle(call, watch)
+        except TimeoutError as error:
+            cause = error
+            line.fail(error)
+        except (nats.errors.Error, OSError) as error:
+            cause = error
+        finally:
+            for call in batch:
+                call.fail(lost(cause, write=True))
+
+    def _next_batch(self, limit: int) -> list[_Call]:
+        batch: list[_Call] = []
+        size = 0
+        while self._drop_withdrawn() and size < _BATCH_BYTES:
+            call = self._queue.popleft()
+            largest = max((len(message) for _, message in call.messages), default=0)
+            if largest > limit:
+                call.fail(
+                    MessageTooLargeError(
+                        f"a message of {largest} bytes exceeds max_message_size {limit}"
+                    )
+                )
+                continue
+            call.sent = True
+            batch.append(call)
+            size += call.size
+        return batch
+
+    def _drop_withdrawn(self) -> bool:
+        """Drop what nobody waits for any more from the head; tell whether anything is left."""
+        while self._queue and self._queue[0].done.done():
+            self._queue.popleft()
+        return bool(self._queue)
+
+    def _fail_queue(self, error: BackendUnavailableError) -> None:
+        while self._queue:
+            self._queue.popleft().fail(unavailable(error))
+
+
+async def _publish_all(client: Client, batch: list[_Call]) -> None:
+    count = 0
+    for call in batch:
+        for subject, message in call.messages:
+            await client.publish(subject, message)
+            count += 1
+            if count % _TURN_MESSAGES == 0:
+                await asyncio.sleep(0)
+
+
+def _settle(call: _Call, watch: Watch) -> None:
+    denials = [watch.denial_of(subject) for subject, _ in call.messages]
+    found = next((denial for denial in denials if denial is not None), None)
+    if found is None:
+        call.succeed()
+    elif all(denials):
+        call.fail(refused(found))
+    else:
+        call.fail(lost(found, write=True))

@@ -1,0 +1,140 @@
+"""What a URL says: servers, credentials, TLS, and the bucket."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from resumable_stream.errors import InvalidSettingError
+
+STORAGES = ("file", "memory")
+
+_DEFAULT_PORT = 4222
+_MAX_REPLICAS = 5
+_SCHEMES = ("nats", "tls")
+_TLS_FILES = ("tls_ca", "tls_cert", "tls_key")
+_PARAMETERS = frozenset({"bucket", "storage", "replicas", "credentials", *_TLS_FILES})
+_BUCKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class BucketSettings:
+    """The key-value bucket; storage and replicas count only when this backend creates it."""
+
+    name: str
+    storage: str
+    replicas: int
+
+    @classmethod
+    def checked(cls, name: str | None, storage: str | None, replicas: Any) -> BucketSettings:
+        name = "resumable-stream" if name is None else name
+        storage = "file" if storage is None else storage
+        replicas = 1 if replicas is None else replicas
+        if not _BUCKET.fullmatch(name):
+            raise InvalidSettingError(
+                f"bucket {name!r:.80} must have 1 to 64 letters, digits, '-' and '_'"
+            )
+        if storage not in STORAGES:
+            raise InvalidSettingError(f"storage {storage!r:.80} must be {' or '.join(STORAGES)}")
+        try:
+            number = int(replicas)
+        except (TypeError, ValueError):
+            number = 0
+        if not 1 <= number <= _MAX_REPLICAS:
+            raise InvalidSettingError(f"replicas {replicas!r:.80} must be 1 to {_MAX_REPLICAS}")
+        return cls(name, storage, number)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where to connect, and as whom."""
+
+    urls: tuple[str, ...]
+    host: str
+    """The first server's, whose certificate covers those that it announces by address."""
+    tls_only: bool
+    login: dict[str, str] = field(repr=False)
+    """``user`` and ``password``, or ``token``."""
+
+
+@dataclass(frozen=True)
+class UrlSettings:
+    servers: Servers
+    parameters: dict[str, str] = field(repr=False)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return the context that the URL's files make; None without any."""
+        authority, certificate, key = (self.parameters.get(name) for name in _TLS_FILES)
+        if key is not None and certificate is None:
+            raise InvalidSettingError("tls_key without tls_cert: name the certificate's file, too")
+        if authority is None and certificate is None:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=authority)
+            if certificate is not None:
+                context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidSettingError(f"cannot use the URL's TLS files: {error}") from error
+        return context
+
+
+def parse_url(url: str) -> UrlSettings:
+    """Read ``nats://[user:password@]host[:port][,...][?parameters]``.
+
+    Each server may repeat the scheme.
+
+    Raises:
+        InvalidSettingError: it cannot be used; the message holds no secret.
+    """
+    places, _, query = url.partition("?")
+    scheme = places.partition("://")[0].lower()
+    try:
+        parts = [_split(place, scheme) for place in places.split(",")]
+        parameters = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+        if unknown := sorted(parameters.keys() - _PARAMETERS):
+            known = ", ".join(sorted(_PARAMETERS))
+            raise ValueError(f"no such parameter: {', '.join(unknown)}; there are {known}")  # noqa: TRY301 - one place adds the URL
+        logins = [login for part in parts if (login := _login(part))]
+    except ValueError as error:
+        raise InvalidSettingError(f"cannot use this NATS URL ({scheme}://…): {error}") from error
+    return UrlSettings(
+        Servers(
+            urls=tuple(_address(part) for part in parts),
+            host=parts[0].hostname or "",
+            tls_only=scheme == "tls",
+            login=logins[0] if logins else {},
+        ),
+        parameters,
+    )
+
+
+def _split(place: str, scheme: str) -> SplitResult:
+    parts = urlsplit(place if "://" in place else f"{scheme}://{place}")
+    if parts.scheme not in _SCHEMES or parts.scheme != scheme:
+        raise ValueError("all servers have one scheme, nats or tls")
+    try:
+        port = parts.port
+    except ValueError:
+        # urllib's own message quotes what stands there, which may be half a password.
+        raise ValueError("a port is a number up to 65535") from None
+    if not parts.hostname or port == 0:
+        raise ValueError("a server has a host, and a port that is not 0")
+    if parts.path not in ("", "/") or parts.fragment:
+        raise ValueError("a server has no path")
+    return parts
+
+
+def _address(parts: SplitResult) -> str:
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or _DEFAULT_PORT}"
+
+
+def _login(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    if parts.password is None:
+        return {"token": unquote(parts.username)}
+    return {"user": unquote(parts.username), "password": unquote(parts.password)}

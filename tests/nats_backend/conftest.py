@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from inbox import Inbox
+from resumable_stream_nats import NatsBackend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nats_servers import NatsServer
+
+
+@pytest.fixture
+def name() -> str:
+    """A key or channel that no other test uses."""
+    return f"test:{uuid4()}"
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+async def backend(nats_url: str) -> AsyncIterator[NatsBackend]:
+    """A backend on the shared server."""
+    backend = NatsBackend(nats_url)
+    yield backend
+    await backend.aclose()
+
+
+@pytest.fixture
+async def own(nats_server: NatsServer) -> AsyncIterator[NatsBackend]:
+    """A backend on the test's own server, with a short time-out."""
+    backend = NatsBackend(nats_server.url, timeout=1.5)
+    yield backend
+    await backend.aclose()

@@ -1,0 +1,22 @@
+"""The NATS backend holds the whole contract."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from resumable_stream_conformance import BackendSuite, Capabilities
+from resumable_stream_nats import NatsBackend
+
+
+class TestNats(BackendSuite):
+    capabilities: ClassVar = Capabilities(shared_between_processes=True)
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, nats_url: str) -> None:
+        cls.url = nats_url
+
+    def open(self) -> NatsBackend:
+        return NatsBackend(self.url)

@@ -1,0 +1,31 @@
+"""The same backend on a container: collected where a Docker engine answers, or is asked for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from containers import nats_container
+from resumable_stream_nats import NatsBackend
+
+if TYPE_CHECKING:
+    from inbox import Inbox
+
+IMAGES = os.environ.get(
+    "RESUMABLE_STREAM_TEST_NATS_IMAGES", "nats:2.11-alpine nats:2.12-alpine"
+).split()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("image", IMAGES)
+async def test_container_serves_backend(image: str, name: str, inbox: Inbox) -> None:
+    with nats_container(image) as url:
+        backend = NatsBackend(url)
+        await inbox.subscribe(backend, name)
+        assert await backend.create(name, "1", ttl=60)
+        assert await backend.compare_and_set(name, "1", "2", ttl=60)
+        await backend.publish(name, b"x")
+        await inbox.received(b"x")
+        await backend.aclose()

@@ -1,0 +1,105 @@
+"""Names as subjects: legal, bounded, and no two alike."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inbox import Inbox
+from resumable_stream._sentinel import Names, live_id
+from resumable_stream_conformance._names import ODD_NAMES
+from resumable_stream_nats._names import MAX_SUBJECT, subject_of
+
+if TYPE_CHECKING:
+    from nats_servers import NatsServer
+    from resumable_stream_nats import NatsBackend
+
+# Whatever could be read as something else: wildcards, separators, escapes, protocol lines.
+HOSTILE = [
+    *(
+        *ODD_NAMES,
+        "a\x00",
+        "PUB x 0\r\n\r\n",
+        "=5F",
+        "=5F=",
+        "=h",
+        "=",
+        "==",
+        ":",
+        "::",
+        ":=",
+        "=:",
+    ),
+    *("a:", ":a", "a:=", "a.b", "a:b", "a=3Ab", "a::b", "a:=:b", "_", "__", "a:_", "_INBOX:x"),
+    *("$JS.API.STREAM.DELETE.KV_x", "$KV.x.>", "$SYS", "*:>", ">:*", "\u2028", "\ufffe", "\u00a0"),
+    *(f"={'h'}{'0' * 64}", "=h" * 200, ":" * 512, ":" * 511, "a:" * 256, "_" * 512, "=" * 512),
+    *("\N{ROCKET}" * 512, "x" * 255, "x" * 256, "x" * 254, "x:" * 127 + "x", "x:" * 127 + "xy"),
+]
+LEGAL = re.compile(r"(?:[A-Za-z0-9=_-]+\.)*[A-Za-z0-9=_-]+")
+
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+tricky = st.text(st.sampled_from("=:._*>h35FaA \N{ROCKET}"), min_size=1, max_size=400)
+
+
+@given(st.one_of(text, tricky))
+def test_subject_is_legal_and_bounded(name: str) -> None:
+    subject = subject_of(name)
+    assert LEGAL.fullmatch(subject)
+    assert len(subject) <= MAX_SUBJECT
+    assert not subject.startswith("_")
+
+
+@given(st.one_of(text, tricky), st.one_of(text, tricky))
+def test_no_two_names_share_a_subject(one: str, other: str) -> None:
+    assert (subject_of(one) == subject_of(other)) == (one == other)
+
+
+def test_no_hostile_name_becomes_anothers() -> None:
+    names = sorted({*HOSTILE, *(f"a{name}" for name in HOSTILE), *(f"{n}:" for n in HOSTILE)})
+    subjects = {subject_of(name) for name in names}
+    assert len(subjects) == len(names)
+
+
+@given(st.one_of(text, tricky))
+def test_subject_stays_below_its_prefix(stream_id: str) -> None:
+    names = Names.under("my-app")
+    for name in (names.sentinel(stream_id), names.chunk(live_id(stream_id, 7))):
+        assert subject_of(name).startswith("my-app.rs.")
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("resumable-stream:rs:request:a b", "resumable-stream.rs.request.a=20b"),
+        ("p:rs:chunk:12:x.*", "p.rs.chunk.12.x=2E=2A"),
+        ("p::>", "p.=.=3E"),
+        ("_INBOX:x", "=5FINBOX.x"),
+        ("caf\u00e9", "caf=C3=A9"),
+    ],
+)
+def test_subject_can_be_read(name: str, subject: str) -> None:
+    assert subject_of(name) == subject
+
+
+async def test_hostile_names_reach_no_others(own: NatsBackend, nats_server: NatsServer) -> None:
+    witness, heard = Inbox(), []
+    await witness.subscribe(own, "witness")
+    await own.set("witness", "safe", ttl=60)
+    inboxes = {name: Inbox() for name in HOSTILE}
+    for name, inbox in inboxes.items():
+        await inbox.subscribe(own, name)
+        assert await own.create(name, name, ttl=60), name
+    for name in inboxes:
+        await own.publish(name, name.encode())
+    for name, inbox in inboxes.items():
+        await inbox.received(name.encode())
+        assert await own.get(name) == name
+        await own.delete(name)
+        heard.append(await own.get("witness"))
+    assert set(heard) == {"safe"}
+    assert witness.messages == []
+    assert all(LEGAL.fullmatch(subject) for subject in nats_server.subjects())

@@ -1,0 +1,106 @@
+"""URLs and arguments: what they may say, and what is refused without telling a secret."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from nats.aio.client import Client
+
+from resumable_stream.errors import BackendUnavailableError, InvalidSettingError
+from resumable_stream_nats import NatsBackend, open_backend
+from resumable_stream_nats._settings import BucketSettings, parse_url
+from servers import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("url", "urls"),
+    [
+        ("nats://h", ["nats://h:4222"]),
+        ("nats://h:1,i:2", ["nats://h:1", "nats://i:2"]),
+        ("nats://h:1,nats://i", ["nats://h:1", "nats://i:4222"]),
+        ("tls://u:p@h,i/?bucket=b", ["tls://h:4222", "tls://i:4222"]),
+        ("NATS://[::1]:7", ["nats://[::1]:7"]),
+    ],
+)
+def test_servers_are_read(url: str, urls: list[str]) -> None:
+    assert list(parse_url(url).servers.urls) == urls
+
+
+@pytest.mark.parametrize(
+    ("url", "login"),
+    [
+        ("nats://h", {}),
+        ("nats://t%40ken@h", {"token": "t@ken"}),
+        ("nats://u:p%2Fw%3F@h,i", {"user": "u", "password": "p/w?"}),
+        ("nats://h,u:@i", {"user": "u", "password": ""}),
+    ],
+)
+def test_login_is_read(url: str, login: dict[str, str]) -> None:
+    assert parse_url(url).servers.login == login
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://",
+        "nats://u:secret@",
+        "nats://u:secret@h:port",
+        "nats://u:secret@h:0",
+        "nats://u:secret@h:65536",
+        "nats://u:secret@h/path",
+        "nats://u:secret@h,,i",
+        "nats://u:secret@h,tls://i",
+        "nats://u:secret@h,ws://i",
+        "nats://u:secret@h?colour=red",
+        "nats://u:secret@h?bucket",
+        "nats://u:secret@h?bucket=a.b",
+        "nats://u:secret@h?bucket=",
+        "nats://u:secret@h?storage=tape",
+        "nats://u:secret@h?replicas=0",
+        "nats://u:secret@h?replicas=6",
+        "nats://u:secret@h?replicas=three",
+        "nats://u:secret@h?tls_key=/nowhere",
+        "nats://u:secret@h?tls_ca=/nowhere",
+        "nats://u:secret#@h",
+    ],
+)
+def test_unusable_url_is_refused_without_secrets(url: str) -> None:
+    with pytest.raises(InvalidSettingError) as caught:
+        open_backend(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_settings_that_cannot_be_meant(tmp_path: Path) -> None:
+    quiet = Client()
+    quiet.options["no_echo"] = True
+    mistakes: list[dict[str, Any]] = [
+        {},
+        {"url": "nats://h", "client": Client()},
+        {"url": "nats://h", "timeout": 0},
+        {"url": "nats://h", "bucket": "a b"},
+        {"url": "nats://h", "storage": "disk"},
+        {"url": "nats://h", "replicas": "many"},
+        {"client": "nats://h"},
+        {"client": quiet},
+        {"client": Client(), "credentials": tmp_path},
+    ]
+    for mistake in mistakes:
+        with pytest.raises(InvalidSettingError):
+            NatsBackend(**mistake)
+
+
+def test_argument_takes_precedence_over_url() -> None:
+    backend = NatsBackend("nats://h?bucket=u&storage=memory&replicas=3", bucket="b", replicas=1)
+    assert backend._bucket_settings == BucketSettings("b", "memory", 1)
+
+
+def test_opening_connects_to_nothing() -> None:
+    backend = open_backend(f"nats://127.0.0.1:{free_port()}")
+    asyncio.run(backend.aclose())
+    with pytest.raises(BackendUnavailableError):
+        asyncio.run(backend.get("k"))

@@ -1,0 +1,402 @@
+"""A simulated broker and the adapters to it: all that the ports allow to go wrong, and more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from resumable_stream import (
+    BackendUnavailableError,
+    Loss,
+    MessageTooLargeError,
+    OutcomeUnknownError,
+)
+from resumable_stream_memory._bus import Bus, Inbox
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from simulation.clock import Host, SimulatedLoop
+    from simulation.timeline import Timeline
+
+T = TypeVar("T")
+
+# How long an adapter tries to reach a broker that is away, or waits for a reply.
+_CONNECT_TIMEOUT = 1.0
+_REPLY_TIMEOUT = 3.0
+_RECONNECT = (0.01, 0.5)
+# How many of the calls that a broken connection cut off are executed yet, and how much later.
+_ZOMBIES = 0.3
+_LATE = (0.0, 6.0)
+# No two messages of one connection arrive at the same time.
+_TICK = 1e-9
+
+
+@dataclass
+class Weather:
+    """What messages suffer just now: chances from 0 to 1."""
+
+    drop: float = 0.0
+    repeat: float = 0.0
+    late: float = 0.0
+    cut: float = 0.0
+    reset: float = 0.0
+    """That a call costs its adapter the connection."""
+
+    @property
+    def fair(self) -> bool:
+        return not (self.drop or self.repeat or self.late or self.cut or self.reset)
+
+
+@dataclass(frozen=True)
+class Write:
+    """One successful change of a key."""
+
+    at: float
+    by: Adapter
+    key: str
+    before: str | None
+    after: str
+
+
+class Server:
+    """Keys and channels on a clock of their own, both of the memory backend's bus."""
+
+    def __init__(self, loop: SimulatedLoop, rng: random.Random, timeline: Timeline) -> None:
+        self.loop = loop
+        self.rng = rng
+        self.timeline = timeline
+        self.bus = Bus()
+        self.down = False
+        self.weather = Weather()
+        self.writes: list[Write] = []
+        self.published: dict[str, int] = {}
+        self.adapters: list[Adapter] = []
+        self.on_publish: Callable[[Adapter, str, bytes], None] = lambda *_: None
+        self._snapshot: dict[str, tuple[str, float]] = {}
+
+    def write(
+        self,
+        by: Adapter,
+        key: str,
+        value: str,
+        ttl: int,
+        only_if: Callable[[str | None], bool],
+    ) -> bool:
+        now = self.loop.now
+        before = self.bus.get(key, now)
+        written = self.bus.write(key, value, deadline=now + ttl, now=now, only_if=only_if)
+        self.timeline.note(by.host, "writes" if written else "may not write", key, before, value)
+        if written:
+            self.writes.append(Write(now, by, key, before, value))
+        return written
+
+    def increment(self, by: Adapter, key: str) -> None:
+        """Count up and keep the time to live, as a TypeScript peer does that starts or joins."""
+        entry = self.bus._keys.get(key)
+        if entry is not None and entry[1] > self.loop.now and entry[0].isdigit():
+            value = str(int(entry[0]) + 1)
+            self.bus._keys[key] = (value, entry[1])
+            self.timeline.note(by.host, "increments", key, value)
+
+    def publish(self, by: Adapter, messages: Sequence[tuple[str, bytes]]) -> None:
+        for channel, message in messages:
+            self.timeline.note(by.host, "publishes", channel, message)
+            self.published[by.host.name] = self.published.get(by.host.name, 0) + 1
+            self.on_publish(by, channel, message)
+            self.bus.publish(channel, message)
+
+    def snapshot(self) -> None:
+        self._snapshot = dict(self.bus._keys)
+
+    def stop(self) -> None:
+        self.down = True
+        for adapter in self.adapters:
+            adapter.disconnect()
+
+    def start(self, keys: str) -> None:
+        """Come back with the keys as they were (``kept``), ``none``, or ``old`` ones."""
+        self.down = False
+        if keys != "kept":
+            self.bus._keys = dict(self._snapshot) if keys == "old" else {}
+        for adapter in self.adapters:
+            adapter.reconnect_soon()
+
+
+@dataclass(eq=False)
+class _Subscription:
+    """Also the inbox that the bus puts messages into."""
+
+    adapter: Adapter
+    channel: str
+    on_message: Callable[[bytes], None]
+    on_loss: Callable[[Loss], None]
+    open: bool = True
+    deaf: bool = False
+    pending: int = 0
+    overflowed: bool = False
+
+    def put(self, message: bytes) -> None:
+        """Let the weather have its way, then send it on to the subscriber."""
+        server = self.adapter.server
+        weather, chance = server.weather, server.rng.random
+        copies, extra = 1, 0.0
+        if not weather.fair:
+            if chance() < weather.drop:
+                server.timeline.lost(self.adapter.host, self.channel, "dropped")
+                copies = 0
+            if chance() < weather.repeat:
+                copies += 1
+            if chance() < weather.late:
+                extra = server.rng.uniform(0.0, 1.5)
+                server.timeline.lost(self.adapter.host, self.channel, "delayed")
+            if chance() < weather.cut and message:
+                message = message[: server.rng.randrange(len(message))]
+                server.timeline.lost(self.adapter.host, self.channel, "cut")
+        for _ in range(copies):
+            self.adapter.receive(self, message, extra)
+
+    def deliver(self, message: bytes) -> None:
+        self.pending -= 1
+        if self.open:
+            self.on_message(message)
+            if self.overflowed and not self.pending:
+                self.overflowed = False
+                self.on_loss(Loss.OVERFLOW)
+
+    async def aclose(self) -> None:
+        self.adapter.unsubscribe(self)
+
+
+@dataclass(eq=False)
+class Adapter:
+    """One host's backend: every call is a message there and, at a later time, a message back."""
+
+    server: Server
+    host: Host
+    latency: float
+    max_message_size: int
+    max_pending: int
+    connected: bool = True
+    closed: bool = False
+    subscriptions: dict[int, _Subscription] = field(default_factory=dict)
+    calls: dict[asyncio.Future[None], bool] = field(default_factory=dict)
+    unknown_publishes: int = 0
+    held_back: bool = False
+    """It may not connect."""
+    sheltered: bool = False
+    """No weather costs it the connection."""
+    black_hole: bool = False
+    """Nothing comes through, and nobody is told."""
+    _sent_until: float = 0.0
+    _received_until: float = 0.0
+    _connection: int = 0
+    _incoming: deque[Callable[[], None]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.server.adapters.append(self)
+        self.host.on_death.append(self._die)
+
+    async def get(self, key: str) -> str | None:
+        return await self._call(lambda: self.server.bus.get(key, self.server.loop.now))
+
+    async def set(self, key: str, value: str, *, ttl: int) -> None:
+        await self._write(key, value, ttl, lambda _present: True)
+
+    async def create(self, key: str, value: str, *, ttl: int) -> bool:
+        return await self._write(key, value, ttl, lambda present: present is None)
+
+    async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
+        return await self._write(key, value, ttl, lambda present: present == expected)
+
+    async def delete(self, key: str) -> None:
+        await self._call(lambda: self.server.bus.delete(key), writes=True)
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        await self.publish_many([(channel, message)])
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        for _channel, message in messages:
+            if len(message) > self.max_message_size:
+                raise MessageTooLargeError(f"{len(message)} bytes")
+        try:
+            await self._call(lambda: self.server.publish(self, messages), writes=True)
+        except OutcomeUnknownError:
+            self.unknown_publishes += 1
+            raise
+
+    async def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> _Subscription:
+        subscription = _Subscription(self, channel, on_message, on_loss)
+        try:
+            await self._call(lambda: self._listen(subscription))
+        except BaseException:
+            self.unsubscribe(subscription)
+            raise
+        return subscription
+
+    async def aclose(self) -> None:
+        self.closed = True
+        for subscription in list(self.subscriptions.values()):
+            self.unsubscribe(subscription)
+            subscription.on_loss(Loss.CLOSED)
+        self._fail_calls()
+
+    def unsubscribe(self, subscription: _Subscription) -> None:
+        subscription.open = False
+        if self.subscriptions.pop(id(subscription), None) is not None:
+            self._unlisten(subscription)
+
+    def receive(self, subscription: _Subscription, message: bytes, extra: float) -> None:
+        """A message of the server's is on its way."""
+        if not self.connected or self.black_hole or subscription.deaf:
+            self.server.timeline.lost(self.host, subscription.channel, "not connected or deaf")
+            return
+        if subscription.overflowed or subscription.pending >= self.max_pending:
+            subscription.overflowed = True  # until it has been told
+            self.server.timeline.lost(self.host, subscription.channel, "overflow")
+            return
+        subscription.pending += 1
+        loop = self.server.loop
+        if extra:
+            late = partial(subscription.deliver, message)
+            loop.at(self._arrival() + extra, self.host, late)
+            return
+        self._received_until = max(self._received_until + _TICK, self._arrival())
+        self._incoming.append(partial(subscription.deliver, message))
+        # Whichever of these runs first, the messages come in their order.
+        loop.at(self._received_until, self.host, self._take_in)
+
+    def _take_in(self) -> None:
+        self._incoming.popleft()()
+
+    def next_arrival(self) -> float:
+        """When the server gets what is sent now, after all that was sent before."""
+        self._sent_until = max(self._sent_until + _TICK, self._arrival())
+        return self._sent_until
+
+    def disconnect(self) -> None:
+        """Lose the connection: nobody knows of a call under way whether it was executed."""
+        if self.closed or self.host.dead:
+            return
+        self.connected = False
+        self._connection += 1
+        self.server.timeline.note(self.host, "loses its connection")
+        for subscription in self.subscriptions.values():
+            self._unlisten(subscription)
+        self._fail_calls()
+
+    def reconnect_soon(self) -> None:
+        loop, rng = self.server.loop, self.server.rng
+        if not self.connected:
+            loop.at(loop.now + rng.uniform(*_RECONNECT), self.host, self._reconnect)
+
+    def _reconnect(self) -> None:
+        if self.connected or self.held_back or self.server.down or self.closed or self.host.dead:
+            return
+        self.connected = True
+        self.server.timeline.note(self.host, "is connected again")
+        for subscription in list(self.subscriptions.values()):
+            self._listen(subscription)
+        for subscription in list(self.subscriptions.values()):
+            if subscription.open:
+                subscription.on_loss(Loss.RECONNECTED)
+
+    def _die(self) -> None:
+        for subscription in self.subscriptions.values():
+            self._unlisten(subscription)
+        self.closed = True
+
+    def _listen(self, subscription: _Subscription) -> None:
+        if subscription.open:
+            self.subscriptions[id(subscription)] = subscription
+            subscription.deaf = False
+            self.server.bus.subscribe(subscription.channel, _inbox(subscription))
+
+    def _unlisten(self, subscription: _Subscription) -> None:
+        self.server.bus.unsubscribe(subscription.channel, _inbox(subscription))
+
+    async def _write(
+        self, key: str, value: str, ttl: int, only_if: Callable[[str | None], bool]
+    ) -> bool:
+        return await self._call(
+            lambda: self.server.write(self, key, value, ttl, only_if), writes=True
+        )
+
+    async def _call(self, execute: Callable[[], T], *, writes: bool = False) -> T:
+        await self._connect()
+        loop, server = self.server.loop, self.server
+        answered: asyncio.Future[None] = loop.create_future()
+        results: list[T] = []
+        connection = self._connection
+
+        def arrive() -> None:
+            if connection == self._connection and not server.down and not self.black_hole:
+                results.append(execute())
+                loop.at(self._arrival(), self.host, answer)
+            elif writes and server.rng.random() < _ZOMBIES:
+                loop.at(loop.now + server.rng.uniform(*_LATE), None, haunt)
+
+        def haunt() -> None:
+            """Written out before the connection broke, and taken in after it."""
+            if not server.down:
+                server.timeline.note(self.host, "has a late call executed")
+                execute()
+
+        def answer() -> None:
+            if not answered.done() and connection == self._connection:
+                answered.set_result(None)
+
+        loop.at(self.next_arrival(), None, arrive)
+        self.calls[answered] = writes
+        try:
+            async with asyncio.timeout(_REPLY_TIMEOUT):
+                await answered
+        except TimeoutError:
+            self.reset()
+            raise self._unanswered(writes=writes) from None
+        finally:
+            self.calls.pop(answered, None)
+        return results[0]
+
+    async def _connect(self) -> None:
+        if self.closed:
+            raise BackendUnavailableError("this backend was closed")
+        server = self.server
+        if not self.connected:
+            await asyncio.sleep(server.rng.uniform(0, _CONNECT_TIMEOUT))
+            if not self.connected:
+                raise BackendUnavailableError("the broker is away")
+        if self.sheltered or not server.weather.reset:
+            return
+        if server.rng.random() < server.weather.reset:
+            delay = server.rng.uniform(0, 3 * self.latency + 0.01)
+            server.loop.at(server.loop.now + delay, self.host, self.reset)
+
+    def reset(self) -> None:
+        self.disconnect()
+        self.reconnect_soon()
+
+    def _fail_calls(self) -> None:
+        for answered, writes in list(self.calls.items()):
+            if not answered.done():
+                answered.set_exception(self._unanswered(writes=writes))
+
+    @staticmethod
+    def _unanswered(*, writes: bool) -> BackendUnavailableError | OutcomeUnknownError:
+        if writes:
+            return OutcomeUnknownError("perhaps executed")
+        return BackendUnavailableError("the connection was lost")
+
+    def _arrival(self) -> float:
+        return self.server.loop.now + self.server.rng.uniform(0.5, 1.5) * self.latency
+
+
+def _inbox(subscription: _Subscription) -> Inbox:
+    """The bus only ever puts into it."""
+    return subscription  # type: ignore[return-value]

@@ -1,0 +1,180 @@
+"""An event loop in virtual time that runs many hosts, in an order drawn from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVarTuple
+
+if TYPE_CHECKING:
+    import random
+    from collections import deque
+    from collections.abc import Callable, Coroutine
+
+Ts = TypeVarTuple("Ts")
+
+# A run that needs more steps than this goes round in circles.
+MAX_STEPS = 400_000
+
+
+class DeadlockError(AssertionError):
+    """Nothing is ready, nothing is scheduled, and the run is not over."""
+
+
+class LivelockError(AssertionError):
+    """The run does not come to an end."""
+
+
+@dataclass(eq=False)
+class Host:
+    """A machine: it has a clock of its own, may stand still, and may die.
+
+    Attributes:
+        offset: seconds that its clock is ahead of true time.
+        rate: how many of its seconds pass in a true one.
+        on_death: called when it is killed.
+    """
+
+    name: str
+    offset: float = 0.0
+    rate: float = 1.0
+    paused: bool = False
+    dead: bool = False
+    tasks: list[weakref.ref[asyncio.Task[Any]]] = field(default_factory=list)
+    parked: list[asyncio.Handle] = field(default_factory=list)
+    on_death: list[Callable[[], None]] = field(default_factory=list)
+
+    def local(self, time: float) -> float:
+        return self.offset + time * self.rate
+
+    def true(self, time: float) -> float:
+        return (time - self.offset) / self.rate
+
+    def running(self) -> list[asyncio.Task[Any]]:
+        tasks = [reference() for reference in self.tasks]
+        return [task for task in tasks if task is not None and not task.done()]
+
+
+HOST: contextvars.ContextVar[Host | None] = contextvars.ContextVar("HOST", default=None)
+
+
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """Runs one ready callback at a time; with ``shuffle``, any of them.
+
+    asyncio promises its callbacks first-in first-out, so a program may not break without it, but it
+    may not need it either: order between tasks is what a network would make of it.
+    """
+
+    def __init__(self, rng: random.Random, *, shuffle: bool) -> None:
+        super().__init__()
+        # The base class's own queues, which no interface gives access to.
+        inner: Any = self
+        self._queue: deque[asyncio.Handle] = inner._ready
+        self._timers: list[asyncio.TimerHandle] = inner._scheduled
+        self.now = 1_000.0
+        self.steps = 0
+        self._rng = rng
+        self._shuffle = shuffle
+        self.errors: list[dict[str, Any]] = []
+        self.set_exception_handler(lambda _loop, context: self.errors.append(context))
+        self.set_task_factory(_make_task)  # type: ignore[arg-type]
+
+    def time(self) -> float:
+        host = HOST.get()
+        return self.now if host is None else host.local(self.now)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        host = HOST.get()
+        true = when if host is None else host.true(when)
+        return super().call_at(true, callback, *args, context=context)
+
+    def at(self, when: float, host: Host | None, callback: Callable[..., object]) -> None:
+        """Call at a true time, as something that happens on the host."""
+        context = contextvars.Context()
+        context.run(HOST.set, host)
+        timer = asyncio.TimerHandle(max(when, self.now), callback, (), self, context)
+        heapq.heappush(self._timers, timer)
+
+    def start(self, host: Host | None, work: Coroutine[Any, Any, Any], name: str) -> Any:
+        """Run a task on the host."""
+        context = contextvars.Context()
+        context.run(HOST.set, host)
+        return self.create_task(work, name=name, context=context)
+
+    def resume(self, host: Host) -> None:
+        host.paused = False
+        parked, host.parked = host.parked, []
+        self._queue.extend(parked)
+
+    def kill(self, host: Host) -> None:
+        """Nothing of the host ever runs again."""
+        host.dead = True
+        for tell in host.on_death:
+            tell()
+
+    def bury(self, host: Host) -> list[asyncio.Task[Any]]:
+        """After all is judged: let a dead host's tasks end, so that nothing is left of them."""
+        host.dead = False
+        self.resume(host)
+        tasks = host.running()
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    def _run_once(self) -> None:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise LivelockError(f"no end after {MAX_STEPS} steps")
+        handle = self._next()
+        if handle is not None and not handle._cancelled:
+            handle._run()
+
+    def _next(self) -> asyncio.Handle | None:
+        ready, scheduled = self._queue, self._timers
+        if not ready:
+            while scheduled and scheduled[0]._cancelled:
+                heapq.heappop(scheduled)
+            if not scheduled:
+                raise DeadlockError("every task waits for another")
+            self.now = max(self.now, scheduled[0].when())
+        while scheduled and scheduled[0].when() <= self.now:
+            timer = heapq.heappop(scheduled)
+            if not timer._cancelled:
+                ready.append(timer)
+        if self._shuffle and len(ready) > 1:
+            ready.rotate(-self._rng.randrange(min(len(ready), 8)))
+        if not ready:
+            return None
+        handle = ready.popleft()
+        inner: Any = handle
+        host: Host | None = inner._context.get(HOST)
+        if host is not None and (host.paused or host.dead):
+            host.parked.append(handle)
+            return None
+        return handle
+
+    def _write_to_self(self) -> None:
+        """Nobody sleeps in a selector."""
+
+    def _process_events(self, event_list: object) -> None:
+        """There are none."""
+
+
+def _make_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **settings: Any
+) -> asyncio.Task[Any]:
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **settings)
+    context = settings.get("context")
+    host = context.get(HOST) if context is not None else HOST.get()
+    if host is not None:
+        host.tasks.append(weakref.ref(task))
+    return task

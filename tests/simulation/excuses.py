@@ -1,0 +1,234 @@
+"""What may be told to a reader because of what really happened, and what may not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resumable_stream import BackendError, CancelResult, ContextClosedError
+from resumable_stream._log import Status
+from resumable_stream._offsets import OffsetUnit
+from resumable_stream._sentinel import DONE, Outcome, generation_of
+from simulation.plan import Climate, Kind, TypeScript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from simulation.actors import Cancel, Visit
+    from simulation.broker import Write
+    from simulation.clock import Host
+    from simulation.sources import Run
+    from simulation.weather import Damage
+    from simulation.world import World
+
+_OF_BROKER = {Kind.UNPLUG, Kind.BLACK_HOLE, Kind.DEAFEN, Kind.OUTAGE}
+_FINAL = {Kind.KILL, Kind.CLOSE}
+# An outage seems longer than it is: to connect again takes a moment.
+_RECOVERY = 4.0
+# That many messages missed are as good as a connection lost: for a listener that waits for an end,
+# for one that shakes hands, and for a cancel.
+_MANY = 3
+_HANDSHAKE = 5
+_CANCEL = 8
+
+
+class Excuses:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._plan = world.plan
+        self._options = world.plan.options
+        self._damages = world.oracle.damages
+
+    def status_of(self, run: Run) -> str:
+        """How the run really ended; "running" if it has not."""
+        if run.ending is not None:
+            return str(run.ending.status)
+        if run.generation == 0 and run.exhausted is not None:
+            return "lost" if run.fails else "completed"
+        return "lost" if run.host.dead else "running"
+
+    def superseded(self, run: Run) -> bool:
+        """Another generation was claimed, or old keys came back."""
+        key = f"sentinel:{run.stream_id}"
+        others = {
+            generation_of(write.after)
+            for write in self._world.server.writes
+            if write.key.endswith(key) and write.after != DONE
+        } - {run.generation}
+        return bool(others) or any(damage.keys == "old" for damage in self._outages())
+
+    def lost(self, visit: Visit, run: Run) -> bool:
+        """The producer has gone, or nobody could tell whether it had."""
+        if self.superseded(run) or self.status_of(run) == "lost":
+            return True
+        if any(self._over(run.host, visit.ended)):
+            return True
+        if run.generation == 0 and run.exhausted is not None:
+            return True  # a TypeScript peer keeps nothing for those who have not read it all
+        lease, outage = self._options.lease, self._options.outage_timeout
+        begin = visit.ended - 3 * lease - outage
+        for host in (run.host, visit.host):
+            apart = self._trouble(host, begin, visit.ended)
+            if apart + _RECOVERY >= lease / 2:
+                return True
+        if self._time(self._outages(), begin, visit.ended) + _RECOVERY >= min(outage, lease):
+            return True
+        return self._missed(visit.ended - 2 * lease, visit.ended)
+
+    def trimmed(self, run: Run) -> bool:
+        return run.text(OffsetUnit.UTF16).length > self._options.buffer_limit
+
+    def unanswered(self, visit: Visit) -> bool:
+        begin = visit.began
+        runs = self._world.sources[visit.stream_id].runs
+        if any(run.generation == 0 and run.fails for run in runs):
+            return True  # it leaves its sentinel behind
+        if self._plan.weather.reset or self._missed(begin, visit.ended, _HANDSHAKE):
+            return True
+        return self._plan.climate is not Climate.CALM and (
+            bool(self._around(begin - 2 * self._options.lease, visit.ended))
+            or bool(self.abandoned(visit.stream_id))
+        )
+
+    def broker_away(self, visit: Visit) -> bool:
+        if any(self._over(visit.host, visit.ended)):
+            return True
+        if self._plan.climate in {Climate.CALM, Climate.MESSAGES, Climate.HOSTS}:
+            return visit.attached is None and self._trouble(visit.host, 0, visit.ended) > 0
+        if visit.attached is None:
+            return True
+        begin = visit.ended - 2 * self._options.outage_timeout
+        apart = self._trouble(visit.host, begin, visit.ended)
+        apart += self._time(self._outages(), begin, visit.ended)
+        return apart + _RECOVERY >= self._options.outage_timeout
+
+    def closed(self, host: Host) -> bool:
+        return any(
+            damage.kind is Kind.CLOSE and damage.host == host.name for damage in self._damages
+        )
+
+    def absent(self, visit: Visit, before: list[Run]) -> bool:
+        """No run was there, or what it had written may be gone."""
+        if not any(run.started < visit.began for run in before):
+            return True
+        if self._plan.weather.reset:
+            return True
+        return any(damage.begin <= visit.ended for damage in self._damages)
+
+    def claimed(self, visit: Visit) -> bool:
+        return bool(self.abandoned(visit.stream_id) or self._world.sources[visit.stream_id].runs)
+
+    def claimed_again(self, visit: Visit) -> bool:
+        runs = self._world.sources[visit.stream_id].runs
+        return bool(self.abandoned(visit.stream_id)) or len(runs) > 1
+
+    def abandoned(self, stream_id: str) -> dict[int, list[Write]]:
+        """The claims that no source was run for, and what was written of them."""
+        runs = {run.generation for run in self._world.sources[stream_id].runs}
+        claims: dict[int, list[Write]] = {}
+        for write in self._world.server.writes:
+            if write.key.endswith(f"sentinel:{stream_id}") and write.after != DONE:
+                generation = generation_of(write.after)
+                if generation not in runs:
+                    claims.setdefault(generation, []).append(write)
+        return claims
+
+    def gave_up(self, visit: Visit) -> bool:
+        """The caller has gone, or was away for long, without knowing that it had won."""
+        if visit.ending in {"cancelled", "killed"}:
+            return True
+        if self._trouble(visit.host, visit.began, visit.ended) >= self._options.lease / 2:
+            return True
+        return isinstance(visit.error, BackendError | ContextClosedError)
+
+    def cancelled_unstarted(self, stream_id: str) -> bool:
+        """A cancel came so early that the source was never asked for."""
+        runs = {run.generation for run in self._world.sources[stream_id].runs}
+        outcomes = [
+            Outcome.decode(write.after)
+            for write in self._world.server.writes
+            if write.key.endswith(f":rs:outcome:{stream_id}")
+        ]
+        return any(
+            outcome is not None
+            and outcome.generation not in runs
+            and outcome.ending.status is Status.CANCELLED
+            for outcome in outcomes
+        )
+
+    def unrecorded(self, run: Run) -> bool:
+        """It could not write, or was not allowed to."""
+        if self.superseded(run) or any(self._over(run.host, float("inf"))):
+            return True
+        begin, end = run.closed or run.started, self._world.loop.now
+        apart = self._trouble(run.host, begin, end) + self._time(self._outages(), begin, end)
+        return apart + _RECOVERY >= self._options.outage_timeout + self._options.lease
+
+    def second_run(self, run: Run, later: Run) -> bool:
+        if self._plan.weather.reset or self._plan.typescript is TypeScript.PRODUCES:
+            return True
+        return any(
+            damage.begin <= later.started
+            and (damage.kind in _OF_BROKER or damage.host == run.host.name)
+            for damage in self._damages
+        )
+
+    def unheard_cancel(self, cancel: Cancel) -> bool:
+        runs = self._world.sources[cancel.stream_id].runs
+        if any(run.generation == 0 for run in runs):
+            return True
+        if cancel.result is CancelResult.ALREADY_OVER and len(self._world.cancels) > 1:
+            return True
+        end = cancel.ended or float("inf")
+        if self._plan.climate in {Climate.CALM, Climate.MESSAGES}:
+            return self._missed(cancel.began, end, _CANCEL)
+        return self.any_trouble(cancel.began - 2 * self._options.lease, end)
+
+    def any_trouble(self, begin: float, end: float) -> bool:
+        return bool(self._around(begin, end)) or not self._plan.weather.fair
+
+    def disturbed(self, run: Run) -> bool:
+        """Something else than the end of other hosts has happened."""
+        if self._plan.climate in {Climate.BROKER, Climate.ALL}:
+            return True
+        return any(
+            damage.kind is Kind.PAUSE or damage.host == run.host.name for damage in self._damages
+        )
+
+    def any_other_trouble(self, damage: Damage, end: float) -> bool:
+        others = [one for one in self._around(damage.begin, end) if one is not damage]
+        return bool(others) or bool(self._plan.weather.reset)
+
+    def _missed(self, begin: float, end: float, most: int = _MANY) -> bool:
+        return self._world.timeline.losses_between(begin, end) >= most
+
+    def _over(self, host: Host, by: float) -> Iterable[Damage]:
+        return (
+            damage
+            for damage in self._damages
+            if damage.kind in _FINAL and damage.host == host.name and damage.begin <= by
+        )
+
+    def _outages(self) -> list[Damage]:
+        return [damage for damage in self._damages if damage.kind is Kind.OUTAGE]
+
+    def _around(self, begin: float, end: float) -> list[Damage]:
+        """What is going on between the two times, or has lasting effects."""
+        return [
+            damage
+            for damage in self._damages
+            if damage.begin <= end
+            and (damage.end + _RECOVERY >= begin or damage.keys != "kept" or damage.kind in _FINAL)
+        ]
+
+    def _trouble(self, host: Host, begin: float, end: float) -> float:
+        """For how long the host was cut off or stood still."""
+        mine = [
+            damage
+            for damage in self._damages
+            if damage.host == host.name and damage.kind is not Kind.OUTAGE
+        ]
+        return self._time(mine, begin, end)
+
+    @staticmethod
+    def _time(damages: list[Damage], begin: float, end: float) -> float:
+        return sum(max(0.0, min(damage.end, end) - max(damage.begin, begin)) for damage in damages)

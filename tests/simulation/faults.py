@@ -1,0 +1,414 @@
+"""Deliberate faults in the core: what ``mutants`` applies, one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pathlib
+
+_CORE = "src/resumable_stream"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: a line of the core, and what it is changed to.
+
+    Args:
+        what: what goes wrong.
+        file: in the core, or from the project's root if it has folders.
+        right: the text as it stands, exactly once in the file.
+        wrong: what replaces it.
+        found: the core once had it, and a seed showed it.
+    """
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+    found: bool = False
+
+    @property
+    def path(self) -> str:
+        return self.file if "/" in self.file else f"{_CORE}/{self.file}"
+
+    def apply(self, root: pathlib.Path) -> None:
+        path = root / self.path
+        path.write_text(path.read_text().replace(self.right, self.wrong))
+
+
+MUTANTS = (
+    Mutant(
+        "the lease is not renewed",
+        "_producer.py",
+        "await self._claim.renew()\n",
+        "await asyncio.sleep(0)\n",
+    ),
+    Mutant(
+        "a claim is made by get and then set",
+        "_sentinel.py",
+        "won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)",
+        "won = await self._store.get(self._key) is None\n"
+        "                if won:\n"
+        "                    await self._store.set(\n"
+        "                        self._key, self._value, ttl=self._options.lease_ttl\n"
+        "                    )",
+    ),
+    Mutant(
+        "a claim whose reply was lost counts as another's",
+        "_sentinel.py",
+        "won = generation_of(value) == self.generation",
+        "won = False",
+    ),
+    Mutant(
+        "a claim whose reply was lost is won without looking",
+        "_sentinel.py",
+        "won = generation_of(value) == self.generation",
+        "won = True",
+    ),
+    Mutant(
+        "a lost sentinel is not created again",
+        "_sentinel.py",
+        'logger.info("the broker lost sentinel %r; creating it again", self._key)',
+        "raise SupersededError",
+    ),
+    Mutant(
+        "another generation is not noticed",
+        "_sentinel.py",
+        "            elif generation_of(present) != self.generation:\n"
+        "                raise SupersededError\n",
+        "",
+    ),
+    Mutant(
+        "tokens are compared with their low bits",
+        "_sentinel.py",
+        "elif generation_of(present) != self.generation:",
+        "elif present != self._value:",
+    ),
+    Mutant(
+        "the final write is not fenced",
+        "_sentinel.py",
+        "await self._swap(lambda _present: DONE, self._options.outcome_ttl)",
+        "await self._store.set(self._key, DONE, ttl=self._options.outcome_ttl)",
+    ),
+    Mutant(
+        "the outcome is not fenced",
+        "_sentinel.py",
+        "await self._record(Outcome(self.generation, end, ending).encode())",
+        "await self._store.set(\n"
+        "            self._outcome_key,\n"
+        "            Outcome(self.generation, end, ending).encode(),\n"
+        "            ttl=self._options.outcome_ttl,\n"
+        "        )",
+    ),
+    Mutant(
+        "the outcome is written after the sentinel",
+        "_sentinel.py",
+        "        await self._record(Outcome(self.generation, end, ending).encode())\n"
+        "        await self._swap(lambda _present: DONE, self._options.outcome_ttl)",
+        "        await self._swap(lambda _present: DONE, self._options.outcome_ttl)\n"
+        "        await self._record(Outcome(self.generation, end, ending).encode())",
+    ),
+    Mutant(
+        "an abandoned claim is not released",
+        "_sentinel.py",
+        "await self._store.compare_and_set(self._key, self._value, self._value, ttl=1)",
+        "return",
+    ),
+    Mutant(
+        "a producer answers though its lease has run out",
+        "_sentinel.py",
+        "return asyncio.get_running_loop().time() < self._held_until",
+        "return True",
+    ),
+    Mutant(
+        "requests are heard only once the claim is won",
+        "_instance.py",
+        "            await producer.listen()\n            won = await self._take(claim)",
+        "            won = await self._take(claim)\n            await producer.listen()",
+    ),
+    Mutant(
+        "early requests are forgotten",
+        "_producer.py",
+        "for request in early:",
+        "for request in early[:0]:",
+    ),
+    Mutant(
+        "a superseded producer goes on",
+        "_producer.py",
+        "self.stop(Ending(Status.SUPERSEDED))",
+        "pass",
+    ),
+    Mutant(
+        "the source is not closed on a cancel",
+        "_producer.py",
+        "            self._source.cancel()\n        return True",
+        "            pass\n        return True",
+    ),
+    Mutant(
+        "the end is recorded at the first attempt or never",
+        "_producer.py",
+        "if clock() + pause > deadline:",
+        "if True:",
+    ),
+    Mutant(
+        "a loss is not told to the lease",
+        "_producer.py",
+        "        self._lost.set()\n",
+        "",
+    ),
+    Mutant(
+        "a replay is cut after an await: enrolled too late",
+        "_publisher.py",
+        "self._followers[listener] = _Follower(now + self._expiry, request.place)",
+        "asyncio.get_running_loop().call_later(\n"
+        "            0.05,\n"
+        "            self._followers.__setitem__,\n"
+        "            listener,\n"
+        "            _Follower(now + self._expiry, request.place),\n"
+        "        )",
+    ),
+    Mutant(
+        "the end frame is pushed once",
+        "_publisher.py",
+        "if self._end is not None and (due or not self._end_told):",
+        "if self._end is not None and not self._end_told:",
+    ),
+    Mutant(
+        "the end frame is never pushed",
+        "_publisher.py",
+        "        if self._end is not None and (due or not self._end_told):\n"
+        "            self._add(batch, self._live_id, self._end)\n",
+        "        if self._end is not None and (due or not self._end_told):\n",
+    ),
+    Mutant(
+        "the end is told before it is recorded",
+        "_publisher.py",
+        "if self._end is not None and not self._end_told:",
+        "if self._log.ending is not None and not self._end_told:",
+    ),
+    Mutant(
+        "heartbeats carry no end",
+        "_publisher.py",
+        "beat = DataFrame(self._claim.generation, Place(self._log.end), end=self._log.end)",
+        "beat = DataFrame(self._claim.generation, Place(0), end=0)",
+    ),
+    Mutant(
+        "there are no heartbeats",
+        "_publisher.py",
+        "        elif due:\n",
+        "        elif due and not self._followers:\n",
+    ),
+    Mutant(
+        "listeners never expire",
+        "_publisher.py",
+        "if follower.expires < now]",
+        "if follower.expires < 0]",
+    ),
+    Mutant(
+        "a producer that ended does not wait for its listeners",
+        "_publisher.py",
+        "while self._task is not None and (self._listened_to() or self._has_work()):",
+        "while False:",
+    ),
+    Mutant(
+        "a request of another generation is served",
+        "_publisher.py",
+        "if request.generation not in (None, self._claim.generation):",
+        "if False:",
+    ),
+    Mutant(
+        "a gap is ignored",
+        "_assembly.py",
+        "        if frame.place > self.place:\n"
+        "            self._keep(frame)\n"
+        "            return chunks\n",
+        "        self.place = max(self.place, frame.place)\n",
+    ),
+    Mutant(
+        "an overlap is not trimmed",
+        "_assembly.py",
+        "            if sequence == self.place.sequence:\n",
+        "            if sequence <= self.place.sequence:\n",
+    ),
+    Mutant(
+        "a chunk's part is counted from its beginning",
+        "_assembly.py",
+        "self._partial += part[known:]",
+        "self._partial += part",
+    ),
+    Mutant(
+        "early frames are kept without bound",
+        "_assembly.py",
+        "and self._held_bytes + size <= self._hold",
+        "",
+    ),
+    Mutant(
+        "the end counts though text is missing",
+        "_assembly.py",
+        "and self.place.sequence >= self.final.end",
+        "",
+    ),
+    Mutant(
+        "off by one at a surrogate pair",
+        "_offsets.py",
+        "return low if length(text[:low], unit) == offset else None",
+        "return low",
+    ),
+    Mutant(
+        "an offset counts code points",
+        "_offsets.py",
+        'return len(text.encode("utf-16-le", "surrogatepass")) // 2',
+        "return len(text)",
+    ),
+    Mutant(
+        "trimmed text is read as if it were there",
+        "_log.py",
+        "        if offset < start:\n            raise TrimmedError(start)\n",
+        "        offset = max(offset, start)\n",
+    ),
+    Mutant(
+        "a reader is woken once",
+        "_log.py",
+        "    def watch(self, waiter: asyncio.Future[None]) -> None:\n"
+        '        """Resolve ``waiter`` at the next chunk or at the end."""\n'
+        "        self._waiters[waiter] = None",
+        "    def watch(self, waiter: asyncio.Future[None]) -> None:\n"
+        '        """Resolve ``waiter`` at the next chunk or at the end."""\n'
+        "        self._waiters = {waiter: None}",
+    ),
+    Mutant(
+        "a lagging local reader skips what was trimmed",
+        "_local.py",
+        "                if position.sequence < log.first:\n",
+        "                if position.sequence < log.first:\n"
+        "                    position = Position(log.first)\n"
+        "                if False:\n",
+    ),
+    Mutant(
+        "the reader beside the producer waits for the record of the end",
+        "_local.py",
+        "timeout=self._grace_until - now",
+        "timeout=None",
+    ),
+    Mutant(
+        "a cancel is sent once",
+        "_canceller.py",
+        "            await backend.publish(names.request(stream_id), request)\n"
+        "            await asyncio.wait({told}, timeout=pause)\n",
+        "            if pause == _FIRST_PAUSE:\n"
+        "                await backend.publish(names.request(stream_id), request)\n"
+        "            await asyncio.wait({told}, timeout=pause)\n",
+    ),
+    Mutant(
+        "a cancel is acknowledged before the end",
+        "_publisher.py",
+        "(self._end and self._cancellers)",
+        "self._cancellers",
+    ),
+    Mutant(
+        "a listener has room for everything",
+        "_listener.py",
+        "        if self._room() <= 0:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a missing sentinel means the producer is lost, whatever else happened",
+        "_remote.py",
+        "        if now - self._disturbed_at < lease:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "a listener waits for a producer for ever",
+        "_remote.py",
+        "return state is Absence.MISSING or (asked is not None and now - asked >= patience)",
+        "return False",
+    ),
+    Mutant(
+        "an outage is borne for ever",
+        "_remote.py",
+        "if now - self._outage_since >= patience:",
+        "if False:",
+    ),
+    Mutant(
+        "a reader that leaves stays subscribed",
+        "_remote.py",
+        "        for subscription in self._subscriptions:\n"
+        "            await subscription.aclose()\n",
+        "",
+    ),
+    Mutant(
+        "a chunk is taken before the reader is there to have it",
+        "_remote.py",
+        "            waiter = self._loop.create_future()\n"
+        "            self._reading[waiter] = None\n"
+        "            try:\n"
+        "                await waiter\n",
+        "            waiter = self._loop.create_future()\n"
+        "            self._reading[waiter] = None\n"
+        "            try:\n"
+        "                await waiter\n"
+        "                await asyncio.sleep(0)\n"
+        "                self._ready.append(self._ready.popleft())\n",
+    ),
+    Mutant(
+        "an unframed message makes a listener speak version 1",
+        "_instance.py",
+        "reader = self._reader(stream_id, state.generation, start)",
+        "reader = self._reader(stream_id, None, start)",
+    ),
+    Mutant(
+        "TypeScript's end marker is believed at once",
+        "_v1_listener.py",
+        "if message == _END and await self._is_end():",
+        "if message == _END:",
+    ),
+    Mutant(
+        "a TypeScript listener is not told the end",
+        "_v1.py",
+        "            yield encode_v1(V1_END)\n",
+        "",
+    ),
+    Mutant(
+        "an unsubscribe drops a sibling",
+        "backends/resumable_stream_memory/_bus.py",
+        "                inboxes.remove(inbox)\n",
+        "                inboxes.clear()\n",
+    ),
+    Mutant(
+        "an impatient reader waits for the record of the end at each attempt",
+        "_local.py",
+        "        if self._grace_until is None:\n",
+        "        if True:\n",
+        found=True,
+    ),
+    Mutant(
+        "a cancel is given up before a slow source can close",
+        "_options.py",
+        "return self.lease + self.handshake_timeout + CLOSE_TIMEOUT",
+        "return self.lease + self.handshake_timeout",
+        found=True,
+    ),
+    Mutant(
+        "a TypeScript listener gets text with a hole",
+        "_v1.py",
+        "            self.ended = True  # better no end than a wrong text",
+        "            pass",
+        found=True,
+    ),
+    Mutant(
+        "a closed context attaches a reader that was on its way",
+        "_instance.py",
+        "            if self._ended:\n",
+        "            if False:\n",
+        found=True,
+    ),
+    Mutant(
+        "a claim that is executed late locks its owner out",
+        "_sentinel.py",
+        "if won else not attempt",
+        "if won else True",
+        found=True,
+    ),
+)

@@ -1,0 +1,304 @@
+"""The model of the truth: checks the promises, knowing what really happened."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from resumable_stream import CancelResult
+from resumable_stream._sentinel import DONE, Outcome, generation_of
+from simulation.excuses import Excuses
+from simulation.pace import check_pace
+from simulation.plan import Climate, Kind
+from simulation.texts import check_visit
+
+if TYPE_CHECKING:
+    from simulation.broker import Adapter, Write
+    from simulation.clock import Host
+    from simulation.plan import Plan
+    from simulation.weather import Damage
+    from simulation.world import World
+
+_SENTINEL = ":rs:sentinel:"
+_OUTCOME = ":rs:outcome:"
+_CHUNK = ":rs:chunk:"
+_REQUEST = ":rs:request:"
+_LOOK_EVERY = 0.7
+_SOON = 2.0
+# In this time a cancel is repeated so often that some must be heard.
+_CANCEL = 6.0
+_MAX_PIECE = 256 * 1024
+
+
+class Oracle:
+    def __init__(self, world: World) -> None:
+        self.problems: list[str] = []
+        self.damages: list[Damage] = []
+        self.healed = world.loop.now
+        self._world = world
+        self._plan: Plan = world.plan
+        self._publishers: dict[int, Host] = {}
+        self._requests = 0
+        world.server.on_publish = self._published
+
+    def fail(self, promise: str, what: str) -> None:
+        self.problems.append(f"{promise}: {what}")
+        self._world.timeline.note(None, "PROBLEM", promise, what)
+
+    async def watch(self) -> None:
+        """P7, from time to time: what is held is bounded."""
+        while True:
+            self._check_memory()
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def settle(self) -> None:
+        """Wait until every producer that lives has ended by itself."""
+        while True:
+            running = [
+                producer.closed
+                for machine in self._world.machines
+                if not machine.gone and (bound := machine.context._bound) is not None
+                for producer in bound.producers.values()
+            ]
+            if not running:
+                return
+            await asyncio.wait(running)
+            await asyncio.sleep(0)
+
+    def waiting(self) -> str:
+        """Name those who wait for ever."""
+        return "; ".join(str(visit) for visit in self._world.visits if not visit.ending) or "?"
+
+    def judge(self) -> None:
+        world = self._world
+        excuses = Excuses(world)
+        for visit in world.visits:
+            for promise, what in check_visit(world, visit, excuses):
+                self.fail(promise, f"{what}: {visit}")
+        self._check_writes()
+        self._check_claims(excuses)
+        self._check_outcomes(excuses)
+        self._check_recreation(excuses)
+        self._check_runs(excuses)
+        for promise, what in check_pace(world, excuses):
+            self.fail(promise, what)
+        self._check_cancels(excuses)
+        self._check_economy()
+        self._check_typescript_readers(excuses)
+        self._check_leaks()
+
+    # P5
+
+    def _published(self, by: Adapter, channel: str, message: bytes) -> None:
+        """At most one host publishes as a generation into any reader."""
+        self._requests += _REQUEST in channel
+        if _CHUNK not in channel or b'{"type":"' not in message[:400]:
+            return
+        at = message.find(b'"generation":')
+        if at < 0:
+            return
+        digits = message[at + 13 : at + 26].split(b",")[0].split(b"}")[0]
+        if not digits.isdigit():
+            return
+        holder = self._publishers.setdefault(int(digits), by.host)
+        if holder is not by.host:
+            self.fail("P5", f"{by.host.name} publishes as {holder.name}'s generation")
+
+    def _check_writes(self) -> None:
+        claims: dict[str, list[int]] = {}
+        owners: dict[int, Host] = {}
+        for write in self._world.server.writes:
+            if _SENTINEL in write.key:
+                self._check_sentinel(write, claims.setdefault(write.key, []), owners)
+            elif _OUTCOME in write.key:
+                stream = write.key.partition(_OUTCOME)[2]
+                keys = [key for key in claims if key.endswith(_SENTINEL + stream)]
+                self._check_outcome(write, claims[keys[0]] if keys else [])
+
+    def _check_sentinel(self, write: Write, claims: list[int], owners: dict[int, Host]) -> None:
+        if write.by.host.name == "typescript":
+            return
+        before = generation_of(write.before or "")
+        if write.after == DONE:
+            if write.before is None:
+                return  # re-created by an ended producer: its outcome says which
+            if write.before == DONE or owners.get(before) is not write.by.host:
+                self.fail("P5", f"{write.by.host.name} finishes {write.before!r}, not its own")
+            return
+        generation = generation_of(write.after)
+        if owners.setdefault(generation, write.by.host) is not write.by.host:
+            self.fail("P5", f"{write.by.host.name} writes another's generation {generation}")
+        if write.before is not None and before != generation:
+            self.fail("P5", f"{write.by.host.name} takes over {write.before!r}")
+        if generation not in claims:
+            claims.append(generation)
+
+    def _check_outcome(self, write: Write, claims: list[int]) -> None:
+        before, after = Outcome.decode(write.before), Outcome.decode(write.after)
+        assert after is not None
+        if before is None or before.generation == after.generation:
+            return
+        if (
+            before.generation in claims
+            and after.generation in claims
+            and claims.index(before.generation) > claims.index(after.generation)
+        ):
+            self.fail("P5", f"{write.by.host.name} overwrites its successor's outcome")
+
+    def _check_claims(self, excuses: Excuses) -> None:
+        """A claim without a run is one whose caller has gone, and it goes with him."""
+        for stream_id in self._world.sources:
+            for generation, writes in excuses.abandoned(stream_id).items():
+                host, at = writes[0].by.host, writes[0].at
+                callers = [
+                    visit
+                    for visit in self._world.visits
+                    if visit.stream_id == stream_id and visit.host is host and visit.began <= at
+                ]
+                if not any(excuses.gave_up(visit) for visit in callers):
+                    self.fail("P5", f"nobody runs the claim {generation}, won at {at - 1000:.4f}")
+                elif len(writes) < 2 and self._plan.climate in {Climate.CALM, Climate.MESSAGES}:
+                    self.fail("P10", f"the claim {generation} is left to its lease")
+
+    def _check_outcomes(self, excuses: Excuses) -> None:
+        """Every run that ended by itself has left a record."""
+        recorded = {
+            outcome.generation
+            for write in self._world.server.writes
+            if _OUTCOME in write.key and (outcome := Outcome.decode(write.after)) is not None
+        }
+        for sources in self._world.sources.values():
+            for run in sources.runs:
+                if run.generation in recorded or run.producer is None or run.ending is None:
+                    continue
+                if not excuses.unrecorded(run):
+                    self.fail("P3", f"the end of generation {run.generation} was not recorded")
+
+    def _check_recreation(self, excuses: Excuses) -> None:
+        """P6: a broker that comes back empty is told at once who produces."""
+        soon = _SOON + 20 * max(latency for latency, _offset, _rate in self._plan.hosts)
+        damages = [damage for damage in self.damages if damage.kind is Kind.OUTAGE]
+        runs = [run for sources in self._world.sources.values() for run in sources.runs]
+        for run in runs:
+            for damage in damages:
+                due = damage.end + soon
+                over = run.exhausted or run.closed or due + 1
+                if damage.keys != "none" or run.started > damage.begin or over < due:
+                    continue
+                if excuses.superseded(run) or excuses.any_other_trouble(damage, due):
+                    continue
+                if not any(
+                    write.by.host is run.host and damage.end < write.at < due
+                    for write in self._world.server.writes
+                ):
+                    self.fail("P6", f"the sentinel was not created again by {due - 1000:.3f}")
+
+    def _check_runs(self, excuses: Excuses) -> None:
+        for sources in self._world.sources.values():
+            for run, later in zip(sources.runs, sources.runs[1:], strict=False):
+                if not excuses.second_run(run, later):
+                    self.fail(
+                        "P5", f"{later.host.name} ran the source again at {later.started - 1000}"
+                    )
+
+    # P7
+
+    def _check_memory(self) -> None:
+        plan, largest = self._plan, self._largest_chunk()
+        for machine in self._world.machines:
+            bound = machine.context._bound
+            for producer in bound.producers.values() if bound is not None else ():
+                log: Any = producer.log
+                kept = sum(map(len, log._chunks[:-1]))
+                if kept > plan.options.buffer_limit + largest:
+                    self.fail("P7", f"a log keeps {kept}")
+                publisher: Any = producer._publisher
+                if len(publisher._replies) > len(self._world.visits) + 1:
+                    self.fail("P7", "more replies are owed than there are readers")
+        piece = min(_MAX_PIECE, plan.max_message_size)
+        for reader in self._world.readers:
+            queued = sum(map(len, getattr(reader, "_ready", ())))
+            if queued > plan.options.window + piece + largest:
+                self.fail("P7", f"a reader holds {queued}")
+            assembly = getattr(reader, "_assembly", None)
+            if assembly is not None and assembly._held_bytes > plan.options.window:
+                self.fail("P7", f"a reader keeps {assembly._held_bytes} for later")
+
+    def _largest_chunk(self) -> int:
+        runs = [run for sources in self._world.sources.values() for run in sources.runs]
+        return max((len(chunk) for run in runs for chunk in run.chunks), default=0)
+
+    # P8
+
+    def _check_economy(self) -> None:
+        if self._requests:
+            return
+        if self._world.server.published:
+            self.fail("P8", f"published to nobody: {self._world.server.published}")
+
+    # P9
+
+    def _check_cancels(self, excuses: Excuses) -> None:
+        for cancel in self._world.cancels:
+            if cancel.ended is None:
+                continue  # its host died
+            runs = self._world.sources[cancel.stream_id].runs
+            due = min(cancel.ended, cancel.began + _CANCEL)
+            alive = [
+                run
+                for run in runs
+                if run.started < cancel.began
+                and (run.exhausted is None or run.exhausted > due)
+                and (run.closed is None or run.closed > due)
+            ]
+            if cancel.result is CancelResult.CANCELLED:
+                slow = any(self._plan.script(cancel.stream_id, n).slow_to_close for n in range(9))
+                if alive and not slow and not excuses.any_trouble(cancel.began, cancel.ended):
+                    self.fail("P9", f"told to be cancelled, but its source runs on: {cancel}")
+            elif not excuses.unheard_cancel(cancel) and alive:
+                self.fail("P9", f"a running stream was not stopped: {cancel}")
+
+    # P11
+
+    def _check_typescript_readers(self, excuses: Excuses) -> None:
+        calm = not excuses.any_trouble(0.0, float("inf"))
+        if self._plan.options.buffer_limit < 10**6:
+            return
+        for reader in self._world.typescript_readers:
+            runs = self._world.sources[reader.stream_id].runs
+            if not runs or reader.asked is None:
+                continue
+            text = "".join(reader.texts)
+            wholes = [run.text(self._plan.unit).after_half(reader.offset) for run in runs]
+            if not any(
+                text == whole if reader.complete else whole.startswith(text) for whole in wholes
+            ):
+                self.fail("P11", f"a TypeScript reader got {text!r:.200} of {wholes[0]!r:.200}")
+            over = runs[0].closed or float("inf")
+            if calm and not reader.texts and over > reader.asked + 1.0:
+                self.fail("P11", "a TypeScript reader was not answered")
+            if calm and reader.texts and not reader.complete and runs[0].closed:
+                self.fail("P11", "a TypeScript reader was not told the end")
+
+    # P10
+
+    def _check_leaks(self) -> None:
+        world = self._world
+        for adapter in world.server.adapters:
+            host = adapter.host
+            if host.dead or host.name == "typescript":
+                continue
+            if adapter.subscriptions:
+                channels = [one.channel for one in adapter.subscriptions.values()]
+                self.fail("P10", f"{host.name} leaves subscriptions: {channels}")
+            if adapter.calls:
+                self.fail("P10", f"{host.name} leaves calls")
+            # A source that takes too long to close is left to itself.
+            tasks = [
+                name for task in host.running() if not (name := task.get_name()).endswith("source")
+            ]
+            if tasks:
+                self.fail("P10", f"{host.name} leaves tasks: {tasks}")
+        for machine in world.machines:
+            if (bound := machine.context._bound) is not None and not machine.host.dead:
+                self.fail("P10", f"{machine.host.name} is still bound: {bound}")

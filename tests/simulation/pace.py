@@ -1,0 +1,153 @@
+"""Whether everything came in time: as much as what really went wrong accounts for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resumable_stream._sentinel import generation_of
+from simulation.plan import Climate, Kind
+from simulation.texts import runs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simulation.actors import Visit
+    from simulation.excuses import Excuses
+    from simulation.sources import Run
+    from simulation.texts import Problem
+    from simulation.world import World
+
+_EPSILON = 1e-3
+# What the reader beside the producer lets pass for the end to be recorded.
+_END_GRACE = 0.1
+# What anything may take; and what one lost message may cost on top, beside a heartbeat.
+_SOON = 2.0
+_REPAIR = 1.2
+# A smaller window takes many turns.
+_AMPLE = 10**6
+_RECONNECT = 0.5
+_CALL = 3.0
+_STANDSTILLS = {Kind.PAUSE, Kind.KILL, Kind.CLOSE}
+
+
+def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
+    """P3, P4 and P6 as far as they speak of time."""
+    still = {damage.host for damage in world.oracle.damages if damage.kind in _STANDSTILLS}
+    for visit in world.visits:
+        runs = runs_of(world, visit) if visit.attached is not None and visit.prompt else []
+        if len(runs) != 1:
+            continue
+        if visit.reader == "LocalReader" and visit.host.name not in still:
+            yield from _check_local(world, visit, runs[0])
+        if visit.reader == "Listener":
+            yield from _check_remote(world, visit, runs[0])
+    for visit in world.visits:
+        if visit.reader == "Listener":
+            yield from _check_outages(world, visit)
+    for sources in world.sources.values():
+        for run in sources.runs:
+            yield from _check_release(world, run, excuses)
+            yield from _check_fence(world, run)
+
+
+def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
+    """The broker is nothing to the reader beside the producer."""
+    attached = visit.attached or 0.0
+    if not world.plan.shuffle:
+        for made, read in _pairs(visit, run):
+            if read > max(made, attached) + _EPSILON:
+                yield "P6", f"a chunk came {read - made:.3f} s late: {visit}"
+                return
+    if visit.ending == "complete" and run.closed is not None:
+        late = visit.ended - max(run.closed, attached)
+        if late > _END_GRACE + _EPSILON:
+            yield "P6", f"the end came {late:.3f} s late: {visit}"
+
+
+def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
+    """Each message that was lost costs the time of its repair, and no more."""
+    kinds = {damage.kind for damage in world.oracle.damages}
+    undisturbed = world.plan.climate in {Climate.CALM, Climate.MESSAGES}
+    if not (undisturbed or kinds == {Kind.UNPLUG}) or world.plan.weather.reset:
+        return
+    if world.plan.options.window < _AMPLE:
+        return
+    events = [("a chunk", made, read) for made, read in _pairs(visit, run)]
+    if visit.ending == "complete" and run.closed is not None:
+        events.append(("the end", run.closed, visit.ended))
+    for what, made, read in events:
+        ready = _connected(world, max(made, visit.attached or 0.0))
+        if kinds:
+            allowed = _soon(world)
+        else:
+            losses = world.timeline.losses_between(made, read)
+            beat = world.plan.options.heartbeat_interval
+            allowed = _soon(world) + losses * (beat + _REPAIR)
+        if read > ready + allowed:
+            yield "P3", f"{what} came {read - ready:.3f} s late: {visit}"
+            return
+
+
+def _check_outages(world: World, visit: Visit) -> Iterator[Problem]:
+    """P4: nobody bears an outage for longer than he was told to."""
+    patience = world.plan.options.outage_timeout + _CALL + 2 * _SOON
+    for damage in world.oracle.damages:
+        if damage.kind is not Kind.OUTAGE or damage.end < damage.begin + patience:
+            continue
+        attached = visit.attached or damage.begin
+        late = visit.ended - damage.begin - patience
+        if attached < damage.begin and late > 0 and visit.ended < damage.end + _SOON:
+            yield "P4", f"bore an outage {late:.3f} s too long: {visit}"
+
+
+def _check_release(world: World, run: Run, excuses: Excuses) -> Iterator[Problem]:
+    """P10: a producer that has ended waits for the living only, and for a lease."""
+    if run.released is None or run.closed is None or run.host.dead:
+        return
+    if excuses.disturbed(run):
+        return
+    options = world.plan.options
+    last = max((visit.ended for visit in world.visits if visit.began < run.released), default=0.0)
+    due = max(run.closed, last) + options.lease + 3 * options.heartbeat_interval + 2 * _soon(world)
+    if run.released > due:
+        yield "P10", f"generation {run.generation} was kept {run.released - due:.3f} s too long"
+
+
+def _check_fence(world: World, run: Run) -> Iterator[Problem]:
+    """P5: who has lost the claim learns so at the next renewal, and stops."""
+    successors = [
+        write.at
+        for write in world.server.writes
+        if write.key.endswith(f"sentinel:{run.stream_id}")
+        and write.at > run.started
+        and generation_of(write.after) not in {0, run.generation}
+    ]
+    if not successors or not run.times or run.producer is None:
+        return
+    known = successors[0]
+    for damage in world.oracle.damages:
+        if damage.begin <= known + world.plan.options.lease:
+            known = max(known, damage.end)
+    due = known + world.plan.options.renew_interval + _CALL + 2 * _soon(world)
+    if run.times[-1] > due and not world.plan.weather.reset:
+        yield "P5", f"generation {run.generation} goes on, {run.times[-1] - due:.3f} s too long"
+
+
+def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:
+    """When each chunk was produced and read, where that can be told."""
+    if visit.first_event_id is None:
+        return []
+    first = int(visit.first_event_id.partition("-")[2])
+    return list(zip(run.times[first:], visit.times, strict=False))
+
+
+def _connected(world: World, time: float) -> float:
+    """The time, or if something is unplugged then, when it is connected again."""
+    for damage in world.oracle.damages:
+        if damage.begin <= time <= damage.end + _RECONNECT:
+            time = damage.end + _RECONNECT
+    return time
+
+
+def _soon(world: World) -> float:
+    return _SOON + 20 * max(latency for latency, _offset, _rate in world.plan.hosts)

@@ -1,0 +1,189 @@
+"""What is produced, and the truth about it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from resumable_stream._offsets import OffsetUnit, length
+from resumable_stream._wire import V1_END
+from simulation.clock import HOST
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator, Callable
+
+    from resumable_stream import ResumableStreamContext
+    from resumable_stream._log import Ending
+    from resumable_stream._producer import Producer
+    from simulation.clock import Host, SimulatedLoop
+    from simulation.timeline import Timeline
+
+_ALPHABET = "abcxyz .\r\n\0\u00e9\u4f60\u0800"
+_ASTRAL = "\U0001f600\U0001f468\U00010000\U0010ffff"
+_LONE = "\ud800\udfff"
+
+
+class SourceError(Exception):
+    """The source's own failure."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a source does: its chunks, the pause before each, and how it ends."""
+
+    chunks: tuple[str, ...]
+    pauses: tuple[float, ...]
+    fails: bool
+    slow_to_close: float
+    raises_on_close: bool
+
+
+@dataclass(eq=False)
+class Run:
+    """The truth about one run of a source: what it really gave, when, and to whom."""
+
+    host: Host
+    started: float
+    stream_id: str
+    generation: int = 0
+    chunks: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    exhausted: float | None = None
+    closed: float | None = None
+    fails: bool = False
+    producer: Producer | None = None
+    released: float | None = None
+    """When the producer had ended and let go of everything."""
+
+    @property
+    def ending(self) -> Ending | None:
+        """What the producer believes; None if it runs, or there is none of ours."""
+        return self.producer.log.ending if self.producer is not None else None
+
+    def text(self, unit: OffsetUnit) -> Units:
+        return Units("".join(self.chunks), unit)
+
+
+class Units:
+    """Text that is indexed in a unit, the slow and sure way, as JavaScript would."""
+
+    def __init__(self, text: str, unit: OffsetUnit) -> None:
+        self.text = text
+        self.unit = unit
+        if unit is OffsetUnit.UTF16:
+            self._units = text.encode("utf-16-le", "surrogatepass")
+        self.length = length(text, unit)
+
+    def after(self, offset: int) -> str:
+        if self.unit is OffsetUnit.CODE_POINTS:
+            return self.text[offset:]
+        return self._units[2 * offset :].decode("utf-16-le", "surrogatepass")
+
+    def after_half(self, offset: int) -> str:
+        """As in JavaScript and then UTF-8: half a pair becomes U+FFFD."""
+        if self.splits_pair(offset):
+            return "\ufffd" + self.after(offset + 1)
+        return self.after(offset)
+
+    def splits_pair(self, offset: int) -> bool:
+        if self.unit is OffsetUnit.CODE_POINTS or not 0 < offset < self.length:
+            return False
+        before = self._units[2 * offset - 1]
+        after = self._units[2 * offset + 1]
+        return 0xD8 <= before < 0xDC <= after < 0xE0
+
+
+def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
+    """Slow, bursty, failing, empty or huge-chunked; some last as long as told."""
+    alphabet = _ALPHABET
+    if rng.random() < 0.5:
+        alphabet += _ASTRAL * rng.randrange(1, 6)
+    if not plain and rng.random() < 0.1:
+        alphabet += _LONE
+    count = rng.choice((0, 1, 3, 10, 10, 30, 30, 80))
+    size = rng.choice((3, 3, 20, 20, 200))
+    huge = rng.random() < 0.15
+    chunks: list[str] = []
+    for _ in range(count):
+        most = rng.choice((5_000, 20_000)) if huge and rng.random() < 0.1 else size
+        chunk = "".join(rng.choices(alphabet, k=rng.randrange(most + 1)))
+        chunks.append(_repaired(chunk) if _LONE[0] in alphabet else chunk)
+    if plain and count > 1 and rng.random() < 0.2:
+        # Text that reads as the end of a stream; right before the end, nobody could tell.
+        chunks[rng.randrange(count - 1)] = V1_END
+    pace = rng.choice((0.0, 0.05, 0.5, lasts / (count + 1), 2 * lasts / (count + 1)))
+    pauses = tuple(
+        rng.choice((-1.0, -1.0, 0.0, pace, rng.uniform(0, 2 * pace))) for _ in range(count + 1)
+    )
+    return Script(
+        tuple(chunks),
+        pauses,
+        fails=rng.random() < 0.2,
+        slow_to_close=rng.choice((0.0, 0.0, 0.0, 0.5, 7.0)),
+        raises_on_close=rng.random() < 0.05,
+    )
+
+
+def _repaired(chunk: str) -> str:
+    """Two halves that meet are one character to a decoder: keep them apart."""
+    return chunk.replace(_LONE, _LONE[0] + "-" + _LONE[1])
+
+
+class Sources:
+    """Makes the sources of one stream id, and remembers every run."""
+
+    def __init__(
+        self, stream_id: str, loop: SimulatedLoop, timeline: Timeline, draw: Callable[[], Script]
+    ) -> None:
+        self.stream_id = stream_id
+        self.runs: list[Run] = []
+        self._loop = loop
+        self._timeline = timeline
+        self._draw = draw
+
+    def on(self, context: ResumableStreamContext) -> Callable[[], AsyncIterator[str]]:
+        def make_stream() -> AsyncIterator[str]:
+            host = HOST.get()
+            assert host is not None
+            run = Run(host, self._loop.now, self.stream_id)
+            bound = context._bound
+            if bound is not None and (producer := bound.producers.get(self.stream_id)):
+                run.generation, run.producer = producer.generation, producer
+            script = self._draw()
+            run.fails = script.fails
+            self.runs.append(run)
+            if run.producer is not None:
+                run.producer.closed.add_done_callback(partial(self._released, run))
+            self._timeline.note(host, "runs the source as generation", run.generation)
+            return self._produce(run, script)
+
+        return make_stream
+
+    def _released(self, run: Run, _closed: object) -> None:
+        run.released = self._loop.now
+
+    async def _produce(self, run: Run, script: Script) -> AsyncIterator[str]:
+        loop = self._loop
+        try:
+            for chunk, pause in zip(script.chunks, script.pauses, strict=False):
+                if pause >= 0:
+                    await asyncio.sleep(pause)
+                run.chunks.append(chunk)
+                run.times.append(loop.now)
+                self._timeline.note(run.host, "produces", len(run.chunks) - 1, chunk)
+                yield chunk
+            await asyncio.sleep(max(0.0, script.pauses[-1]))
+            run.exhausted = loop.now
+            self._timeline.note(run.host, "fails" if script.fails else "has produced all")
+            if script.fails:
+                raise SourceError("as planned")
+        finally:
+            if run.exhausted is None and script.slow_to_close:
+                await asyncio.sleep(script.slow_to_close)
+            run.closed = loop.now
+            self._timeline.note(run.host, "closes the source")
+            if run.exhausted is None and script.raises_on_close:
+                raise SourceError("on closing")

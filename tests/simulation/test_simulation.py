@@ -1,0 +1,83 @@
+"""A short simulation in every test run; ``make simulate SEEDS=0-200000`` is a long one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulation.faults import MUTANTS, Mutant
+from simulation.mutants import ROOT, TABLE
+from simulation.plan import Climate, Kind, TypeScript, draw
+from simulation.world import Report, simulate
+
+# Seeds of the short run, and how many of them one test takes.
+_SEEDS = 3_000
+_EACH = 150
+
+
+def explain(report: Report) -> str:
+    problems = "\n".join(report.problems)
+    return f"{problems}\n\n{report.timeline.text()[-6_000:]}\n\nmake simulate SEEDS={report.seed}"
+
+
+@pytest.mark.parametrize("first", range(0, _SEEDS, _EACH))
+@pytest.mark.rule("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11")
+def test_every_promise_holds_under_every_fault(first: int) -> None:
+    for seed in range(first, first + _EACH):
+        report = simulate(seed)
+        assert not report.problems, explain(report)
+
+
+def test_the_seeds_cover_what_there_is_to_go_wrong() -> None:
+    plans = [draw(seed) for seed in range(_SEEDS)]
+    assert {plan.climate for plan in plans} == set(Climate)
+    assert {plan.typescript for plan in plans} == set(TypeScript)
+    assert {trouble.kind for plan in plans for trouble in plan.troubles} == set(Kind)
+    assert {trouble.keys for plan in plans for trouble in plan.troubles} == {"kept", "none", "old"}
+
+
+def test_a_seed_replays_exactly_in_another_process() -> None:
+    """Also where strings hash otherwise."""
+    seeds = [str(next(seed for seed in range(99) if draw(seed).climate is c)) for c in Climate]
+    program = (
+        "import sys; from simulation.world import simulate\n"
+        "for seed in sys.argv[1:]: print(simulate(int(seed)).timeline.text())"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program, *seeds],
+            env=os.environ
+            | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT / "tests"), "PYTHONUTF8": "1"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    here = "".join(f"{simulate(int(seed)).timeline.text()}\n" for seed in seeds)
+    assert here.encode().splitlines() == runs[0].splitlines()
+
+
+def seeds_to_catch(mutant: Mutant) -> int:
+    """Look a fault up in the table."""
+    (row,) = (line for line in TABLE.read_text().splitlines() if f"| {mutant.what} |" in line)
+    return int(row.split(" | ")[2].replace(",", ""))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+def test_every_fault_fits_the_core_and_is_caught(mutant: Mutant) -> None:
+    """Else the table would speak of a core that is no more."""
+    assert Path(ROOT / mutant.path).read_text().count(mutant.right) == 1
+    assert seeds_to_catch(mutant) <= 10_000
+
+
+@pytest.mark.parametrize(
+    "mutant", [mutant for mutant in MUTANTS if mutant.found], ids=lambda mutant: mutant.what
+)
+def test_seeds_that_found_a_fault_of_the_core(mutant: Mutant) -> None:
+    report = simulate(seeds_to_catch(mutant) - 1)
+    assert not report.problems, explain(report)

@@ -1,0 +1,195 @@
+"""What a reader got, held against what was produced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resumable_stream import (
+    BackendError,
+    ContextClosedError,
+    HandshakeTimeoutError,
+    InvalidOffsetError,
+    OffsetOutOfRangeError,
+    ProducerLostError,
+    StreamCancelledError,
+    StreamExistsError,
+    StreamFailedError,
+    StreamHistoryChangedError,
+    StreamSupersededError,
+)
+from simulation.sources import Units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from resumable_stream._offsets import OffsetUnit
+    from simulation.actors import Visit
+    from simulation.excuses import Excuses
+    from simulation.sources import Run
+    from simulation.world import World
+
+Problem = tuple[str, str]
+
+
+def check_visit(world: World, visit: Visit, excuses: Excuses) -> Iterator[Problem]:
+    """P1 to P4 for one reader."""
+    if visit.attached is None:
+        yield from _check_answer(world, visit, excuses)
+        return
+    runs = runs_of(world, visit)
+    if not runs and not visit.chunks and excuses.cancelled_unstarted(visit.stream_id):
+        return
+    if not runs:
+        yield "P1", f"no run has this text: {visit.chunks!r:.300}"
+        return
+    problems = [list(_check_ending(world, visit, run, excuses)) for run in runs]
+    if all(problems):
+        yield from problems[0]
+    if visit.reader != "V1Listener":
+        yield from _check_places(world, visit, runs)
+
+
+def runs_of(world: World, visit: Visit) -> list[Run]:
+    """The runs that the reader may have read: those whose text it has, chunk by chunk."""
+    runs = world.sources[visit.stream_id].runs
+    if visit.generation is not None:
+        runs = [run for run in runs if run.generation == visit.generation]
+    return [run for run in runs if _has_text(visit, run, world.plan.unit)]
+
+
+def _has_text(visit: Visit, run: Run, unit: OffsetUnit) -> bool:
+    expected = expected_chunks(visit, run, unit)
+    if expected is None:
+        return not visit.chunks
+    got = list(visit.chunks)
+    if visit.event_id is None:
+        expected, got = _stripped(expected), _stripped(got)
+    if visit.reader == "V1Listener":
+        whole, text = Units("".join(expected), unit), Units("".join(got), unit)
+        return whole.text.startswith(text.text)
+    return expected[: len(got)] == got
+
+
+def _stripped(chunks: list[str]) -> list[str]:
+    """Without the empty chunks at the beginning, which belong to no offset."""
+    begin = next((at for at, chunk in enumerate(chunks) if chunk), len(chunks))
+    return chunks[begin:]
+
+
+def expected_chunks(visit: Visit, run: Run, unit: OffsetUnit) -> list[str] | None:
+    """What the reader gets of the run if it stays to the end; None if the offset cuts a pair."""
+    if visit.event_id is not None:
+        return run.chunks[int(visit.event_id.partition("-")[2]) :]
+    skip, chunks = visit.offset, []
+    for chunk in run.chunks:
+        text = Units(chunk, unit)
+        if skip >= text.length:
+            skip -= text.length
+            if not text.length and not skip:
+                chunks.append(chunk)
+        elif text.splits_pair(skip):
+            return None
+        else:
+            chunks.append(text.after(skip) if skip else chunk)
+            skip = 0
+    return chunks
+
+
+def has_all(visit: Visit, run: Run, unit: OffsetUnit) -> bool:
+    expected = expected_chunks(visit, run, unit)
+    if expected is None:
+        return False
+    got = visit.chunks
+    if visit.reader == "V1Listener":
+        return "".join(got) == "".join(expected)
+    if visit.event_id is None:
+        return len(_stripped(got)) == len(_stripped(expected))
+    return len(got) == len(expected)
+
+
+def _check_ending(world: World, visit: Visit, run: Run, excuses: Excuses) -> Iterator[Problem]:
+    whole = has_all(visit, run, world.plan.unit)
+    status = excuses.status_of(run)
+    if visit.error is not None:
+        yield from _check_error(world, visit, [run], excuses)
+        if isinstance(visit.error, StreamFailedError) and not whole:
+            yield "P3", "told of the end before all of the text"
+    elif visit.ending == "complete":
+        if not whole:
+            yield "P1", "the text looks complete, and is not"
+        elif status != "completed":
+            yield "P3", f"the end looks complete, but was {status}"
+
+
+def _check_answer(world: World, visit: Visit, excuses: Excuses) -> Iterator[Problem]:
+    """The call itself gave no stream."""
+    runs = world.sources[visit.stream_id].runs
+    before = [run for run in runs if run.started <= visit.ended]
+    statuses = {excuses.status_of(run) for run in before}
+    if visit.error is not None:
+        yield from _check_error(world, visit, before, excuses)
+    elif visit.ending == "none" and "completed" not in statuses:
+        yield "P3", f"called complete, but it was {statuses}"
+    elif visit.ending == "not found" and not excuses.absent(visit, before):
+        yield "P3", "called unknown, though it runs"
+
+
+def _check_error(
+    world: World, visit: Visit, runs: list[Run], excuses: Excuses
+) -> Iterator[Problem]:
+    def any_is(status: str) -> bool:
+        return any(excuses.status_of(run) == status for run in runs)
+
+    # In this order: some are kinds of those that follow them.
+    known: dict[type[Exception], tuple[str, Callable[[], bool]]] = {
+        StreamFailedError: ("P3", lambda: any_is("failed")),
+        StreamCancelledError: (
+            "P9",
+            lambda: any_is("cancelled") or excuses.cancelled_unstarted(visit.stream_id),
+        ),
+        StreamSupersededError: ("P5", lambda: any(map(excuses.superseded, runs))),
+        HandshakeTimeoutError: ("P4", lambda: excuses.unanswered(visit)),
+        ProducerLostError: ("P3", lambda: any(excuses.lost(visit, run) for run in runs)),
+        OffsetOutOfRangeError: ("P7", lambda: any(map(excuses.trimmed, runs))),
+        InvalidOffsetError: (
+            "P1",
+            lambda: any(expected_chunks(visit, run, world.plan.unit) is None for run in runs),
+        ),
+        StreamExistsError: ("P5", lambda: excuses.claimed(visit)),
+        StreamHistoryChangedError: (
+            "P5",
+            lambda: excuses.claimed_again(visit) or excuses.absent(visit, runs),
+        ),
+        ContextClosedError: ("P4", lambda: excuses.closed(visit.host)),
+        BackendError: ("P4", lambda: excuses.broker_away(visit)),
+    }
+    for kind, (promise, is_true) in known.items():
+        if isinstance(visit.error, kind):
+            if not is_true():
+                yield promise, f"{kind.__name__} is not true"
+            return
+    yield "P3", "an error that nobody expects"
+
+
+def _check_places(world: World, visit: Visit, runs: list[Run]) -> Iterator[Problem]:
+    """What the stream says of its place is where it is."""
+    unit = world.plan.unit
+    run = runs[0]
+    if visit.event_id is not None:
+        first = int(visit.event_id.partition("-")[2])
+        offset = sum(Units(chunk, unit).length for chunk in run.chunks[:first])
+    else:
+        offset = visit.offset
+    for chunk, reported in zip(visit.chunks, visit.offsets, strict=True):
+        offset += Units(chunk, unit).length
+        if reported != offset:
+            yield "P1", f"the offset is {offset}, and was said to be {reported}"
+            return
+    sequences = [
+        int(event_id.partition("-")[2]) for event_id in visit.event_ids if event_id is not None
+    ]
+    for at, sequence in enumerate(sequences):
+        known = sum(Units(chunk, unit).length for chunk in run.chunks[:sequence])
+        if visit.event_ids[at] is not None and known != visit.offsets[at] and len(runs) == 1:
+            yield "P1", f"event id {visit.event_ids[at]} is not at offset {visit.offsets[at]}"
+            return

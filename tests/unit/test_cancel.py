@@ -1,0 +1,42 @@
+"""Stopping a stream that takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from resumable_stream import CancelResult, StreamCancelledError
+from virtual_time import in_virtual_time
+from world import ID, rest, world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.mark.rule("P9", "REQ-7")
+@pytest.mark.parametrize("where", ["beside the producer", "elsewhere"])
+@in_virtual_time
+async def test_a_source_that_is_slow_to_close_is_waited_for(where: str) -> None:
+    closed = False
+
+    async def source() -> AsyncIterator[str]:
+        nonlocal closed
+        try:
+            yield "a"
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(4.5)
+            closed = True
+
+    async with world() as here:
+        hurried = {"lease": 2, "handshake_timeout": 1}
+        context, _ = here.instance(**hurried)
+        stream = await context.create_new_resumable_stream(ID, source)
+        assert await anext(stream) == "a"
+        other = here.instance(**hurried)[0] if where == "elsewhere" else context
+        assert await other.cancel_stream(ID) is CancelResult.CANCELLED
+        assert closed
+        with pytest.raises(StreamCancelledError):
+            await rest(stream)
