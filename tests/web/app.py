@@ -101,12 +101,12 @@ async def chat(request: Request) -> Response:
 async def limited(request: Request) -> Response:
     """Reads for a moment only: the time-out fires while it waits for text."""
 
-    async def collect(stream: ResumableStream) -> None:
+    async def read(stream: ResumableStream) -> None:
         async for _ in stream:
             pass
 
     try:
-        await asyncio.wait_for(collect(await joined(request)), 0.2)
+        await asyncio.wait_for(read(await joined(request)), 0.2)
     except TimeoutError:
         return Response(status_code=504)
     raise AssertionError
@@ -124,26 +124,20 @@ async def release(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def state(_: Request) -> Response:
-    """What this process holds. Nothing is collected first: leaving must not wait for that."""
+async def state(request: Request) -> Response:
+    """What this process holds; ``collect`` does first what Python does at a time of its own."""
+    if "collect" in request.query_params:
+        gc.collect()
     objects: list[Any] = gc.get_objects()
     return JSONResponse(
         {
             "process": os.getpid(),
             "readers": sum(type(one) is LocalReader and not one._closed for one in objects)
             + sum(isinstance(one, RemoteReader) and not one._over for one in objects),
-            "listeners": count_listeners(),
+            "listeners": sum(" listener " in one.get_name() for one in asyncio.all_tasks()),
             "requests": in_progress,
         }
     )
-
-
-async def listeners(_: Request) -> Response:
-    return JSONResponse(count_listeners())
-
-
-def count_listeners() -> int:
-    return sum(" listener " in one.get_name() for one in asyncio.all_tasks())
 
 
 async def status(request: Request) -> Response:
@@ -160,7 +154,6 @@ routes = Starlette(
         Route("/release/{stream:path}", release, methods=["POST"]),
         Route("/status/{stream:path}", status),
         Route("/state", state),
-        Route("/listeners", listeners),
     ],
 )
 

@@ -95,10 +95,10 @@ async def ask(url: str, method: str = "GET", **query: Any) -> Any:
     return response.json() if response.content else None
 
 
-async def answers(url: str, expected: Any, limit: float = 5.0) -> None:
+async def answers(url: str, expected: Any, limit: float = 5.0, **query: Any) -> None:
     """Ask until the answer is the one expected."""
     deadline = time.monotonic() + limit
-    while (found := await ask(url)) != expected:
+    while (found := await ask(url, **query)) != expected:
         assert time.monotonic() < deadline, f"{url} keeps answering {found}, not {expected}"
         await asyncio.sleep(0.02)
 

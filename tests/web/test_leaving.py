@@ -1,4 +1,4 @@
-"""A client that goes away takes its reader with it, at once, and nothing else.
+"""A client that goes away takes its reader with it, and nothing else; with our responses at once.
 
 A heartbeat, or anything else that would notice by writing, is an hour away.
 """
@@ -33,15 +33,28 @@ async def test_leaving_client_takes_its_reader_along(kind: str, serve: Serve, st
                 held = await ask(f"{server.url}/state")
                 assert held["readers"] == idle["readers"] + 1
             await answers(f"{server.url}/state", idle)
+        assert await ask(f"{elsewhere.url}/status/{stream}") == "active"
+        await ask(f"{beside.url}/release/{stream}", "POST")
+        check_complete(first + await staying.events(), SOURCE)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_reader_goes_with_a_collected_response(kind: str, serve: Serve, stream: str) -> None:
+    """As announced, the stream is the body: nobody closes it."""
+    beside, elsewhere = await asyncio.gather(serve(kind), serve(kind))
+    async with get(f"{beside.url}/events/{stream}", source=recipe(SOURCE)) as staying:
+        first = await staying.events(3)
+        for server in (beside, elsewhere):
+            idle = await ask(f"{server.url}/state")
+            for path in ("plain", "chat"):
+                async with get(f"{server.url}/{path}/{stream}") as answer:
+                    await answer.first_block()
+                    # Whoever is connected keeps the reader, whatever is collected.
+                    held = await ask(f"{server.url}/state", collect=True)
+                    assert held["readers"] == idle["readers"] + 1
+                await answers(f"{server.url}/state", idle, collect=True)
             with pytest.raises(httpx.HTTPStatusError, match="504"):
                 await ask(f"{server.url}/limited/{stream}")
-            await answers(f"{server.url}/state", idle)
-        # As announced, the stream is the body: nobody closes it, and a traceback may keep it.
-        for path in ("plain", "chat"):
-            async with get(f"{elsewhere.url}/{path}/{stream}") as answer:
-                await answer.first_block()
-                assert await ask(f"{elsewhere.url}/listeners") == 1
-            await answers(f"{elsewhere.url}/listeners", 0)
-        assert await ask(f"{elsewhere.url}/status/{stream}") == "active"
+            await answers(f"{server.url}/state", idle, collect=True)
         await ask(f"{beside.url}/release/{stream}", "POST")
         check_complete(first + await staying.events(), SOURCE)
