@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+# They compare on behalf of tests, and say what differs.
+pytest.register_assert_rewrite("web.client", "web.drivers")
+
 _ran = pytest.StashKey[list[str]]()
 
 

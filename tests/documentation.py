@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import os
 import re
@@ -10,13 +11,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-STAND_INS = Path(__file__).parent / "stand_ins"
+from web.drivers import drive
 
+ROOT = Path(__file__).parent.parent
+# Applications, each served by two processes on one Redis and driven as by its clients.
+APPLICATIONS = {"fastapi", "chat", "events", "aiohttp", "owners"}
 PROGRAMS = {"python", "py", "python3"}
 CONSOLES = {"console", "sh", "bash", "shell"}
 _WAYS = {
-    "python": {"python", "redis", "nats", "pytest", "collect", "fastapi"},
+    "python": {"python", "redis", "nats", "pytest", "collect"} | APPLICATIONS,
     "console": {"console"},
 }
 
@@ -88,7 +91,8 @@ def snippets_of(document: str, text: str) -> list[Snippet]:
 def run_snippet(snippet: Snippet, folder: Path, server_url: str | None = None) -> None:
     """Run it in a process of its own; raise AssertionError with its output if it fails.
 
-    A snippet that is run as ``redis`` or ``nats`` finds the server's URL in the environment.
+    A snippet that is run as ``redis`` or ``nats`` finds the server's URL in the environment, an
+    application that of a Redis server.
     """
     if snippet.way == "console":
         _run_console(snippet)
@@ -107,10 +111,9 @@ def run_snippet(snippet: Snippet, folder: Path, server_url: str | None = None) -
             _run_python([*_PYTEST, str(path)])
         case "collect":
             _run_python([*_PYTEST, "--collect-only", str(path)])
-        case "fastapi":
-            driver = str(STAND_INS / "drive_endpoint.py")
-            environment = {"REDIS_URL": "memory://documentation", "PYTHONPATH": str(STAND_INS)}
-            _run_python(["-W", "error", driver, str(path)], environment)
+        case str() as way if way in APPLICATIONS:
+            assert server_url is not None
+            asyncio.run(drive(way, path, server_url))
         case other:
             raise AssertionError(f"{other!r} is no way to run a snippet")
 

@@ -58,6 +58,10 @@ class FaultProxy:
             self._server.close()
         self.cut()
 
+    def aim_at(self, port: int) -> None:
+        """Pass later connections on to another port."""
+        self._target = (self._target[0], port)
+
     def cut(self) -> None:
         """Reset every connection, at both ends."""
         for writer in list(self._writers):

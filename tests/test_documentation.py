@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from documentation import ROOT, Snippet, run_snippet, snippets_of
+from documentation import APPLICATIONS, ROOT, Snippet, run_snippet, snippets_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/web.md")
 
 SNIPPETS = [
     snippet
@@ -26,8 +26,9 @@ RUNNABLE = [snippet for snippet in SNIPPETS if snippet.way]
 def test_snippet_does_what_it_says(
     snippet: Snippet, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    needs_server = snippet.way in {"redis", "nats"}
-    server_url = request.getfixturevalue(f"{snippet.way}_url") if needs_server else None
+    server = "redis" if snippet.way in APPLICATIONS else snippet.way
+    needs_server = server in {"redis", "nats"}
+    server_url = request.getfixturevalue(f"{server}_url") if needs_server else None
     run_snippet(snippet, tmp_path, server_url)
 
 
@@ -78,4 +79,5 @@ def test_linked_files_are_there(document: str) -> None:
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", text)]
     local = [target for target in targets if target and "://" not in target]
     assert local
-    assert [target for target in local if not (ROOT / target).exists()] == []
+    folder = (ROOT / document).parent
+    assert [target for target in local if not (folder / target).exists()] == []

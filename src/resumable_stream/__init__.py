@@ -11,6 +11,7 @@ from resumable_stream._context import ResumableStreamContext
 from resumable_stream._factory import create_resumable_stream_context
 from resumable_stream._offsets import OffsetUnit
 from resumable_stream._options import Options
+from resumable_stream._owners import owned_stream_id
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream.errors import (
     BackendError,
@@ -84,4 +85,5 @@ __all__ = [
     "Subscription",
     "UnknownSchemeError",
     "create_resumable_stream_context",
+    "owned_stream_id",
 ]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from resumable_stream._options import Options
-    from resumable_stream._producer import MakeStream
+    from resumable_stream._source import MakeStream
     from resumable_stream.ports import Backend
 
 _MAX_ID = 512

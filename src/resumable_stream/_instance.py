@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from resumable_stream._options import Options
-    from resumable_stream._producer import MakeStream
     from resumable_stream._sentinel import Names
+    from resumable_stream._source import MakeStream
     from resumable_stream.ports import Backend
 
 logger = logging.getLogger("resumable_stream")

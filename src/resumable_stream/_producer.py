@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resumable_stream._log import Ending, Log, Status
 from resumable_stream._options import CLOSE_TIMEOUT
 from resumable_stream._publisher import Publisher
 from resumable_stream._sentinel import Claim, SupersededError
+from resumable_stream._source import Source
 from resumable_stream._wire import EndFrame
 from resumable_stream.errors import BackendError, InvalidSourceError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from resumable_stream._options import Options
     from resumable_stream._sentinel import Names
+    from resumable_stream._source import MakeStream
     from resumable_stream.ports import Backend, Loss, Subscription
 
 logger = logging.getLogger("resumable_stream")
-
-MakeStream = Callable[[], AsyncIterable[str] | Awaitable[AsyncIterable[str]]]
 
 # A source that never waits gives way to the event loop after this many seconds.
 _MAX_HOLD = 0.002
@@ -131,7 +131,7 @@ class Producer:
 
     async def _drive(self, make_stream: MakeStream) -> None:
         try:
-            async with _Source(make_stream) as chunks:
+            async with Source(make_stream) as chunks:
                 await self._fill_log(chunks)
                 self._finish(Ending(Status.COMPLETED))
         except asyncio.CancelledError as error:
@@ -270,31 +270,6 @@ class Producer:
         for future in (self.settled, self.closed):
             if not future.done():
                 future.set_result(None)
-
-
-class _Source:
-    """The source as an async iterator that is closed on every path."""
-
-    def __init__(self, make_stream: MakeStream) -> None:
-        self._make_stream = make_stream
-        self._iterator: AsyncIterator[str] | None = None
-
-    async def __aenter__(self) -> AsyncIterator[str]:
-        made: Any = self._make_stream()
-        if inspect.isawaitable(made):
-            made = await made
-        if not isinstance(made, AsyncIterable):
-            raise InvalidSourceError(
-                f"make_stream returned {type(made).__name__}: make it an async generator function, "
-                "or let it return an async iterable of str"
-            )
-        self._iterator = aiter(made)
-        return self._iterator
-
-    async def __aexit__(self, *_: object) -> None:
-        aclose = getattr(self._iterator, "aclose", None)
-        if aclose is not None:
-            await aclose()
 
 
 def _failure(error: BaseException) -> Ending:

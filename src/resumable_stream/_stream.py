@@ -75,6 +75,11 @@ class ResumableStream:
         """Leave the stream, which goes on without this reader. Idempotent."""
         await self._reader.aclose()
 
+    def close(self) -> None:
+        """Leave the stream soon, without waiting for it; may be called in any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._reader.close)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -88,8 +93,7 @@ class ResumableStream:
 
     def __del__(self) -> None:
         # May run in any thread, at any point: only schedule.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._reader.close)
+        self.close()
 
 
 @final

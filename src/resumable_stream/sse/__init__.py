@@ -1,0 +1,42 @@
+"""Streams as server-sent events that a browser's own ``EventSource`` resumes.
+
+``sse_response`` answers a request of Starlette or FastAPI, ``sse_reply`` one of any framework. A
+source yields text, or is wrapped by ``as_events`` and yields ``ServerSentEvent`` or what JSON can
+express.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from resumable_stream.sse._body import SseBody
+from resumable_stream.sse._event import ServerSentEvent, as_events, encode_event
+from resumable_stream.sse._format import EVENTS, JSON, TEXT, EventFormat
+from resumable_stream.sse._reply import SseReply, last_event_id, sse_reply
+
+if TYPE_CHECKING:
+    from resumable_stream.sse._starlette import sse_response
+
+__all__ = [
+    "EVENTS",
+    "JSON",
+    "TEXT",
+    "EventFormat",
+    "ServerSentEvent",
+    "SseBody",
+    "SseReply",
+    "as_events",
+    "encode_event",
+    "last_event_id",
+    "sse_reply",
+    "sse_response",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The only name that needs Starlette.
+    if name == "sse_response":
+        from resumable_stream.sse._starlette import sse_response  # noqa: PLC0415
+
+        return sse_response
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

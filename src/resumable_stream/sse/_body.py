@@ -1,0 +1,126 @@
+"""The body of an answer: a stream's chunks as events, comments while it is silent, its ending."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, final
+
+from resumable_stream._offsets import to_well_formed
+from resumable_stream.errors import InvalidSettingError, ResumableStreamError
+from resumable_stream.sse._format import TEXT, EventFormat, details_of
+
+if TYPE_CHECKING:
+    from resumable_stream import ResumableStream
+
+logger = logging.getLogger("resumable_stream")
+
+END_ID = "end"
+"""The id of a stream's last event: a client that sends it back has learnt the ending."""
+
+_HEARTBEAT = b":\n\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How streams are sent; see ``sse_reply``."""
+
+    chunks: EventFormat = TEXT
+    heartbeat: float = 15.0
+    retry: float = 1.0
+    disclose_errors: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.heartbeat > 0:
+            raise InvalidSettingError(f"heartbeat {self.heartbeat} s must be more than 0")
+        if not 0 <= self.retry < float("inf"):
+            raise InvalidSettingError(f"retry {self.retry} s must be 0 or more")
+
+
+@final
+class SseBody:
+    """An async iterator of bytes, one block for each event.
+
+    It ends after the event that tells the stream's ending. It ends without one, as if cut, if the
+    stream goes on but cannot be read here any longer: the client is to come back. It raises nothing
+    of its own.
+
+    Cancelling a wait for the next block leaves the stream, as frameworks do when a client has gone.
+    On every other path call ``aclose`` or ``close``; dropping it does, too, but may take a while.
+    """
+
+    def __init__(
+        self,
+        stream: ResumableStream | None,
+        settings: Settings,
+        error: ResumableStreamError | None = None,
+    ) -> None:
+        self._stream = stream
+        self._settings = settings
+        self._begun = False
+        self._ended = False
+        self._error = error
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        if not self._begun:
+            # At once, so that the headers reach the client before the first text is there.
+            self._begun = True
+            return f"retry: {round(self._settings.retry * 1000)}\n\n".encode()
+        if self._stream is None:
+            return self._ending(self._error)
+        try:
+            async with asyncio.timeout(self._settings.heartbeat):
+                chunk = await anext(self._stream)
+        except TimeoutError:
+            return _HEARTBEAT
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        except StopAsyncIteration:
+            return self._ending(None)
+        except ResumableStreamError as error:
+            return self._ending(error)
+        return _encoded(self._settings.chunks.chunk(chunk), self._stream.last_event_id)
+
+    async def aclose(self) -> None:
+        """Leave the stream, which goes on without this reader. Idempotent."""
+        self._ended = True
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    def close(self) -> None:
+        """Leave the stream soon, without waiting for it; may be called in any thread."""
+        self._ended = True
+        if self._stream is not None:
+            self._stream.close()
+
+    def _ending(self, error: ResumableStreamError | None) -> bytes:
+        if self._ended:
+            # Closed under its own reader, to which this looks like the stream's end.
+            raise StopAsyncIteration
+        self._ended = True
+        chunks = self._settings.chunks
+        if error is None:
+            return _encoded(chunks.done(), END_ID)
+        details = details_of(error, disclose=self._settings.disclose_errors)
+        if details is None:
+            logger.warning("a client is told to come back: %s", error)
+            raise StopAsyncIteration
+        return _encoded(chunks.error(details), END_ID)
+
+
+def _encoded(event: str, event_id: str | None) -> bytes:
+    fields = event.rstrip("\r\n")
+    # The id comes last: of several in one event that one counts, whatever the source has written.
+    lines = [line for line in (fields, event_id and f"id: {event_id}") if line]
+    text = "\n".join(lines) + "\n\n"
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return to_well_formed(text).encode()

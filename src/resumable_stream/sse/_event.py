@@ -1,0 +1,147 @@
+"""One server-sent event as text, by the rules of the WHATWG's HTML standard.
+
+The fields of an event are lines, which end with LF, CR or CRLF and with nothing else: U+2028 and
+the other separators that ``str.splitlines`` knows are text like any other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from resumable_stream._offsets import is_encodable
+from resumable_stream._source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """An event with more than data. It has no id: each event gets the stream's own.
+
+    Attributes:
+        data: text is sent as it is, anything else as JSON; None sends no data, and a browser then
+            dispatches no event.
+        event: the event's name, without line ends; ``"message"`` to a browser if None.
+        retry: how many milliseconds the client is to wait before it connects again.
+        comment: text that clients ignore.
+    """
+
+    data: object = None
+    event: str | None = None
+    retry: int | None = None
+    comment: str | None = None
+
+
+@runtime_checkable
+class _EventLike(Protocol):
+    """The events of this module, of sse-starlette and of FastAPI."""
+
+    @property
+    def data(self) -> object: ...
+    @property
+    def event(self) -> str | None: ...
+    @property
+    def retry(self) -> int | None: ...
+    @property
+    def comment(self) -> str | None: ...
+
+
+def encode_event(item: object) -> str:
+    """Return a complete event, ended by an empty line.
+
+    Args:
+        item: text, which becomes the event's data; a ``ServerSentEvent``, of this module,
+            sse-starlette or FastAPI; or anything else that JSON can express, dataclasses and
+            pydantic models included.
+
+    Raises:
+        ValueError: an event name with a line end, a negative ``retry``, an id, or a number that is
+            no JSON.
+        TypeError: something that JSON cannot express.
+    """
+    if isinstance(item, str):
+        return f"{_data_lines(item)}\n"
+    if not isinstance(item, _EventLike):
+        return f"{_data_lines(to_json(item))}\n"
+    if getattr(item, "id", None) is not None:
+        raise ValueError("an event has an id of its own: leave it out, the stream gives each one")
+    fields = []
+    if item.comment is not None:
+        fields += [f": {line}\n" for line in _LINE_END.split(item.comment)]
+    if item.event is not None:
+        if _LINE_END.search(item.event):
+            raise ValueError(f"event name {item.event!r:.80} has a line end: leave it out")
+        fields.append(f"event: {item.event}\n")
+    if item.retry is not None:
+        if item.retry < 0:
+            raise ValueError(f"retry {item.retry} is negative: pass milliseconds")
+        fields.append(f"retry: {item.retry:d}\n")
+    if (data := _data_of(item)) is not None:
+        fields.append(_data_lines(data))
+    return f"{''.join(fields)}\n"
+
+
+def as_events(
+    make_events: Callable[[], AsyncIterable[object] | Awaitable[AsyncIterable[object]]],
+) -> Callable[[], AsyncIterator[str]]:
+    """Return the source of events as a ``make_stream``, whose chunks are one whole event each.
+
+    Because a resumed reader sees the source's own chunks, it gets the very same events. Answer with
+    ``chunks=EVENTS``.
+
+    Args:
+        make_events: as ``make_stream``, but of what ``encode_event`` takes.
+    """
+
+    async def make_stream() -> AsyncIterator[str]:
+        async with Source(make_events) as events:
+            async for event in events:
+                yield encode_event(event)
+
+    return make_stream
+
+
+def _data_lines(text: str) -> str:
+    """Return the data field: a client gets the text back, each CR and CRLF in it as LF."""
+    return "".join([f"data: {line}\n" for line in _LINE_END.split(text)])
+
+
+def to_json(value: object) -> str:
+    """Return one line of JSON, in which lone surrogates are escaped and so survive UTF-8."""
+    text = _dump(value, ascii_only=False)
+    return text if is_encodable(text) else _dump(value, ascii_only=True)
+
+
+def _dump(value: object, *, ascii_only: bool) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ascii_only,
+        allow_nan=False,
+        separators=(",", ":"),
+        default=_plain,
+    )
+
+
+def _plain(value: Any) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON: yield a dict or a str")
+
+
+def _data_of(item: _EventLike) -> str | None:
+    if hasattr(item, "raw_data"):
+        # FastAPI's: there text given as data is JSON, too.
+        if item.raw_data is not None:
+            return str(item.raw_data)
+        return None if item.data is None else to_json(item.data)
+    if item.data is None or isinstance(item.data, str):
+        return item.data
+    return to_json(item.data)

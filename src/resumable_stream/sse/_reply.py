@@ -1,0 +1,175 @@
+"""The answer to one HTTP request for a stream, for any web framework."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from resumable_stream._stream import NotFound, ResumableStream
+from resumable_stream.errors import (
+    BackendError,
+    ContextClosedError,
+    InvalidArgumentError,
+    StreamError,
+    StreamExistsError,
+)
+from resumable_stream.sse._body import END_ID, Settings, SseBody
+from resumable_stream.sse._event import to_json
+from resumable_stream.sse._format import TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from resumable_stream.sse._format import EventFormat
+
+    Attach = Callable[[str | None], Awaitable[ResumableStream | NotFound | None]]
+
+logger = logging.getLogger("resumable_stream")
+
+# no-transform: a proxy that compresses also gathers what it compresses.
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+# What is not found now may be there soon, and what is over may be started anew.
+_HEADERS = {"Cache-Control": "no-store"}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SseReply:
+    """A status, headers and a body, to be sent in the framework's own way.
+
+    Attributes:
+        status: 200 for a stream, 204 if there is nothing to come back for, 404 if there is no such
+            stream; 400, 409 and 503 as ``sse_reply`` says.
+        headers: of the response; without those that concern the connection.
+        body: the blocks of bytes to send, each at once; see ``SseBody`` for how to leave it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: SseBody | _Once
+
+
+class _Once:
+    """A body that is there already."""
+
+    def __init__(self, content: bytes) -> None:
+        self._blocks = [content] if content else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._blocks:
+            raise StopAsyncIteration
+        return self._blocks.pop()
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._blocks.clear()
+
+
+def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
+    """Return the last event id that a client has sent, for ``last_event_id=``; None if it has none.
+
+    A browser's ``EventSource`` sends a header when it comes back; polyfills that cannot use the
+    query parameters ``lastEventId`` or ``Last-Event-ID``, which may also stand in the page's URL.
+
+    Args:
+        headers: of the request; a mapping that ignores case, as every framework has one.
+        query: the query parameters of the request.
+    """
+    return (
+        headers.get("Last-Event-ID")
+        or query.get("lastEventId")
+        or query.get("Last-Event-ID")
+        or None
+    )
+
+
+async def sse_reply(
+    headers: Mapping[str, str],
+    query: Mapping[str, str],
+    attach: Attach,
+    *,
+    chunks: EventFormat = TEXT,
+    heartbeat: float = 15.0,
+    retry: float = 1.0,
+    disclose_errors: bool = False,
+) -> SseReply:
+    """Answer a request with a stream of server-sent events that a browser resumes by itself.
+
+    Each event's id is the stream's ``last_event_id``. A stream that has completed ends with the
+    event ``done``, any other ending is the event ``stream-error``; both carry JSON and the id
+    ``end``. An answer that ends without either was cut, and the client is to come back.
+
+    The statuses:
+
+    * 200: a stream, or how it ended, if it did not complete.
+    * 204: it has completed, or the client has been told its ending before. ``EventSource`` comes
+      back no more.
+    * 400: the last event id, or an argument of the call, was never given out or cannot be meant.
+    * 404: there is no such stream.
+    * 409: the stream id is taken (from ``create_new_resumable_stream``).
+    * 503: the broker or this instance is not available. A client that comes back gets an empty 200
+      instead, because ``EventSource`` gives up at every other status.
+
+    Args:
+        headers: of the request; a mapping that ignores case.
+        query: the query parameters of the request.
+        attach: called with the client's last event id, or None; calls ``resumable_stream``,
+            ``resume_existing_stream`` or ``create_new_resumable_stream``, and returns what came.
+        chunks: what the stream's chunks are: ``TEXT``, ``JSON``, ``EVENTS``, or a format of your
+            own.
+        heartbeat: seconds of silence after which a comment is sent, so that no proxy cuts it.
+        retry: seconds that the client is to wait before it comes back.
+        disclose_errors: whether the client learns type and message of a source's exception.
+
+    Raises:
+        InvalidSettingError: a setting outside its range.
+        ResumableStreamError: what is the application's mistake, such as ``InvalidSourceError``.
+    """
+    settings = Settings(
+        chunks=chunks, heartbeat=heartbeat, retry=retry, disclose_errors=disclose_errors
+    )
+    place = last_event_id(headers, query)
+    if place == END_ID:
+        return _refusal(204)
+    try:
+        stream = await attach(place)
+    except InvalidArgumentError as error:
+        return _refusal(400, "invalid", str(error))
+    except StreamExistsError:
+        return _refusal(409, "exists", "this stream exists already")
+    except StreamError as error:
+        return _streaming(SseBody(None, settings, error))
+    except (BackendError, ContextClosedError) as error:
+        logger.warning("a client cannot be served now: %s", error)
+        if place is not None:
+            return _streaming(SseBody(None, settings, error))
+        return _refusal(503, "unavailable", "try again", {"Retry-After": "1"})
+    if stream is None:
+        return _refusal(204)
+    if isinstance(stream, NotFound):
+        return _refusal(404, "not_found", "there is no such stream")
+    return _streaming(SseBody(stream, settings))
+
+
+def _streaming(body: SseBody) -> SseReply:
+    return SseReply(200, _STREAM_HEADERS, body)
+
+
+def _refusal(
+    status: int, code: str = "", message: str = "", more: Mapping[str, str] | None = None
+) -> SseReply:
+    headers = _HEADERS | dict(more or {})
+    if not code:
+        return SseReply(status, headers, _Once(b""))
+    content = to_json({"code": code, "message": message}).encode()
+    return SseReply(status, headers | {"Content-Type": "application/json"}, _Once(content))

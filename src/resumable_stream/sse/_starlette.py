@@ -1,0 +1,93 @@
+"""The answer as a response of Starlette, and so of FastAPI."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+try:
+    import anyio
+    from starlette.responses import Response, StreamingResponse
+except ImportError as error:
+    raise ImportError(
+        "sse_response needs Starlette, which is not installed; "
+        "run: pip install 'resumable-stream[sse]'"
+    ) from error
+
+from resumable_stream.sse._format import TEXT
+from resumable_stream.sse._reply import sse_reply
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from resumable_stream.sse._format import EventFormat
+    from resumable_stream.sse._reply import Attach, SseReply
+
+# A reader elsewhere says goodbye to its producer, over a broker that may be slow.
+_LEAVE_TIMEOUT = 5.0
+
+
+async def sse_response(
+    request: Request,
+    attach: Attach,
+    *,
+    chunks: EventFormat = TEXT,
+    heartbeat: float = 15.0,
+    retry: float = 1.0,
+    disclose_errors: bool = False,
+) -> Response:
+    """Answer a request of Starlette or FastAPI with a stream that a browser resumes by itself.
+
+    All as ``sse_reply`` does, with the request's own headers and query parameters. A client that
+    goes away, a server that shuts down, and a cancellation leave the stream at once; the stream
+    goes on.
+    """
+    reply = await sse_reply(
+        request.headers,
+        request.query_params,
+        attach,
+        chunks=chunks,
+        heartbeat=heartbeat,
+        retry=retry,
+        disclose_errors=disclose_errors,
+    )
+    return _SseResponse(reply)
+
+
+class _SseResponse(StreamingResponse):
+    """Starlette's own, which leaves the stream on every path.
+
+    Starlette's does not close what it sends; and from servers of ASGI 2.4 it learns only by its
+    next block that the client has gone, which a silent stream may not have for long.
+    """
+
+    def __init__(self, reply: SseReply) -> None:
+        super().__init__(reply.body, reply.status, reply.headers)
+        self._body = reply.body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            await self._body.aclose()
+        failure: Exception | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+
+                async def leave_with_client() -> None:
+                    await self.listen_for_disconnect(receive)
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(leave_with_client)
+                try:
+                    await self.stream_response(send)
+                except OSError:
+                    pass  # So tells a server of ASGI 2.4 that the client has gone.
+                except Exception as error:  # noqa: BLE001 - raised below, out of the group
+                    failure = error
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.move_on_after(_LEAVE_TIMEOUT, shield=True):
+                await self._body.aclose()
+        if failure is not None:
+            raise failure
+        if self.background is not None:
+            await self.background()

@@ -1,0 +1,162 @@
+"""The response of Starlette and FastAPI: every way in which it ends leaves the stream."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+
+from event_source import events_of
+from resumable_stream.sse import sse_response
+from virtual_time import in_virtual_time
+from world import ID, begin, world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.responses import Response
+
+    from resumable_stream import ResumableStreamContext
+
+
+class Client:
+    """An ASGI server's side of one request, by hand."""
+
+    def __init__(
+        self,
+        *,
+        method: str = "GET",
+        spec: str = "2.3",
+        on_body: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.gone = asyncio.Event()
+        self.status = 0
+        self.body: list[bytes] = []
+        self.complete = False
+        self._on_body = on_body
+        self.scope: Any = {
+            "type": "http",
+            "method": method,
+            "headers": [],
+            "query_string": b"",
+            "asgi": {"spec_version": spec},
+        }
+
+    async def receive(self) -> Any:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            return
+        if self._on_body is not None:
+            self._on_body(message["body"])
+        self.body.append(message["body"])
+        self.complete = not message["more_body"]
+
+    async def respond(self, context: ResumableStreamContext) -> Response:
+        return await sse_response(
+            Request(self.scope),
+            lambda place: context.resume_existing_stream(ID, last_event_id=place),
+        )
+
+    async def ask(self, context: ResumableStreamContext) -> None:
+        response = await self.respond(context)
+        await response(self.scope, self.receive, self.send)
+
+
+@pytest.mark.parametrize("spec", ["2.3", "2.4"])
+@in_virtual_time
+async def test_stream_is_sent_to_its_end(spec: str) -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        context, broker = here.instance()
+        client = Client(spec=spec)
+        ended = asyncio.Event()
+
+        async def end() -> None:
+            ended.set()
+
+        response = await client.respond(context)
+        response.background = BackgroundTask(end)
+        source.finish()
+        await response(client.scope, client.receive, client.send)
+        assert (client.status, client.complete, ended.is_set()) == (200, True, True)
+        assert [event.event for event in events_of(client.body)] == ["message", "done"]
+        assert not broker._subscriptions
+
+
+@pytest.mark.parametrize("spec", ["2.3", "2.4"])
+@in_virtual_time
+async def test_client_that_leaves_in_silence_ends_the_response_at_once(spec: str) -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+        client = Client(spec=spec)
+        asking = asyncio.create_task(client.ask(context))
+        await asyncio.sleep(1)
+        assert broker._subscriptions
+        client.gone.set()
+        # Long before any heartbeat.
+        await asyncio.wait_for(asking, 1)
+        assert not broker._subscriptions
+        assert (client.complete, "done" in str(client.body)) == (False, False)
+
+
+@in_virtual_time
+async def test_client_that_leaves_while_it_is_sent_to_ends_the_response() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        context, broker = here.instance()
+
+        def refuse(block: bytes) -> None:
+            if b"data: b" in block:
+                raise OSError("the client has gone")
+
+        asking = asyncio.create_task(Client(spec="2.4", on_body=refuse).ask(context))
+        await asyncio.sleep(1)
+        source.put("b")
+        await asyncio.wait_for(asking, 1)
+        assert not broker._subscriptions
+
+
+@in_virtual_time
+async def test_servers_own_error_is_raised_as_it_is() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+
+        def break_(_: bytes) -> None:
+            raise LookupError("the server is broken")
+
+        with pytest.raises(LookupError, match="broken"):
+            await Client(on_body=break_).ask(context)
+        assert not broker._subscriptions
+
+
+@in_virtual_time
+async def test_cancelled_response_leaves_the_stream() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+        asking = asyncio.create_task(Client().ask(context))
+        await asyncio.sleep(1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not broker._subscriptions
+
+
+@in_virtual_time
+async def test_head_gets_the_headers_and_no_stream() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+        client = Client(method="HEAD")
+        await client.ask(context)
+        assert (client.status, client.complete, b"".join(client.body)) == (200, True, b"")
+        assert not broker._subscriptions

@@ -1,0 +1,53 @@
+"""An application that a document shows, with its source on a leash.
+
+After ``FREE`` pauses the source waits for the file ``GATE``, so that the test and not the clock
+decides how far it gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import sys
+from typing import Any
+
+FREE = 3
+_GATE = os.environ["GATE"]
+_pauses = 0
+
+
+class _Leash:
+    """What the document calls ``asyncio``."""
+
+    async def sleep(self, _: float) -> None:
+        global _pauses  # noqa: PLW0603
+        _pauses += 1
+        while _pauses > FREE and not os.path.exists(_GATE):  # noqa: ASYNC110, ASYNC240, PTH110
+            await asyncio.sleep(0.01)
+
+
+def _load() -> Any:
+    spec = importlib.util.spec_from_file_location("shown", os.environ["SNIPPET"])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["shown"] = module
+    spec.loader.exec_module(module)
+    vars(module)["asyncio"] = _Leash()
+    return module
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """The application shown; and at ``/listeners``, how many readers of other processes it has."""
+    if scope.get("path") != "/listeners":
+        await _shown.app(scope, receive, send)
+        return
+    count = sum(" listener " in task.get_name() for task in asyncio.all_tasks())
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": str(count).encode()})
+
+
+_shown = _load()
+make_app = getattr(_shown, "make_app", None)

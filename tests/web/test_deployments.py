@@ -1,0 +1,114 @@
+"""Several worker processes behind one port, and what becomes of streams when one of them goes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from processes.texts import Source
+from servers import eventually
+from web.client import Follower, ask, check_complete, recipe, texts_of
+
+if TYPE_CHECKING:
+    from web.conftest import Serve
+    from web.server import WebServer
+
+LEASE = 3.0
+# What a deployment waits for open answers, and then for producers.
+GRACE = ("--timeout-graceful-shutdown", "1")
+
+
+async def test_any_worker_resumes_what_any_other_produces(serve: Serve, stream: str) -> None:
+    source = Source(count=40, gated_from=30)
+    server = await serve("uvicorn", "--workers", "3")
+    names = [f"{stream}-{number}" for number in range(4)]
+    followers = [
+        Follower(f"{server.url}/events/{name}", cuts=range(3, 30, 3), source=recipe(source))
+        for name in names
+        for _ in range(2)
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        following = {tasks.create_task(follower.follow()) for follower in followers}
+        await eventually(lambda: all(len(one.events) == 30 for one in followers), "the first part")
+        while not all(task.done() for task in following):
+            # Whichever worker this reaches: some time it is the one with the source.
+            for name in names:
+                await ask(f"{server.url}/release/{name}", "POST")
+    for follower in followers:
+        check_complete(follower.events, source)
+    assert len(set.union(*(follower.processes for follower in followers))) > 1
+
+
+async def crowd(server: WebServer, stream: str, source: Source) -> tuple[int, list[Follower]]:
+    """Followers of one stream at both workers; and the process that produces it."""
+    url = f"{server.url}/events/{stream}"
+    first = Follower(url, source=recipe(source))
+    await begun(first)
+    (producing,) = first.processes
+    followers = [first]
+    while len({process for one in followers for process in one.processes}) < 2:
+        assert len(followers) < 50, "one worker takes all connections"
+        followers.append(Follower(url))
+        await begun(followers[-1])
+    return producing, followers
+
+
+following: set[asyncio.Task[None]] = set()
+
+
+async def begun(follower: Follower) -> None:
+    following.add(asyncio.create_task(follower.follow()))
+    await eventually(lambda: bool(follower.events), "the first event")
+
+
+@pytest.fixture(autouse=True)
+def no_follower_is_left() -> None:
+    following.clear()
+
+
+async def test_restarted_worker_lets_its_producers_finish(serve: Serve, stream: str) -> None:
+    source = Source(count=40, pause=0.1)
+    server = await serve("uvicorn", "--workers", "2", *GRACE, drain_timeout=15, lease=LEASE)
+    server.cuts_off = True
+    producing, followers = await crowd(server, stream, source)
+    os.kill(producing, signal.SIGTERM)
+    await asyncio.gather(*following)
+    for follower in followers:
+        check_complete(follower.events, source)
+        # Those it served were cut off, and have come back to another.
+        assert follower.processes != {producing}
+
+
+async def test_restarted_worker_tells_what_it_cannot_finish(serve: Serve, stream: str) -> None:
+    source = Source(count=40, gated_from=5)
+    server = await serve("uvicorn", "--workers", "2", *GRACE, drain_timeout=0.5, lease=LEASE)
+    server.cuts_off = True
+    producing, followers = await crowd(server, stream, source)
+    began = time.monotonic()
+    os.kill(producing, signal.SIGTERM)
+    await asyncio.gather(*following)
+    # Both graces, and less than it takes to miss a dead producer.
+    assert time.monotonic() - began < 1 + 0.5 + LEASE
+    for follower in followers:
+        assert texts_of(follower.events) == list(source.chunks())[:5]
+        assert follower.events[-1].event == "stream-error"
+        assert follower.events[-1].json["code"] == "producer_lost"
+
+
+async def test_killed_worker_is_missed_within_a_lease(serve: Serve, stream: str) -> None:
+    source = Source(count=40, gated_from=5)
+    server = await serve("uvicorn", "--workers", "2", lease=LEASE)
+    producing, followers = await crowd(server, stream, source)
+    began = time.monotonic()
+    os.kill(producing, signal.SIGKILL)
+    await asyncio.gather(*following)
+    assert time.monotonic() - began < 2 * LEASE
+    for follower in followers:
+        assert texts_of(follower.events) == list(source.chunks())[:5]
+        assert follower.events[-1].event == "stream-error" or follower.status == 404
+        assert "done" not in [event.event for event in follower.events]
