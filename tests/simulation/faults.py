@@ -281,15 +281,6 @@ MUTANTS = (
         "timeout=None",
     ),
     Mutant(
-        "a cancel is sent once",
-        "_canceller.py",
-        "            await backend.publish(names.request(stream_id), request)\n"
-        "            await asyncio.wait({told}, timeout=pause)\n",
-        "            if pause == _FIRST_PAUSE:\n"
-        "                await backend.publish(names.request(stream_id), request)\n"
-        "            await asyncio.wait({told}, timeout=pause)\n",
-    ),
-    Mutant(
         "a cancel is acknowledged before the end",
         "_publisher.py",
         "(self._end and self._cancellers)",
