@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -40,10 +41,25 @@ def server_binary() -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port for a server, which nothing else gets for as long as this process lives.
+
+    Not one that the system hands out: those also go to any connection that anybody opens before
+    the server has started. What keeps it from the tests in other processes is a guard that is bound
+    to the same number of another protocol.
+    """
+    for _ in range(1000):
+        port = random.randrange(10_000, 30_000)
+        guard = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            guard.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            guard.close()
+        else:
+            guard.detach()
+            return port
+    raise ServerError("found no free port between 10000 and 30000")
 
 
 class ValkeyServer:
