@@ -21,6 +21,7 @@ from resumable_stream._wire import (
     encode_frame,
     encode_request,
 )
+from world import parts_of
 
 VECTORS = files("resumable_stream_conformance") / "vectors"
 REQUESTS = json.loads((VECTORS / "requests.json").read_text("utf-8"))
@@ -50,7 +51,7 @@ def meaning_of_frame(frame: Frame) -> dict[str, Any]:
                 "generation": frame.generation,
                 "sequence": frame.place.sequence,
                 "byte": frame.place.byte,
-                "parts": [part.hex() for part in frame.parts],
+                "parts": [part.hex() for part in parts_of(frame)],
                 "partial": frame.partial,
                 "end": frame.end,
                 "last": frame.last,

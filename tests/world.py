@@ -23,6 +23,7 @@ from resumable_stream._wire import (
     DataFrame,
     EndFrame,
     Frame,
+    Place,
     Request,
     decode_frame,
     encode_request,
@@ -218,10 +219,17 @@ class Peer:
         return texts
 
 
+def data_frame(place: Place, *parts: bytes, generation: int = 1, **fields: Any) -> DataFrame:
+    return DataFrame(generation, place, tuple(map(len, parts)), b"".join(parts), **fields)
+
+
+def parts_of(frame: DataFrame) -> list[bytes]:
+    ends = list(itertools.accumulate(frame.lengths, initial=0))
+    return [frame.payload[start:end] for start, end in itertools.pairwise(ends)]
+
+
 def text_of(frames: list[Frame]) -> str:
-    return b"".join(
-        part for frame in frames if isinstance(frame, DataFrame) for part in frame.parts
-    ).decode()
+    return b"".join(frame.payload for frame in frames if isinstance(frame, DataFrame)).decode()
 
 
 def ends_of(frames: list[Frame]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from resumable_stream._wire import DataFrame, EndFrame, Place, decode_text
+from resumable_stream._offsets import decode_text
+from resumable_stream._wire import DataFrame, EndFrame, Place
 
 
 class Assembly:
@@ -59,21 +60,31 @@ class Assembly:
             if earliest > self.place:
                 break
             held = self._held.pop(earliest)
-            self._held_bytes -= _size(held)
+            self._held_bytes -= len(held.payload)
             self._absorb(held, chunks)
         return chunks
 
     def _keep(self, frame: DataFrame) -> None:
-        size = _size(frame)
-        if frame.parts and frame.place not in self._held and self._held_bytes + size <= self._hold:
+        size = len(frame.payload)
+        if (
+            frame.lengths
+            and frame.place not in self._held
+            and self._held_bytes + size <= self._hold
+        ):
             self._held[frame.place] = frame
             self._held_bytes += size
 
     def _absorb(self, frame: DataFrame, chunks: list[str]) -> None:
         assert self.place is not None  # noqa: S101
-        sequence, byte = frame.place.sequence, frame.place.byte
-        last = len(frame.parts) - 1
-        for at, part in enumerate(frame.parts):
+        sequence, byte = frame.place
+        if frame.place == self.place and not self._partial and not frame.partial:
+            if frame.lengths:
+                chunks += frame.texts
+                self.place = Place(sequence + len(frame.lengths))
+            return
+        last, start = len(frame.lengths) - 1, 0
+        for at, size in enumerate(frame.lengths):
+            part, start = frame.payload[start : start + size], start + size
             if sequence == self.place.sequence:
                 known = self.place.byte - byte
                 if known < 0 or known > len(part):
@@ -86,7 +97,3 @@ class Assembly:
                     self._partial.clear()
                     self.place = Place(sequence + 1)
             sequence, byte = sequence + 1, 0
-
-
-def _size(frame: DataFrame) -> int:
-    return sum(map(len, frame.parts))

@@ -15,6 +15,7 @@ from resumable_stream._remote import Attached
 from resumable_stream._sentinel import Absence, Claim, ending_of, read_outcome, read_state
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._v1_listener import V1Listener
+from resumable_stream._wire import Decoder
 from resumable_stream.errors import (
     BackendError,
     ContextClosedError,
@@ -51,6 +52,7 @@ class Instance:
         self._names = names
         self._options = options
         self._wait_until = wait_until
+        self._decoder = Decoder()
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._closing = False
@@ -197,7 +199,15 @@ class Instance:
     ) -> Listener | V1Listener:
         if generation is None:
             return V1Listener(stream_id, self.backend, self._names, self._options, start)
-        return Listener(stream_id, generation, self.backend, self._names, self._options, start)
+        return Listener(
+            stream_id,
+            generation,
+            self.backend,
+            self._names,
+            self._options,
+            start,
+            self._decoder,
+        )
 
 
 def _over(stream_id: str, ending: Ending, start: Start) -> None:

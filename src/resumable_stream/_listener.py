@@ -14,6 +14,7 @@ from resumable_stream._remote import Attached, RemoteReader, is_active
 from resumable_stream._sentinel import Absence, Active, live_id
 from resumable_stream._wire import (
     DataFrame,
+    Decoder,
     EndFrame,
     Frame,
     MalformedFrameError,
@@ -22,7 +23,6 @@ from resumable_stream._wire import (
     RefusalFrame,
     Request,
     RequestType,
-    decode_frame,
     encode_request,
 )
 from resumable_stream.errors import (
@@ -64,30 +64,34 @@ class Listener(RemoteReader):
         names: Names,
         options: Options,
         start: Start,
+        decoder: Decoder,
     ) -> None:
         super().__init__(stream_id, backend, names, options, start)
         self._generation = generation
         self._id = secrets.token_hex(16)
+        self._decoder = decoder
         self._assembly = Assembly(hold=options.window)
         self._retry_at = 0.0
         self._asked_at = 0.0
         self._check_at = self._began + _CHECK_FIRST
         self._asked_place: Place | None = None
         self._resync = False
-        # The sequence number of the chunk to be read next, where that is a whole one.
-        self._read_until: int | None = None
+        self._left_at: int | None = None
 
     @property
     def last_event_id(self) -> str | None:
-        if self._read_until is None:
-            return None
-        return str(EventId(self._generation, self._read_until))
+        sequence = self._next_sequence()
+        return None if sequence is None else str(EventId(self._generation, sequence))
 
-    async def next(self) -> str:
-        chunk = await super().next()
-        if self._assembly.place is not None:
-            self._read_until = self._assembly.place.sequence - len(self._ready)
-        return chunk
+    def close(self) -> None:
+        self._left_at = self._next_sequence()
+        super().close()
+
+    def _next_sequence(self) -> int | None:
+        """The sequence number of the chunk to be read next, where that is a whole one."""
+        if self._left_at is None and self._started and self._assembly.place is not None:
+            return self._assembly.place.sequence - len(self._ready)
+        return self._left_at
 
     async def _open(self) -> None:
         for channel_id in (live_id(self.stream_id, self._generation), self._id):
@@ -170,7 +174,7 @@ class Listener(RemoteReader):
         if self._over:
             return
         try:
-            frame = decode_frame(channel_id, message)
+            frame = self._decoder.decode(channel_id, message)
         except MalformedFrameError as error:
             logger.warning("stream %r: %s", self.stream_id, error)
             return
@@ -214,8 +218,7 @@ class Listener(RemoteReader):
             self._assembly.note(frame)
         else:
             before = self._assembly.place
-            for chunk in self._assembly.accept(frame):
-                self._deliver(chunk)
+            self._deliver(self._assembly.accept(frame))
             if self._assembly.place != before:
                 # A reply is on its way: give it time before asking again.
                 self._retry_at = max(self._retry_at, self._loop.time() + self._pause)
@@ -230,8 +233,7 @@ class Listener(RemoteReader):
             self.offset = frame.offset
         else:
             self._skip.remaining = max(0, self._start.offset - frame.offset)
-        if not frame.place.byte and not self._skip.remaining:
-            self._read_until = frame.place.sequence
+        self._started = not frame.place.byte and not self._skip.remaining
 
     def _refused(self, frame: RefusalFrame) -> None:
         match frame.refusal:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from resumable_stream._endings import EventId, Start, error_of
 from resumable_stream._log import InsidePairError, Position, TrimmedError
-from resumable_stream._offsets import Skip, inside_pair
+from resumable_stream._offsets import Skip, inside_pair, length
 from resumable_stream.errors import (
     InvalidEventIdError,
     OffsetOutOfRangeError,
@@ -41,38 +41,62 @@ class LocalReader:
         self._unit = unit
         self._settled = producer.settled
         self._closed = False
-        self._reads = 0
+        self._unbroken = 0  # chunks read since the event loop had its turn
         self._grace_until: float | None = None
-        self._position = self._locate(start)
-        self.offset = self._log.offset(self._position, unit)
+        position = self._locate(start)
+        # Chunks taken off the log, the first one's sequence number, and how many of them are read.
+        self._run: list[str] = []
+        self._sequence = position.sequence
+        self._read = 0
+        # The offset of what follows the first chunks that are counted in.
+        self._offset = self._log.offset(position, unit)
+        self._counted = 0
+        # What to leave out of the text that comes next.
+        self._index = position.index
         self._skip = Skip(0, unit)
-        if start.offset > self.offset and not start.event_id:
+        if start.offset > self._offset and not start.event_id:
             # Beyond the present end: wait until the text has come so far.
-            self._skip.remaining = start.offset - self.offset
-            self.offset = start.offset
+            self._skip.remaining = start.offset - self._offset
+            self._offset = start.offset
+
+    @property
+    def offset(self) -> int:
+        if self._counted < self._read:
+            self._offset += length("".join(self._run[self._counted : self._read]), self._unit)
+            self._counted = self._read
+        return self._offset
 
     @property
     def last_event_id(self) -> str | None:
-        if self._position.index or self._skip.remaining:
+        if self._index or self._skip.remaining:
             return None
-        return str(EventId(self._generation, self._position.sequence))
+        return str(EventId(self._generation, self._sequence + self._read))
 
     async def next(self) -> str:
-        self._reads += 1
-        if self._reads % _YIELD_EVERY == 0:
+        while True:
+            try:
+                chunk = self._run[self._read]
+            except IndexError:
+                await self._next_run()
+            else:
+                self._read += 1
+                return chunk
+
+    async def _next_run(self) -> None:
+        """Take the next chunks off the log, as soon as there are any."""
+        if self._unbroken >= _YIELD_EVERY:
+            self._unbroken = 0
             await asyncio.sleep(0)
         log = self._log
-        while not self._closed:
-            position = self._position
-            if position.sequence < log.end:
-                if position.sequence < log.first:
+        while self._read == len(self._run):
+            following = self._sequence + self._read
+            if self._closed:
+                raise StopAsyncIteration
+            if following < log.end:
+                if following < log.first:
                     start = log.start_offset(self._unit)
                     raise OffsetOutOfRangeError(self._stream_id, self.offset, start)
-                chunk = self._skip.feed(log.chunk(position.sequence)[position.index :])
-                self._position = Position(position.sequence + 1)
-                if chunk is not None:
-                    self.offset = log.offset(self._position, self._unit)
-                    return chunk
+                self._begin_run(following)
             elif log.ending is not None:
                 await self._settling()
                 error = error_of(self._stream_id, log.ending, self.offset)
@@ -80,8 +104,20 @@ class LocalReader:
                     raise error
                 raise StopAsyncIteration
             else:
+                self._unbroken = 0
                 await log.changed()
-        raise StopAsyncIteration
+
+    def _begin_run(self, sequence: int) -> None:
+        self._offset, self._counted = self.offset, 0
+        run = self._log.texts(sequence)
+        if self._index:
+            run[0] = run[0][self._index :]
+            self._index = 0
+        self._run, self._sequence, self._read = run, sequence, 0
+        self._unbroken += len(run)
+        if self._skip.remaining:
+            self._run = self._skip.feed_all(run)
+            self._sequence += len(run) - len(self._run)
 
     async def _settling(self) -> None:
         """Let the end be recorded first, so that whoever is told next finds it everywhere.
@@ -97,6 +133,9 @@ class LocalReader:
 
     def close(self) -> None:
         self._closed = True
+        self._sequence += self._read
+        self._offset, self._counted = self.offset, 0
+        self._run, self._read = [], 0
         self._log.notify()
 
     async def aclose(self) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from resumable_stream._offsets import OffsetUnit, has_astral, index_at, length
+from resumable_stream._blocks import Block, encode_run
+from resumable_stream._offsets import OffsetUnit, length
 
-# Trimmed entries are cut off the lists when they are this many and outnumber what is left.
-_COMPACT_AT = 1024
+if TYPE_CHECKING:
+    from array import array
+
+# A block is sealed when it has so many characters, as many as this counted for each chunk besides.
+# Who reads a block holds all of it.
+_BLOCK_SIZE = 32 * 1024
+_CHUNK_COST = 32
+# Chunks that follow one another within this many seconds wake the readers once for all.
+_PACE = 0.001
 
 
 class Status(StrEnum):
@@ -57,70 +65,86 @@ class InsidePairError(Exception):
 class Log:
     """Chunks by sequence number, with the offset of each in both units.
 
+    The newest chunks are kept as they came, all others in sealed blocks.
+
     Args:
-        limit: how many UTF-16 code units to keep; the newest chunk is always kept.
+        limit: how many UTF-16 code units to keep; older text is dropped a block at a time, and the
+            newest chunk never.
+
+    Attributes:
+        first: the sequence number of the oldest chunk still buffered.
     """
 
     def __init__(self, limit: int) -> None:
         self.ending: Ending | None = None
-        self._limit = limit
-        self._chunks: list[str] = []
-        self._base = 0  # the sequence number of _chunks[0]
-        self._trimmed = 0  # how many entries of _chunks are trimmed, but not yet cut off
-        # The offset at the end of each chunk. Code points have a list of their own only once some
-        # text makes the two units differ.
-        self._ends = array("Q")
-        self._point_ends: array[int] | None = None
-        self._base_offset = 0
-        self._base_points = 0
+        self.first = 0
+        # The log is trimmed when a block is full: besides what is kept then, it holds what the
+        # oldest block has of text that is gone, and the next one until it is full.
+        self._block_size = max(1, min(_BLOCK_SIZE, limit // 8))
+        self._keep = limit
+        self._blocks: list[Block] = []
+        self._open: list[str] = []
+        self._open_first = 0
+        self._open_offsets = dict.fromkeys(OffsetUnit, 0)
+        self._room = self._block_size
         self._waiters: dict[asyncio.Future[None], None] = {}  # in order of arrival
-
-    @property
-    def first(self) -> int:
-        """The sequence number of the oldest chunk still buffered."""
-        return self._base + self._trimmed
+        self._woken_at = -float("inf")
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def end(self) -> int:
         """The sequence number that the next chunk will get."""
-        return self._base + len(self._chunks)
+        return self._open_first + len(self._open)
 
     def append(self, chunk: str) -> None:
         """Add a chunk, trim what exceeds the limit, and wake the readers."""
-        if self._point_ends is None and has_astral(chunk):
-            self._point_ends = array("Q", self._ends)
-            self._base_points = self._base_offset
-        if self._point_ends is not None:
-            start = self._point_ends[-1] if self._point_ends else self._base_points
-            self._point_ends.append(start + len(chunk))
-        start = self._ends[-1] if self._ends else self._base_offset
-        self._ends.append(start + length(chunk, OffsetUnit.UTF16))
-        self._chunks.append(chunk)
-        if self._ends[-1] - self._limit > self._base_offset:
-            self._trim()
-        if self._waiters:
-            self._wake()
+        self._open.append(chunk)
+        self._room -= len(chunk) + _CHUNK_COST
+        if self._room <= 0:
+            self._seal()
+        if self._waiters and self._timer is None:
+            self._wake_in_time()
 
     def finish(self, ending: Ending) -> bool:
         """Set the end, once; tell whether this call was the one that did."""
         if self.ending is not None:
             return False
         self.ending = ending
-        self._wake()
+        self.notify()
         return True
 
     def chunk(self, sequence: int) -> str:
         """Return a chunk between ``first`` and ``end``."""
-        return self._chunks[sequence - self._base]
+        if sequence >= self._open_first:
+            return self._open[sequence - self._open_first]
+        block = self._block_of(sequence)
+        return block.text(sequence - block.first)
+
+    def texts(self, sequence: int) -> list[str]:
+        """Return a chunk between ``first`` and ``end`` and some that follow, up to a block's."""
+        if sequence >= self._open_first:
+            return self._open[sequence - self._open_first :]
+        block = self._block_of(sequence)
+        return block.texts(sequence - block.first)
+
+    def encoded(self, sequence: int) -> tuple[bytes, array[int], int]:
+        """Return a chunk between ``first`` and ``end`` and some that follow, as UTF-8.
+
+        As ``(data, ends, at)``: the text, where in it each chunk ends, and which one is the first.
+        """
+        if sequence >= self._open_first:
+            return *encode_run(self._open[sequence - self._open_first :]), 0
+        block = self._block_of(sequence)
+        return block.data, block.ends, sequence - block.first
 
     def offset(self, position: Position, unit: OffsetUnit) -> int:
         """Return how many units of text lie before ``position``, which is not trimmed."""
-        ends, base = self._offsets(unit)
-        at = position.sequence - self._base
-        start = ends[at - 1] if at else base
+        block = self._block_of(position.sequence)
+        at = position.sequence - block.first
+        start = block.offset(at, unit)
         if not position.index:
             return start
-        return start + length(self._chunks[at][: position.index], unit)
+        return start + length(block.text(at)[: position.index], unit)
 
     def locate(self, offset: int, unit: OffsetUnit) -> Position | None:
         """Return the place of an offset; None if the text has not come so far yet.
@@ -129,22 +153,20 @@ class Log:
             TrimmedError: the text there is no longer buffered.
             InsidePairError: the offset falls inside a surrogate pair.
         """
-        ends, base = self._offsets(unit)
-        start = ends[self._trimmed - 1] if self._trimmed else base
+        start = self.start_offset(unit)
         if offset < start:
             raise TrimmedError(start)
         if offset == start:
             return Position(self.first)
-        if not ends or offset > ends[-1]:
-            return None
-        at = bisect_right(ends, offset)
-        before = ends[at - 1] if at else base
-        if offset == before:
-            return Position(self._base + at)
-        index = index_at(self._chunks[at], offset - before, unit)
+        at = bisect_right(self._blocks, offset, key=lambda block: block.end_offset(unit))
+        block = self._blocks[at] if at < len(self._blocks) else self._newest()
+        end = block.end_offset(unit)
+        if offset >= end:
+            return Position(self.end) if offset == end else None
+        chunk, index = block.locate(offset, unit)
         if index is None:
             raise InsidePairError
-        return Position(self._base + at, index)
+        return Position(block.first + chunk, index)
 
     def start_offset(self, unit: OffsetUnit) -> int:
         """Return the first offset still buffered."""
@@ -152,11 +174,17 @@ class Log:
 
     def end_offset(self, unit: OffsetUnit) -> int:
         """Return the offset at the present end."""
-        return self.offset(Position(self.end), unit)
+        return self._newest().end_offset(unit)
 
     def notify(self) -> None:
-        """Wake every reader, though nothing came."""
-        self._wake()
+        """Wake every reader, though perhaps nothing came."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
 
     def watch(self, waiter: asyncio.Future[None]) -> None:
         """Resolve ``waiter`` at the next chunk or at the end."""
@@ -174,36 +202,43 @@ class Log:
         finally:
             self.unwatch(waiter)
 
-    def _offsets(self, unit: OffsetUnit) -> tuple[array[int], int]:
-        if unit is OffsetUnit.CODE_POINTS and self._point_ends is not None:
-            return self._point_ends, self._base_points
-        return self._ends, self._base_offset
+    def _wake_in_time(self) -> None:
+        """Wake the readers for this chunk, or a moment later for it and what follows it at once."""
+        loop = next(iter(self._waiters)).get_loop()
+        now = loop.time()
+        if now < self._woken_at + _PACE:
+            self._timer = loop.call_at(self._woken_at + _PACE, self._wake, loop)
+        else:
+            self._wake(loop)
 
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._woken_at = loop.time()
+        self.notify()
 
-    def _trim(self) -> None:
-        keep_from = self._ends[-1] - self._limit
-        last = len(self._chunks) - 1
-        while self._trimmed < last:
-            start = self._ends[self._trimmed - 1] if self._trimmed else self._base_offset
-            if start >= keep_from:
-                break
-            self._chunks[self._trimmed] = ""
-            self._trimmed += 1
-        if self._trimmed >= _COMPACT_AT and self._trimmed * 2 > len(self._chunks):
-            self._compact()
+    def _block_of(self, sequence: int) -> Block:
+        if sequence >= self._open_first:
+            return self._newest()
+        at = bisect_right(self._blocks, sequence, key=lambda block: block.first)
+        return self._blocks[at - 1]
 
-    def _compact(self) -> None:
-        cut = self._trimmed
-        self._base_offset = self._ends[cut - 1]
-        if self._point_ends is not None:
-            self._base_points = self._point_ends[cut - 1]
-            del self._point_ends[:cut]
-        del self._ends[:cut]
-        del self._chunks[:cut]
-        self._base += cut
-        self._trimmed = 0
+    def _newest(self) -> Block:
+        """What is not sealed yet, as if it were."""
+        return Block(self._open_first, self._open_offsets, self._open)
+
+    def _seal(self) -> None:
+        block = self._newest()
+        self._blocks.append(block)
+        self._open = []
+        self._open_first = block.end
+        self._open_offsets = {unit: block.end_offset(unit) for unit in OffsetUnit}
+        self._room = self._block_size
+        self._trim(self._open_offsets[OffsetUnit.UTF16] - self._keep)
+
+    def _trim(self, keep_from: int) -> None:
+        """Let go of all chunks that begin before the offset, but the newest."""
+        gone = bisect_left(
+            self._blocks, keep_from, key=lambda block: block.end_offset(OffsetUnit.UTF16)
+        )
+        del self._blocks[: min(gone, len(self._blocks) - 1)]
+        oldest = self._blocks[0]
+        self.first = max(self.first, min(oldest.first_from(keep_from), self.end - 1))

@@ -11,8 +11,6 @@ from resumable_stream.errors import InvalidOffsetError
 # The largest integer that JavaScript reads exactly; also the bound of every number on the wire.
 MAX_SAFE_INTEGER = 2**53 - 1
 
-_LAST_BMP = "\uffff"
-
 
 class OffsetUnit(StrEnum):
     """What an offset counts."""
@@ -69,6 +67,19 @@ def index_at(text: str, offset: int, unit: OffsetUnit) -> int | None:
     return low if length(text[:low], unit) == offset else None
 
 
+def encode_text(text: str) -> bytes:
+    """UTF-8 that also carries lone surrogates, which Python text may contain."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode_text(data: bytes) -> str:
+    """Undo ``encode_text``; bytes that are no UTF-8 become U+FFFD."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")
+
+
 def is_encodable(text: str) -> bool:
     """Tell whether UTF-8 can encode the text: it has no lone surrogates."""
     try:
@@ -76,11 +87,6 @@ def is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def has_astral(text: str) -> bool:
-    """Tell whether the two units count this text differently."""
-    return not text.isascii() and max(text) > _LAST_BMP
 
 
 def to_well_formed(text: str) -> str:
@@ -112,6 +118,18 @@ class Skip:
             raise inside_pair()
         self.remaining = 0
         return chunk[index:]
+
+    def feed_all(self, chunks: list[str]) -> list[str]:
+        """Return what is left of consecutive chunks.
+
+        Raises:
+            InvalidOffsetError: the skip ends inside a surrogate pair.
+        """
+        for at, chunk in enumerate(chunks):
+            rest = self.feed(chunk)
+            if rest is not None:
+                return [rest, *chunks[at + 1 :]]
+        return []
 
 
 def inside_pair() -> InvalidOffsetError:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
-from resumable_stream._wire import HEADER_ROOM, Place, encode_text, frame_prefix
+from resumable_stream._offsets import encode_text
+from resumable_stream._wire import HEADER_ROOM, Place, frame_prefix
 
 if TYPE_CHECKING:
+    from array import array
+
     from resumable_stream._log import Log, Position
 
 # Larger messages gain nothing and hold the event loop, the connection and other readers up.
@@ -18,48 +23,62 @@ def piece_size(channel_id: str, max_message_size: int) -> int:
     return min(MAX_PIECE, max_message_size - HEADER_ROOM - len(frame_prefix(channel_id)))
 
 
-class Cutter:
-    """Reads pieces out of a log; remembers the encoding of a chunk too large for one piece."""
+def place_of(log: Log, position: Position) -> Place:
+    """Name a position as the wire does."""
+    if not position.index:
+        return Place(position.sequence)
+    head = log.chunk(position.sequence)[: position.index]
+    return Place(position.sequence, len(encode_text(head)))
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._encoded: tuple[int, bytes] = (-1, b"")
 
-    def place_of(self, position: Position) -> Place:
-        """Name a position as the wire does."""
-        if not position.index:
-            return Place(position.sequence)
-        head = self._log.chunk(position.sequence)[: position.index]
-        return Place(position.sequence, len(encode_text(head)))
+class Piece(NamedTuple):
+    """Some of a log's text, as a frame carries it, and the place that follows."""
 
-    def cut(self, place: Place, size: int) -> tuple[tuple[bytes, ...], bool, Place]:
-        """Return up to ``size`` bytes from ``place`` on.
+    lengths: list[int]
+    payload: bytes
+    partial: bool
+    after: Place
 
-        As ``(parts, partial, after)``: the chunks, whether the last one goes on, and the place that
-        follows; no parts if ``size`` has no room for any. The place is not before the log's first.
-        """
-        parts: list[bytes] = []
-        sequence, byte = place.sequence, place.byte
-        while sequence < self._log.end:
-            part = self._data(sequence)[byte:] if byte else self._data(sequence)
-            cost = len(part) + len(str(len(part))) + 1
-            if cost <= size:
-                parts.append(part)
-                size -= cost
-                sequence, byte = sequence + 1, 0
-                continue
-            if parts:
-                break
+
+def cut(log: Log, place: Place, size: int) -> Piece:
+    """Return up to ``size`` bytes from ``place`` on, their lengths in the header included.
+
+    There are none if ``size`` has no room for any. The place is not before the log's first.
+    """
+    lengths: list[int] = []
+    slices: list[memoryview] = []
+    sequence, byte = place
+    while sequence < log.end:
+        data, ends, at = log.encoded(sequence)
+        start = (ends[at - 1] if at else 0) + byte
+        until = _most(ends, at, start, size)
+        if until == at:
             room = size - len(str(size)) - 1
-            if room > 0:
-                return (part[:room],), True, Place(sequence, byte + room)
+            if lengths or room <= 0:
+                break
+            return Piece([room], data[start : start + room], True, Place(sequence, byte + room))
+        fitting = [end - begin for begin, end in pairwise((start, *ends[at:until]))]
+        lengths += fitting
+        slices.append(memoryview(data)[start : ends[until - 1]])
+        size -= ends[until - 1] - start + sum(map(_cost, fitting))
+        sequence, byte = sequence + len(fitting), 0
+        if until < len(ends):
             break
-        return tuple(parts), False, Place(sequence, byte)
+    return Piece(lengths, b"".join(slices), False, Place(sequence, byte))
 
-    def _data(self, sequence: int) -> bytes:
-        if self._encoded[0] == sequence:
-            return self._encoded[1]
-        data = encode_text(self._log.chunk(sequence))
-        if len(data) > MAX_PIECE // 8:
-            self._encoded = (sequence, data)
-        return data
+
+def _most(ends: array[int], at: int, start: int, size: int) -> int:
+    """Return how far the chunks from ``at`` on surely fit; beyond the first, if that one does."""
+    first = ends[at] - start
+    if first + _cost(first) > size:
+        return at
+    each = _cost(ends[-1] - start)  # no length has more digits
+    following = range(at + 1, len(ends))
+    return (
+        at + 1 + bisect_right(following, size, key=lambda k: ends[k] - start + (k + 1 - at) * each)
+    )
+
+
+def _cost(length: int) -> int:
+    """What a length takes in the header, with a comma."""
+    return len(str(length)) + 1

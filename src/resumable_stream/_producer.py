@@ -153,7 +153,7 @@ class Producer:
 
     async def _fill_log(self, chunks: AsyncIterator[str]) -> None:
         log, clock = self.log, asyncio.get_running_loop().time
-        resumed, count = clock(), 0
+        resumed, unchecked = clock(), _CHECK_HOLD_EVERY
         async for chunk in chunks:
             if log.ending is not None:
                 return
@@ -162,10 +162,12 @@ class Producer:
                     f"the source yielded {type(chunk).__name__}: yield str, such as chunk.decode()"
                 )
             log.append(chunk)
-            count += 1
-            if count % _CHECK_HOLD_EVERY == 0 and clock() - resumed > _MAX_HOLD:
-                await asyncio.sleep(0)
-                resumed = clock()
+            unchecked -= 1
+            if not unchecked:
+                unchecked = _CHECK_HOLD_EVERY
+                if clock() - resumed > _MAX_HOLD:
+                    await asyncio.sleep(0)
+                    resumed = clock()
 
     async def aclose(self) -> None:
         """Release everything soon, though listeners may not have got the end yet."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resumable_stream._log import InsidePairError, Position, TrimmedError
-from resumable_stream._pieces import Cutter, piece_size
+from resumable_stream._pieces import cut, piece_size, place_of
 from resumable_stream._sentinel import live_id
 from resumable_stream._v1 import V1Cursor
 from resumable_stream._wire import (
@@ -84,7 +84,6 @@ class Publisher:
         self._names = names
         self._options = options
         self._on_cancel = on_cancel
-        self._cutter = Cutter(log)
         self._live_id = live_id(stream_id, claim.generation)
         self._live = Place(0)
         self._live_at = 0.0
@@ -217,7 +216,7 @@ class Publisher:
                 return None
             # Beyond the present end: the listener drops what it does not want.
             position = position or Position(self._log.end)
-            place = self._cutter.place_of(position)
+            place = place_of(self._log, position)
             offset = self._log.offset(position, request.unit)
         elif place.sequence < self._log.first:
             self._refuse(request.listener_id, Refusal.TRIMMED, self._log.start_offset(request.unit))
@@ -351,12 +350,17 @@ class Publisher:
         size, room = 0, piece_size(self._live_id, self._pubsub.max_message_size)
         due = now >= self._live_at + self._options.heartbeat_interval
         while self._live.sequence < self._log.end and size < _BATCH_BYTES:
-            parts, partial, after = self._cutter.cut(self._live, room)
+            piece = cut(self._log, self._live, room)
             frame = DataFrame(
-                self._claim.generation, self._live, parts, partial=partial, end=self._log.end
+                self._claim.generation,
+                self._live,
+                piece.lengths,
+                piece.payload,
+                partial=piece.partial,
+                end=self._log.end,
             )
             size += self._add(batch, self._live_id, frame)
-            self._live, self._live_at, due = after, now, False
+            self._live, self._live_at, due = piece.after, now, False
         if self._end is not None and (due or not self._end_told):
             self._add(batch, self._live_id, self._end)
             self._end_told, self._live_at = True, now
@@ -373,22 +377,22 @@ class Publisher:
             trimmed = RefusalFrame(self._claim.generation, Refusal.TRIMMED, start)
             return self._add(batch, listener, trimmed)
         room = min(reply.window, piece_size(listener, self._pubsub.max_message_size))
-        parts, partial, after = self._cutter.cut(reply.place, room)
-        sent = sum(map(len, parts))
-        window = max(0, reply.window - sent)
-        last = after.sequence == self._log.end or not window or not parts
+        piece = cut(self._log, reply.place, room)
+        window = max(0, reply.window - len(piece.payload))
+        last = piece.after.sequence == self._log.end or not window or not piece.lengths
         frame = DataFrame(
             self._claim.generation,
             reply.place,
-            parts,
-            partial=partial,
+            piece.lengths,
+            piece.payload,
+            partial=piece.partial,
             end=self._log.end,
             last=last,
             offset=reply.offset,
         )
         size = self._add(batch, listener, frame)
         if not last:
-            self._replies[listener] = _Reply(after, window, None)
+            self._replies[listener] = _Reply(piece.after, window, None)
         elif self._end is not None:
             self._add(batch, listener, self._end)
         return size

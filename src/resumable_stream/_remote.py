@@ -65,9 +65,12 @@ class RemoteReader(ABC):
         self._names = names
         self._options = options
         self._start = start
+        self._unit = options.unit
         self._skip = Skip(0, options.unit)
         self._ready: deque[str] = deque()
         self._ready_cost = 0
+        self._half = options.window // 2
+        self._started = False  # the text to be read next begins with a whole chunk
         self._over = False
         self._error: ResumableStreamError | None = None
         self._reading: dict[asyncio.Future[None], None] = {}
@@ -121,11 +124,13 @@ class RemoteReader(ABC):
                 await waiter
             finally:
                 self._reading.pop(waiter, None)
+        self._started = True
         chunk = self._ready.popleft()
+        full = self._ready_cost > self._half
         self._ready_cost -= len(chunk) + _CHUNK_COST
-        self.offset += length(chunk, self._options.unit)
-        if not self._over and self._room() >= self._options.window // 2:
+        if full and self._ready_cost <= self._half:
             self._changed.set()
+        self.offset += len(chunk) if chunk.isascii() else length(chunk, self._unit)
         return chunk
 
     def close(self) -> None:
@@ -188,21 +193,23 @@ class RemoteReader(ABC):
 
     def _received(self) -> int:
         """The offset after all that has come, read or not."""
-        unit = self._options.unit
-        return self.offset + sum(length(chunk, unit) for chunk in self._ready)
+        return self.offset + sum(length(chunk, self._unit) for chunk in self._ready)
 
     def _room(self) -> int:
         return self._options.window - self._ready_cost
 
-    def _deliver(self, chunk: str) -> None:
-        try:
-            rest = self._skip.feed(chunk)
-        except InvalidOffsetError as error:
-            self._end(error)
+    def _deliver(self, chunks: list[str]) -> None:
+        if self._over:
             return
-        if rest is not None and not self._over:
-            self._ready.append(rest)
-            self._ready_cost += len(rest) + _CHUNK_COST
+        if self._skip.remaining:
+            try:
+                chunks = self._skip.feed_all(chunks)
+            except InvalidOffsetError as error:
+                self._end(error)
+                return
+        if chunks:
+            self._ready += chunks
+            self._ready_cost += sum(map(len, chunks)) + len(chunks) * _CHUNK_COST
             self._wake_readers()
 
     def _end(self, error: ResumableStreamError | None = None) -> None:

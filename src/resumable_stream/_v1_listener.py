@@ -12,10 +12,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import OffsetUnit, length
+from resumable_stream._offsets import OffsetUnit, decode_text, length
 from resumable_stream._remote import Attached, RemoteReader, is_active
 from resumable_stream._sentinel import Absence, read_state
-from resumable_stream._wire import V1_END, Request, decode_text, encode_request
+from resumable_stream._wire import V1_END, Request, encode_request
 from resumable_stream.errors import BackendError, ProducerLostError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class V1Listener(RemoteReader):
                 if not text:
                     continue
             self._units += length(text, OffsetUnit.UTF16)
-            self._deliver(text)
+            self._deliver([text])
 
     async def _start_over(self) -> None:
         """The offset may be beyond the text, or inside a pair: read from 0 and count."""

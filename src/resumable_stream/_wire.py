@@ -10,10 +10,16 @@ import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from resumable_stream._blocks import cut_up
 from resumable_stream._log import Ending, Status
 from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit, to_well_formed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 VERSION = 2
 
@@ -43,8 +49,7 @@ class Refusal(StrEnum):
     OTHER_GENERATION = "other-generation"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A place in the text as the wire names it: a chunk, and a byte of its UTF-8."""
 
     sequence: int
@@ -65,13 +70,14 @@ class Request:
     window: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DataFrame:
     """Chunks from ``place`` on. Without chunks it is an acknowledgement or a heartbeat.
 
     Attributes:
-        parts: one per chunk, as UTF-8; the first may be a chunk's rest.
-        partial: the last part is not yet the end of its chunk.
+        lengths: how many bytes of the payload each chunk has; the first may be a chunk's rest.
+        payload: the chunks as UTF-8.
+        partial: the last chunk is not there to its end.
         end: the sequence number after the newest chunk the producer has.
         last: the request that this answers is served.
         offset: how many units lie before ``place``, in the unit of the request that this answers.
@@ -79,11 +85,17 @@ class DataFrame:
 
     generation: int
     place: Place
-    parts: tuple[bytes, ...] = ()
+    lengths: Sequence[int] = ()
+    payload: bytes = b""
     partial: bool = False
     end: int = 0
     last: bool = False
     offset: int | None = None
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The chunks, where all of them are there to their ends."""
+        return cut_up(self.payload, accumulate(self.lengths, initial=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +189,7 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
                 "generation": frame.generation,
                 "sequence": frame.place.sequence,
                 "byte": frame.place.byte,
-                "lengths": [len(part) for part in frame.parts],
+                "lengths": frame.lengths,
                 "end": frame.end,
             }
             if frame.partial:
@@ -186,7 +198,7 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
                 header["last"] = True
             if frame.offset is not None:
                 header["offset"] = frame.offset
-            payload = b"".join(frame.parts)
+            payload = frame.payload
         case EndFrame():
             header = {"type": "end", "generation": frame.generation, "end": frame.end}
             header |= ending_fields(frame.ending)
@@ -197,12 +209,27 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
                 "reason": frame.refusal,
                 "start": frame.start,
             }
-    return frame_prefix(channel_id) + _dump(header) + b"\n" + payload
+    return b"".join((frame_prefix(channel_id), _dump(header), b"\n", payload))
 
 
 def frame_prefix(channel_id: str) -> bytes:
     """What every frame on the channel starts with, and no text of a v1 peer can imitate."""
     return channel_id.encode() + b" "
+
+
+class Decoder:
+    """Decodes a message once for all the listeners that it reaches, one after the other."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[str, bytes, Frame | None] = ("", b"", None)
+
+    def decode(self, channel_id: str, message: bytes) -> Frame | None:
+        """As ``decode_frame`` does."""
+        known_id, known, frame = self._latest
+        if message is not known or channel_id != known_id:
+            frame = decode_frame(channel_id, message)
+            self._latest = (channel_id, message, frame)
+        return frame
 
 
 def decode_frame(channel_id: str, message: bytes) -> Frame | None:
@@ -216,7 +243,7 @@ def decode_frame(channel_id: str, message: bytes) -> Frame | None:
         return None
     head, separator, payload = message[len(prefix) :].partition(b"\n")
     try:
-        header = json.loads(head)
+        header = json.loads(head.decode())
         if not separator or not isinstance(header, dict):
             raise ValueError("no header")  # noqa: TRY301
         return _frame(header, payload)
@@ -230,17 +257,17 @@ def _frame(header: dict[str, Any], payload: bytes) -> Frame:
     generation = _natural(header["generation"])
     match header["type"]:
         case "data":
-            parts, at = [], 0
-            for size in header["lengths"]:
-                parts.append(payload[at : at + _natural(size)])
-                at += size
-            if at != len(payload):
+            lengths = header["lengths"]
+            if type(lengths) is not list or not set(map(type, lengths)) <= {int}:
+                raise ValueError("lengths are a list of whole numbers")
+            if min(lengths, default=0) < 0 or sum(lengths) != len(payload):
                 raise ValueError("the lengths do not add up to the payload")
             offset = header.get("offset")
             return DataFrame(
                 generation,
                 Place(_natural(header["sequence"]), _natural(header["byte"])),
-                tuple(parts),
+                tuple(lengths),
+                payload,
                 partial=header.get("partial") is True,
                 end=_natural(header["end"]),
                 last=header.get("last") is True,
@@ -272,19 +299,6 @@ def ending_from(fields: dict[str, Any]) -> Ending:
     return Ending(Status(fields["status"]), kind, text)
 
 
-def encode_text(text: str) -> bytes:
-    """UTF-8 that also carries lone surrogates, which Python text may contain."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def decode_text(data: bytes) -> str:
-    """Undo ``encode_text``; bytes that are no UTF-8 become U+FFFD."""
-    try:
-        return data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return data.decode("utf-8", "replace")
-
-
 def encode_v1(text: str) -> bytes:
     """Text as the TypeScript package sends it: lone surrogates become U+FFFD."""
     return to_well_formed(text).encode()
@@ -303,5 +317,8 @@ def _shorten(text: str, room: int) -> str:
     return text
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _dump(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _to_json(value).encode()

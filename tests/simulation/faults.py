@@ -269,10 +269,8 @@ MUTANTS = (
     Mutant(
         "a lagging local reader skips what was trimmed",
         "_local.py",
-        "                if position.sequence < log.first:\n",
-        "                if position.sequence < log.first:\n"
-        "                    position = Position(log.first)\n"
-        "                if False:\n",
+        "                if following < log.first:\n",
+        "                following = max(following, log.first)\n                if False:\n",
     ),
     Mutant(
         "the reader beside the producer waits for the record of the end",

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from resumable_stream._assembly import Assembly
 from resumable_stream._log import Ending, Log, Status
-from resumable_stream._pieces import Cutter
+from resumable_stream._pieces import cut
 from resumable_stream._wire import DataFrame, EndFrame, Place
+from world import data_frame
 
 CHUNKS = st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=20)
 
@@ -18,10 +19,11 @@ def frames_of(chunks: list[str], size: int) -> list[DataFrame]:
     log = Log(1_000_000)
     for chunk in chunks:
         log.append(chunk)
-    cutter, place, frames = Cutter(log), Place(0), []
+    place, frames = Place(0), []
     while place.sequence < log.end:
-        parts, partial, after = cutter.cut(place, size)
-        frames.append(DataFrame(1, place, parts, partial=partial, end=log.end, offset=0))
+        lengths, payload, partial, after = cut(log, place, size)
+        assert len(payload) + sum(len(f"{length},") for length in lengths) <= size
+        frames.append(DataFrame(1, place, lengths, payload, partial=partial, end=log.end, offset=0))
         place = after
     return frames
 
@@ -56,36 +58,36 @@ def test_disorder_doubles_and_overlap_change_nothing(
 
 def test_frames_before_the_first_reply_are_ignored() -> None:
     assembly = Assembly(hold=100)
-    assert assembly.accept(DataFrame(1, Place(3), (b"x",), end=4)) == []
-    assert assembly.accept(DataFrame(1, Place(2), (b"y",), end=4, offset=9)) == ["y"]
+    assert assembly.accept(data_frame(Place(3), b"x", end=4)) == []
+    assert assembly.accept(data_frame(Place(2), b"y", end=4, offset=9)) == ["y"]
     assert assembly.behind
 
 
 def test_a_gap_is_seen() -> None:
     assembly = Assembly(hold=100, place=Place(0))
-    assert assembly.accept(DataFrame(1, Place(1), (b"b",), end=2)) == []
+    assert assembly.accept(data_frame(Place(1), b"b", end=2)) == []
     assert assembly.behind
-    assert assembly.accept(DataFrame(1, Place(0), (b"a",), end=2)) == ["a", "b"]
+    assert assembly.accept(data_frame(Place(0), b"a", end=2)) == ["a", "b"]
     assert not assembly.behind
 
 
 def test_held_frames_are_bounded() -> None:
     assembly = Assembly(hold=3, place=Place(0))
-    assembly.accept(DataFrame(1, Place(2), (b"cc",), end=4))
-    assembly.accept(DataFrame(1, Place(3), (b"dd",), end=4))
-    assert assembly.accept(DataFrame(1, Place(0), (b"a", b"b"), end=4)) == ["a", "b", "cc"]
+    assembly.accept(data_frame(Place(2), b"cc", end=4))
+    assembly.accept(data_frame(Place(3), b"dd", end=4))
+    assert assembly.accept(data_frame(Place(0), b"a", b"b", end=4)) == ["a", "b", "cc"]
 
 
 def test_it_is_complete_only_with_all_text() -> None:
     assembly = Assembly(hold=100, place=Place(0))
     assembly.note(EndFrame(1, 1, Ending(Status.COMPLETED)))
     assert not assembly.complete
-    assembly.accept(DataFrame(1, Place(0), (b"a",), end=1))
+    assembly.accept(data_frame(Place(0), b"a", end=1))
     assert assembly.complete
 
 
 def test_a_split_character_comes_out_whole() -> None:
     data = "x😀".encode()
     assembly = Assembly(hold=100, place=Place(0))
-    assert assembly.accept(DataFrame(1, Place(0), (data[:3],), partial=True, end=1)) == []
-    assert assembly.accept(DataFrame(1, Place(0, 3), (data[3:],), end=1)) == ["x😀"]
+    assert assembly.accept(data_frame(Place(0), data[:3], partial=True, end=1)) == []
+    assert assembly.accept(data_frame(Place(0, 3), data[3:], end=1)) == ["x😀"]

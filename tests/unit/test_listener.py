@@ -20,9 +20,9 @@ from resumable_stream import (
     StreamFailedError,
 )
 from resumable_stream._log import Ending, Status
-from resumable_stream._wire import DataFrame, EndFrame, Place, decode_request, encode_frame
+from resumable_stream._wire import EndFrame, Place, decode_request, encode_frame
 from virtual_time import in_virtual_time
-from world import ID, LEASE, NAMES, SENTINEL, Source, World, rest, world
+from world import ID, LEASE, NAMES, SENTINEL, Source, World, data_frame, rest, world
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStreamContext
@@ -346,8 +346,8 @@ async def test_frames_of_other_generations_are_ignored() -> None:
         request = decode_request(broker.published[0][1])
         assert request is not None
         for frame in (
-            DataFrame(request.generation or 0, Place(1), (b"true",), end=2),
-            DataFrame(77, Place(2), (b"false",), end=3),
+            data_frame(Place(1), b"true", generation=request.generation or 0, end=2),
+            data_frame(Place(2), b"false", generation=77, end=3),
             EndFrame(77, 3, Ending(Status.COMPLETED)),
             EndFrame(77, 3, Ending(Status.SUPERSEDED)),
         ):

@@ -14,7 +14,8 @@ from resumable_stream._log import (
     Status,
     TrimmedError,
 )
-from resumable_stream._offsets import OffsetUnit, length
+from resumable_stream._offsets import OffsetUnit, encode_text, length
+from virtual_time import in_virtual_time
 
 UTF16, POINTS = OffsetUnit.UTF16, OffsetUnit.CODE_POINTS
 PLENTY = 1_000_000
@@ -64,7 +65,9 @@ def test_trimming_keeps_the_limit_and_the_offsets(chunks: list[str], limit: int)
     kept = "".join(log.chunk(sequence) for sequence in range(log.first, log.end))
     assert text.endswith(kept)
     assert length(text, UTF16) - length(kept, UTF16) == start
-    assert length(kept, UTF16) <= max(limit, length(chunks[-1], UTF16))
+    largest = max(length(chunk, UTF16) for chunk in chunks)
+    assert length(kept, UTF16) >= min(limit - largest, length(text, UTF16))
+    assert length(kept, UTF16) <= limit + limit // 8 + largest
     if start:
         with pytest.raises(TrimmedError) as caught:
             log.locate(start - 1, UTF16)
@@ -80,7 +83,45 @@ def test_a_long_log_is_trimmed_without_losing_count() -> None:
     text_before = 5 * 10_000 + 2 * 4_999
     assert log.end_offset(UTF16) == text_before
     assert log.end_offset(POINTS) == text_before - 4_999
-    assert log.end_offset(UTF16) - log.start_offset(UTF16) <= 100
+    assert log.end_offset(UTF16) - log.start_offset(UTF16) <= 112
+    assert sum(len(block.data) for block in log._blocks) <= 160
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=()), max_size=9), max_size=60))
+def test_sealed_and_new_chunks_read_alike(chunks: list[str]) -> None:
+    log = log_of(*chunks, limit=8 * 40)
+    sequence, got = log.first, list[str]()
+    while sequence < log.end:
+        data, ends, at = log.encoded(sequence)
+        texts = log.texts(sequence)
+        starts = [0, *ends][at:-1]
+        assert [data[a:b] for a, b in zip(starts, ends[at:], strict=True)] == list(
+            map(encode_text, texts)
+        )
+        got += texts
+        sequence += len(texts)
+    assert got == chunks[log.first :] == [log.chunk(n) for n in range(log.first, log.end)]
+
+
+@in_virtual_time
+async def test_a_burst_of_chunks_wakes_a_reader_twice() -> None:
+    log, seen = log_of(), list[int]()
+
+    async def read() -> None:
+        while log.ending is None:
+            await log.changed()
+            seen.append(log.end)
+
+    reader = asyncio.create_task(read())
+    for _ in range(50):
+        await asyncio.sleep(0)
+        log.append("x")
+    await asyncio.sleep(1)
+    log.append("x")
+    log.append("x")
+    log.finish(Ending(Status.COMPLETED))
+    await reader
+    assert seen == [1, 50, 52]
 
 
 def test_only_the_first_end_counts() -> None:

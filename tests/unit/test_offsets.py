@@ -9,7 +9,6 @@ from resumable_stream._offsets import (
     OffsetUnit,
     Skip,
     check_offset,
-    has_astral,
     index_at,
     length,
     to_well_formed,
@@ -34,11 +33,6 @@ def test_every_boundary_is_found_and_no_inside(text: str) -> None:
     boundaries = {javascript_length(text[:i]): i for i in range(len(text) + 1)}
     for offset in range(javascript_length(text) + 1):
         assert index_at(text, offset, UTF16) == boundaries.get(offset)
-
-
-@given(ANY_TEXT)
-def test_astral_text_is_where_the_units_differ(text: str) -> None:
-    assert has_astral(text) == (length(text, UTF16) != length(text, POINTS))
 
 
 def test_lone_surrogates_become_replacement_characters() -> None:

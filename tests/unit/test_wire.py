@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit
+from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, encode_text
 from resumable_stream._wire import (
     MAX_ERROR_BYTES,
-    DataFrame,
     EndFrame,
     Frame,
     MalformedFrameError,
@@ -22,13 +21,12 @@ from resumable_stream._wire import (
     RequestType,
     decode_frame,
     decode_request,
-    decode_text,
     encode_frame,
     encode_request,
-    encode_text,
     encode_v1,
     ending_fields,
 )
+from world import data_frame
 
 NATURAL = st.integers(0, MAX_SAFE_INTEGER)
 PLACES = st.builds(Place, NATURAL, NATURAL)
@@ -46,10 +44,10 @@ REQUESTS = st.builds(
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 FRAMES = st.one_of(
     st.builds(
-        DataFrame,
-        NATURAL,
+        lambda place, parts, **fields: data_frame(place, *parts, **fields),
         PLACES,
-        st.lists(st.binary(max_size=20)).map(tuple),
+        st.lists(st.binary(max_size=20)),
+        generation=NATURAL,
         partial=st.booleans(),
         end=NATURAL,
         last=st.booleans(),
