@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from redis.exceptions import InvalidResponse, RedisError
@@ -32,7 +33,9 @@ class _Call:
     """Some commands sent together, waiting for their replies."""
 
     def __init__(self, replies: int, *, write: bool) -> None:
-        self.done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[object] = loop.create_future()
+        self.began = loop.time()
         self.write = write
         self.sent = False
         self._missing = replies
@@ -82,6 +85,8 @@ class Pipe:
         self._stale = False
         self._closed = False
         self._last_reply = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._doubting = False
 
     async def call(self, commands: Sequence[bytes], *, write: bool) -> object:
         """Send the commands, adjacent and in order; return the last one's reply.
@@ -100,11 +105,10 @@ class Pipe:
         self._wake.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="resumable-stream redis commands")
+        if self._timer is None:
+            self._check_later(self._timeout)
         try:
-            await self._wait_for(call)
-            if call.done.done():
-                return call.done.result()
-            raise self._overdue(call)
+            return await call.done
         finally:
             call.withdraw()
 
@@ -115,32 +119,46 @@ class Pipe:
 
     async def aclose(self) -> None:
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             await _wire.stop(self._task)
 
-    async def _wait_for(self, call: _Call) -> None:
+    def _check_later(self, wait: float) -> None:
         loop = asyncio.get_running_loop()
-        start = loop.time()
-        latest = start + _PATIENCE * self._timeout
-        while not call.done.done():
-            deadline = min(max(start, self._last_reply) + self._timeout, latest)
-            remaining = deadline - loop.time()
-            if remaining <= 0:
-                # A process that was stopped, or a busy loop, first reads what has come meanwhile.
-                before = self._last_reply
-                await asyncio.wait([call.done], timeout=_GRACE)
-                if self._last_reply == before or loop.time() >= latest:
-                    return
-            else:
-                await asyncio.wait([call.done], timeout=remaining)
+        self._timer = loop.call_later(wait, self._check)
 
-    def _overdue(self, call: _Call) -> BackendError:
-        silence = asyncio.get_running_loop().time() - self._last_reply
-        if silence >= self._timeout and self._connection is not None:
+    def _check(self) -> None:
+        """Fail the calls that have waited for too long; one timer serves them all."""
+        now = asyncio.get_running_loop().time()
+        overdue, wait = self._look_for_overdue(now)
+        if overdue and not self._doubting:
+            # A process that was stopped, or a busy loop, first reads what has come meanwhile.
+            self._doubting = True
+            self._check_later(_GRACE)
+            return
+        self._doubting = False
+        if overdue and now - self._last_reply >= self._timeout and self._connection is not None:
             _wire.abort(self._connection)
-        return lost(
-            TimeoutError(f"no answer within {self._timeout:g} s"), sent=call.sent, write=call.write
-        )
+        cause = TimeoutError(f"no answer within {self._timeout:g} s")
+        for call in overdue:
+            call.fail(lost(cause, sent=call.sent, write=call.write))
+        self._timer = None
+        if wait is not None:
+            self._check_later(wait)
+
+    def _look_for_overdue(self, now: float) -> tuple[list[_Call], float | None]:
+        """Return the calls that are overdue, and in how long the next one will be."""
+        overdue: list[_Call] = []
+        for call in chain(self._unanswered, (call for _, call in self._queue)):
+            if call.done.done():
+                continue
+            latest = call.began + _PATIENCE * self._timeout
+            deadline = min(max(call.began, self._last_reply) + self._timeout, latest)
+            if now < deadline:
+                return overdue, deadline - now
+            overdue.append(call)
+        return overdue, None
 
     async def _run(self) -> None:
         try:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from resumable_stream._followers import MAX_LISTENERS, Followers
 from resumable_stream._log import InsidePairError, Position, TrimmedError
 from resumable_stream._pieces import cut, piece_size, place_of
 from resumable_stream._sentinel import live_id
@@ -42,17 +43,7 @@ logger = logging.getLogger("resumable_stream")
 
 # What is handed to the broker at a time; between batches the event loop runs.
 _BATCH_BYTES = 1024 * 1024
-# More listeners than this are not enrolled; they ask again.
-_MAX_LISTENERS = 65_536
 _MAX_PAUSE = 1.0
-
-
-@dataclass(slots=True)
-class _Follower:
-    """A listener that reads the live channel."""
-
-    expires: float
-    place: Place | None
 
 
 @dataclass(slots=True)
@@ -87,16 +78,16 @@ class Publisher:
         self._live_id = live_id(stream_id, claim.generation)
         self._live = Place(0)
         self._live_at = 0.0
-        self._followers: dict[str, _Follower] = {}
+        self._followers = Followers(stream_id, options)
         self._replies: OrderedDict[str, _Reply] = OrderedDict()
         self._notices: dict[str, Frame] = {}
         self._cancellers: dict[str, None] = {}
         self._v1: OrderedDict[str, V1Cursor] = OrderedDict()
         self._end: EndFrame | None = None
         self._end_told = False
-        self._progress_at = 0.0
         self._failures = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._left: asyncio.Event = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -109,7 +100,7 @@ class Publisher:
         elif request.version == 1:
             self._enrol_v1(request)
         elif request.type is RequestType.LEAVE:
-            self._followers.pop(request.listener_id, None)
+            self._followers.remove(request.listener_id)
             self._replies.pop(request.listener_id, None)
         elif self._may_answer():
             if request.type is RequestType.CANCEL:
@@ -130,9 +121,7 @@ class Publisher:
 
     def resync(self) -> None:
         """After a gap: keep every listener enrolled, and tell them how far the stream is."""
-        now = asyncio.get_running_loop().time()
-        for follower in self._followers.values():
-            follower.expires = now + self._expiry
+        self._followers.keep_all()
         self._live_at = 0.0
         self.wake()
 
@@ -143,7 +132,7 @@ class Publisher:
 
     async def farewell(self) -> None:
         """Wait until every listener has got the end, or is gone, or no longer reads."""
-        self._progress_at = asyncio.get_running_loop().time()
+        self._followers.progress()
         while self._task is not None and (self._listened_to() or self._has_work()):
             self._left.clear()
             await self._left.wait()
@@ -166,11 +155,6 @@ class Publisher:
             task.cancel()
             await asyncio.wait({task})
 
-    @property
-    def _expiry(self) -> float:
-        # Beyond one lease, so that an outage is noticed before its listeners are given up.
-        return self._options.lease + 2 * self._options.heartbeat_interval
-
     def _may_answer(self) -> bool:
         return self._claim.held or self._end is not None
 
@@ -185,20 +169,15 @@ class Publisher:
         if request.generation not in (None, self._claim.generation):
             self._refuse(listener, Refusal.OTHER_GENERATION)
             return
-        if listener not in self._followers and len(self._followers) >= _MAX_LISTENERS:
-            return
         reply = self._reply_to(request)
         if reply is None:
-            self._followers.pop(listener, None)
+            self._followers.remove(listener)
             return
-        now = asyncio.get_running_loop().time()
         if not self._followers:
             self._live = Place(self._log.end)
-            self._live_at = now
-        known = self._followers.get(listener)
-        if known is None or known.place is None or (request.place and request.place > known.place):
-            self._progress_at = now
-        self._followers[listener] = _Follower(now + self._expiry, request.place)
+            self._live_at = asyncio.get_running_loop().time()
+        if not self._followers.enrol(listener, request.place):
+            return
         # A window of nothing only keeps the listener enrolled.
         if request.window or self._end is not None:
             self._replies[listener] = reply
@@ -229,12 +208,12 @@ class Publisher:
         return _Reply(place, request.window, offset)
 
     def _refuse(self, listener: str, refusal: Refusal, start: int = 0) -> None:
-        if len(self._notices) < _MAX_LISTENERS:
+        if len(self._notices) < MAX_LISTENERS:
             self._notices[listener] = RefusalFrame(self._claim.generation, refusal, start)
 
     def _enrol_v1(self, request: Request) -> None:
         # Its requests name no generation: only who surely holds the claim may answer one.
-        if not self._may_answer() or len(self._v1) >= _MAX_LISTENERS:
+        if not self._may_answer() or len(self._v1) >= MAX_LISTENERS:
             return
         cursor = V1Cursor.at(self._log, request.skip)
         if cursor is not None:
@@ -251,6 +230,9 @@ class Publisher:
             logger.exception("stream %r: serving its listeners failed", self._stream_id)
         finally:
             self._task = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self._left.set()
 
     async def _wait_for_work(self) -> None:
@@ -258,14 +240,20 @@ class Publisher:
         if self._may_answer() and (self._has_work() or self._has_news()):
             return
         self._waiter = loop.create_future()
-        timer = loop.call_at(loop.time() + self._options.heartbeat_interval, self.wake)
+        if self._timer is None:
+            now, interval = loop.time(), self._options.heartbeat_interval
+            due = self._live_at + interval
+            self._timer = loop.call_at(due if due > now else now + interval, self._tick)
         self._log.watch(self._waiter)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._log.unwatch(self._waiter)
             self._waiter = None
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.wake()
 
     def _has_news(self) -> bool:
         if self._end is not None and not self._end_told:
@@ -280,13 +268,7 @@ class Publisher:
             del self._v1[listener]
         if self._failures:
             return  # nobody could have been heard
-        now = asyncio.get_running_loop().time()
-        for listener in [k for k, follower in self._followers.items() if follower.expires < now]:
-            logger.info("stream %r: a listener expired", self._stream_id)
-            del self._followers[listener]
-        if self._end is not None and now > self._progress_at + self._options.linger_timeout:
-            logger.warning("stream %r: gave up on listeners that do not read", self._stream_id)
-            self._followers.clear()
+        self._followers.expire(ended=self._end is not None)
 
     async def _publish_batch(self) -> None:
         if not self._may_answer():

@@ -155,13 +155,10 @@ MUTANTS = (
     Mutant(
         "a replay is cut after an await: enrolled too late",
         "_publisher.py",
-        "self._followers[listener] = _Follower(now + self._expiry, request.place)",
-        "asyncio.get_running_loop().call_later(\n"
-        "            0.05,\n"
-        "            self._followers.__setitem__,\n"
-        "            listener,\n"
-        "            _Follower(now + self._expiry, request.place),\n"
-        "        )",
+        "        if not self._followers.enrol(listener, request.place):\n            return\n",
+        "        asyncio.get_running_loop().call_later(\n"
+        "            0.05, self._followers.enrol, listener, request.place\n"
+        "        )\n",
     ),
     Mutant(
         "the end frame is never pushed",
@@ -190,7 +187,7 @@ MUTANTS = (
     ),
     Mutant(
         "listeners never expire",
-        "_publisher.py",
+        "_followers.py",
         "if follower.expires < now]",
         "if follower.expires < 0]",
     ),
