@@ -167,8 +167,7 @@ class RedisBackend:
         self._bind()
         commands = [pack(*command)]
         try:
-            async with asyncio.timeout(self._timeout):
-                node = await self._topology.locate(key.encode())
+            node = await self._topology.locate(key.encode(), self._timeout)
         except (TimeoutError, RedisError, RedisClusterException) as error:
             raise refused(error) from error
         try:

@@ -52,8 +52,8 @@ _NOT_OURS = frozenset(
 
 
 class Topology(Protocol):
-    async def locate(self, key: bytes) -> str:
-        """Name the node that holds the key."""
+    async def locate(self, key: bytes, limit: float) -> str:
+        """Name the node that holds the key, within so many seconds."""
         ...
 
     async def open(self, node: str) -> _wire.Connection: ...
@@ -79,7 +79,7 @@ class OneServer:
         # Refuses an unknown setting here, not at the first use.
         connection_class(**self._kwargs)
 
-    async def locate(self, key: bytes) -> str:  # noqa: ARG002 - one node has every key
+    async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
         return HUB
 
     async def open(self, node: str) -> _wire.Connection:  # noqa: ARG002 - there is one
@@ -106,7 +106,7 @@ class SentinelPrimary:
         self._connection_class: Any = SSLConnection if tls else TcpConnection
         self._kwargs = _own_kwargs(pool.connection_kwargs)
 
-    async def locate(self, key: bytes) -> str:  # noqa: ARG002 - one node has every key
+    async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
         return HUB
 
     async def open(self, node: str) -> _wire.Connection:  # noqa: ARG002 - there is one
@@ -167,8 +167,9 @@ class Cluster:
         self._looked = 0.0
         self._lock = asyncio.Lock()
 
-    async def locate(self, key: bytes) -> str:
-        await self._look()
+    async def locate(self, key: bytes, limit: float) -> str:
+        async with asyncio.timeout(limit):
+            await self._look()
         name: str = self._client.get_node_from_key(key).name
         return name
 

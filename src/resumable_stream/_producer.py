@@ -69,7 +69,7 @@ class Producer:
         )
         self._subscription: Subscription | None = None
         self._early: list[bytes] = []
-        self._lost = asyncio.Event()
+        self._renewal_due = asyncio.Event()
         self._ended = asyncio.Event()
         self._source: asyncio.Task[None] | None = None
         self._run_task: asyncio.Task[None] | None = None
@@ -186,15 +186,16 @@ class Producer:
 
     async def _keep_claim(self) -> None:
         """Renew the lease until the stream ends."""
+        loop = asyncio.get_running_loop()
         # A claim that was long in coming may not be sure any more.
         wait, failures = self._options.renew_interval if self._claim.held else 0, 0
         while True:
+            timer = loop.call_later(wait, self._renewal_due.set)
             try:
-                async with asyncio.timeout(wait):
-                    await self._lost.wait()
-            except TimeoutError:
-                pass
-            self._lost.clear()
+                await self._renewal_due.wait()
+            finally:
+                timer.cancel()
+            self._renewal_due.clear()
             try:
                 await self._claim.renew()
                 wait, failures = self._options.renew_interval, 0
@@ -218,7 +219,7 @@ class Producer:
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
-        self._lost.set()
+        self._renewal_due.set()
         self._publisher.resync()
 
     async def _settle(self, patience: float) -> None:

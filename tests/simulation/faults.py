@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "a loss is not told to the lease",
         "_producer.py",
-        "        self._lost.set()\n",
+        "        self._renewal_due.set()\n",
         "",
     ),
     Mutant(
