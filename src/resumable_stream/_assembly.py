@@ -77,23 +77,28 @@ class Assembly:
     def _absorb(self, frame: DataFrame, chunks: list[str]) -> None:
         assert self.place is not None  # noqa: S101
         sequence, byte = frame.place
-        if frame.place == self.place and not self._partial and not frame.partial:
-            if frame.lengths:
-                chunks += frame.texts
-                self.place = Place(sequence + len(frame.lengths))
-            return
-        last, start = len(frame.lengths) - 1, 0
+        complete = len(frame.lengths) - frame.partial
+        start = 0
         for at, size in enumerate(frame.lengths):
-            part, start = frame.payload[start : start + size], start + size
             if sequence == self.place.sequence:
                 known = self.place.byte - byte
-                if known < 0 or known > len(part):
+                if known < 0 or known > size:
                     return  # a piece before this one is missing, or this one brings nothing new
-                self._partial += part[known:]
-                if at == last and frame.partial:
-                    self.place = Place(sequence, byte + len(part))
+                if at < complete and not known and not self._partial:
+                    # In step: all that follows is new.
+                    chunks += frame.texts[at:complete]
+                    self.place = Place(sequence + complete - at)
+                    if frame.partial:
+                        rest = frame.lengths[-1]
+                        self._partial += frame.payload[len(frame.payload) - rest :]
+                        self.place = Place(self.place.sequence, rest)
+                    return
+                self._partial += frame.payload[start + known : start + size]
+                if at == complete:
+                    self.place = Place(sequence, byte + size)
                 else:
                     chunks.append(decode_text(bytes(self._partial)))
                     self._partial.clear()
                     self.place = Place(sequence + 1)
+            start += size
             sequence, byte = sequence + 1, 0

@@ -76,6 +76,7 @@ class Listener(RemoteReader):
         self._check_at = self._began + _CHECK_FIRST
         self._asked_place: Place | None = None
         self._resync = False
+        self._whole = False  # what is read next begins with a whole chunk
         self._left_at: int | None = None
 
     @property
@@ -87,10 +88,14 @@ class Listener(RemoteReader):
         self._left_at = self._next_sequence()
         super().close()
 
+    def _begin_run(self, run: list[str]) -> None:
+        self._whole = self._whole or self._read > 0
+        super()._begin_run(run)
+
     def _next_sequence(self) -> int | None:
-        """The sequence number of the chunk to be read next, where that is a whole one."""
-        if self._left_at is None and self._started and self._assembly.place is not None:
-            return self._assembly.place.sequence - len(self._ready)
+        """The sequence number of the chunk to be read next, if it begins with that."""
+        if self._left_at is None and (self._whole or self._read) and self._assembly.place:
+            return self._assembly.place.sequence - self._unread - len(self._run) + self._read
         return self._left_at
 
     async def _open(self) -> None:
@@ -230,10 +235,10 @@ class Listener(RemoteReader):
         """The first reply says where the text begins."""
         assert frame.offset is not None  # noqa: S101
         if self._start.event_id is not None:
-            self.offset = frame.offset
+            self._offset = frame.offset
         else:
             self._skip.remaining = max(0, self._start.offset - frame.offset)
-        self._started = not frame.place.byte and not self._skip.remaining
+        self._whole = not frame.place.byte and not self._skip.remaining
 
     def _refused(self, frame: RefusalFrame) -> None:
         match frame.refusal:

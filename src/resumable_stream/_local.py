@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from resumable_stream._endings import EventId, Start, error_of
 from resumable_stream._log import InsidePairError, Position, TrimmedError
-from resumable_stream._offsets import Skip, inside_pair, length
+from resumable_stream._offsets import Skip, inside_pair
+from resumable_stream._runs import RunReader
 from resumable_stream.errors import (
     InvalidEventIdError,
     OffsetOutOfRangeError,
@@ -24,7 +25,7 @@ _YIELD_EVERY = 256
 _END_GRACE = 0.1
 
 
-class LocalReader:
+class LocalReader(RunReader):
     """Reads a producer's log.
 
     Raises, on construction:
@@ -35,22 +36,17 @@ class LocalReader:
     """
 
     def __init__(self, producer: Producer, start: Start, unit: OffsetUnit) -> None:
+        super().__init__(start.offset, unit)
         self._stream_id = producer.stream_id
         self._generation = producer.generation
         self._log = producer.log
-        self._unit = unit
         self._settled = producer.settled
         self._closed = False
         self._unbroken = 0  # chunks read since the event loop had its turn
         self._grace_until: float | None = None
         position = self._locate(start)
-        # Chunks taken off the log, the first one's sequence number, and how many of them are read.
-        self._run: list[str] = []
-        self._sequence = position.sequence
-        self._read = 0
-        # The offset of what follows the first chunks that are counted in.
         self._offset = self._log.offset(position, unit)
-        self._counted = 0
+        self._sequence = position.sequence  # of the run's first chunk
         # What to leave out of the text that comes next.
         self._index = position.index
         self._skip = Skip(0, unit)
@@ -60,30 +56,12 @@ class LocalReader:
             self._offset = start.offset
 
     @property
-    def offset(self) -> int:
-        if self._counted < self._read:
-            self._offset += length("".join(self._run[self._counted : self._read]), self._unit)
-            self._counted = self._read
-        return self._offset
-
-    @property
     def last_event_id(self) -> str | None:
         if self._index or self._skip.remaining:
             return None
         return str(EventId(self._generation, self._sequence + self._read))
 
-    async def next(self) -> str:
-        while True:
-            try:
-                chunk = self._run[self._read]
-            except IndexError:
-                await self._next_run()
-            else:
-                self._read += 1
-                return chunk
-
     async def _next_run(self) -> None:
-        """Take the next chunks off the log, as soon as there are any."""
         if self._unbroken >= _YIELD_EVERY:
             self._unbroken = 0
             await asyncio.sleep(0)
@@ -96,7 +74,7 @@ class LocalReader:
                 if following < log.first:
                     start = log.start_offset(self._unit)
                     raise OffsetOutOfRangeError(self._stream_id, self.offset, start)
-                self._begin_run(following)
+                self._take(following)
             elif log.ending is not None:
                 await self._settling()
                 error = error_of(self._stream_id, log.ending, self.offset)
@@ -107,17 +85,17 @@ class LocalReader:
                 self._unbroken = 0
                 await log.changed()
 
-    def _begin_run(self, sequence: int) -> None:
-        self._offset, self._counted = self.offset, 0
-        run = self._log.texts(sequence)
+    def _take(self, sequence: int) -> None:
+        """Take chunks off the log, and leave out what lies before the offset."""
+        taken = wanted = self._log.texts(sequence)
+        self._unbroken += len(taken)
         if self._index:
-            run[0] = run[0][self._index :]
+            taken[0] = taken[0][self._index :]
             self._index = 0
-        self._run, self._sequence, self._read = run, sequence, 0
-        self._unbroken += len(run)
         if self._skip.remaining:
-            self._run = self._skip.feed_all(run)
-            self._sequence += len(run) - len(self._run)
+            wanted = self._skip.feed_all(taken)
+        self._begin_run(wanted)
+        self._sequence = sequence + len(taken) - len(wanted)
 
     async def _settling(self) -> None:
         """Let the end be recorded first, so that whoever is told next finds it everywhere.
@@ -134,8 +112,7 @@ class LocalReader:
     def close(self) -> None:
         self._closed = True
         self._sequence += self._read
-        self._offset, self._counted = self.offset, 0
-        self._run, self._read = [], 0
+        self._begin_run([])
         self._log.notify()
 
     async def aclose(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from enum import Enum, auto
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from resumable_stream._endings import error_of
 from resumable_stream._offsets import Skip, length
+from resumable_stream._runs import RunReader
 from resumable_stream._sentinel import Absence, Active, read_outcome, read_state
 from resumable_stream.errors import (
     BackendError,
@@ -34,6 +36,8 @@ logger = logging.getLogger("resumable_stream")
 
 # What a queued chunk counts beside its text, so that empty ones are bounded too.
 _CHUNK_COST = 64
+# A reader that has read so many has room for as many more.
+_RUN_CHUNKS = 256
 # The first request may come before the producer has subscribed: it is repeated soon. Once a reader
 # is attached, an answer may as well be on its way over a slow link.
 _FIRST_PAUSE = 0.03
@@ -52,25 +56,24 @@ class Attached(Enum):
     """The sentinel says something else by now: look again."""
 
 
-class RemoteReader(ABC):
+class RemoteReader(RunReader):
     """Reads a stream over the broker: ``attach`` starts its task, the end or ``close`` ends it."""
 
     def __init__(
         self, stream_id: str, backend: Backend, names: Names, options: Options, start: Start
     ) -> None:
+        super().__init__(start.offset, options.unit)
         self._loop = asyncio.get_running_loop()
         self.stream_id = stream_id
-        self.offset = start.offset
         self._backend = backend
         self._names = names
         self._options = options
         self._start = start
-        self._unit = options.unit
         self._skip = Skip(0, options.unit)
-        self._ready: deque[str] = deque()
-        self._ready_cost = 0
+        self._ready: deque[list[str]] = deque()  # runs to come
+        self._unread = 0  # how many chunks they have
+        self._cost = 0  # of these and of the run that is being read
         self._half = options.window // 2
-        self._started = False  # the text to be read next begins with a whole chunk
         self._over = False
         self._error: ResumableStreamError | None = None
         self._reading: dict[asyncio.Future[None], None] = {}
@@ -94,7 +97,7 @@ class RemoteReader(ABC):
         Raises what the producer refused, or ``HandshakeTimeoutError``, or a ``BackendError``.
         """
         self._task = self._loop.create_task(
-            self._run(), name=f"resumable-stream listener {self.stream_id!r}"
+            self._follow(), name=f"resumable-stream listener {self.stream_id!r}"
         )
         holder[self._task] = None
         self._task.add_done_callback(lambda task: holder.pop(task, None))
@@ -107,13 +110,18 @@ class RemoteReader(ABC):
             raise
         if attached is not Attached.YES:
             await self.aclose()
-        elif self._error is not None and not self._ready:
+        elif self._error is not None and not self._unread:
             await self.aclose()
             raise self._error
         return attached
 
-    async def next(self) -> str:
-        while not self._ready:
+    async def _next_run(self) -> None:
+        while self._read == len(self._run):
+            self._let_go()
+            if self._ready:
+                self._begin_run(self._ready.popleft())
+                self._unread -= len(self._run)
+                return
             if self._error is not None:
                 raise self._error
             if self._over:
@@ -124,19 +132,21 @@ class RemoteReader(ABC):
                 await waiter
             finally:
                 self._reading.pop(waiter, None)
-        self._started = True
-        chunk = self._ready.popleft()
-        full = self._ready_cost > self._half
-        self._ready_cost -= len(chunk) + _CHUNK_COST
-        if full and self._ready_cost <= self._half:
+
+    def _let_go(self) -> None:
+        """The run has been read: there is room for more."""
+        full = self._cost > self._half
+        self._cost -= _cost_of(self._run)
+        self._begin_run([])
+        if full and self._cost <= self._half:
             self._changed.set()
-        self.offset += len(chunk) if chunk.isascii() else length(chunk, self._unit)
-        return chunk
 
     def close(self) -> None:
         """Leave the stream: what the task has opened is released by the task itself."""
         self._end()
         self._ready.clear()
+        self._unread = 0
+        self._begin_run([])
         if self._task is not None:
             self._task.cancel()
 
@@ -157,7 +167,7 @@ class RemoteReader(ABC):
     async def _leave(self) -> None:
         """Tell the producer that this reader is gone."""
 
-    async def _run(self) -> None:
+    async def _follow(self) -> None:
         try:
             await self._open()
             while not self._over:
@@ -193,10 +203,11 @@ class RemoteReader(ABC):
 
     def _received(self) -> int:
         """The offset after all that has come, read or not."""
-        return self.offset + sum(length(chunk, self._unit) for chunk in self._ready)
+        unread = chain(self._run[self._read :], *self._ready)
+        return self.offset + sum(length(chunk, self._unit) for chunk in unread)
 
     def _room(self) -> int:
-        return self._options.window - self._ready_cost
+        return self._options.window - self._cost
 
     def _deliver(self, chunks: list[str]) -> None:
         if self._over:
@@ -208,8 +219,11 @@ class RemoteReader(ABC):
                 self._end(error)
                 return
         if chunks:
-            self._ready += chunks
-            self._ready_cost += sum(map(len, chunks)) + len(chunks) * _CHUNK_COST
+            self._ready.extend(
+                chunks[at : at + _RUN_CHUNKS] for at in range(0, len(chunks), _RUN_CHUNKS)
+            )
+            self._unread += len(chunks)
+            self._cost += _cost_of(chunks)
             self._wake_readers()
 
     def _end(self, error: ResumableStreamError | None = None) -> None:
@@ -323,6 +337,10 @@ class RemoteReader(ABC):
     def _patience(self) -> float:
         """How long silence is normal."""
         return self._options.lease / 2
+
+
+def _cost_of(chunks: list[str]) -> int:
+    return sum(map(len, chunks)) + len(chunks) * _CHUNK_COST
 
 
 def _closed_under_it() -> ContextClosedError:

@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "a chunk's part is counted from its beginning",
         "_assembly.py",
-        "self._partial += part[known:]",
-        "self._partial += part",
+        "self._partial += frame.payload[start + known : start + size]",
+        "self._partial += frame.payload[start : start + size]",
     ),
     Mutant(
         "early frames are kept without bound",
@@ -324,7 +324,8 @@ MUTANTS = (
         "            try:\n"
         "                await waiter\n"
         "                await asyncio.sleep(0)\n"
-        "                self._ready.append(self._ready.popleft())\n",
+        "                if self._ready:\n"
+        "                    self._ready.append(self._ready.popleft())\n",
     ),
     Mutant(
         "an unframed message makes a listener speak version 1",

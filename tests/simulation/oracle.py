@@ -219,7 +219,8 @@ class Oracle:
                     self.fail("P7", "more replies are owed than there are readers")
         piece = min(_MAX_PIECE, plan.max_message_size)
         for reader in self._world.readers:
-            queued = sum(map(len, getattr(reader, "_ready", ())))
+            runs: Any = getattr(reader, "_ready", ())
+            queued = sum(len(chunk) for run in runs for chunk in run)
             if queued > plan.options.window + piece + largest:
                 self.fail("P7", f"a reader holds {queued}")
             assembly = getattr(reader, "_assembly", None)

@@ -103,7 +103,7 @@ async def test_a_stalled_reader_holds_no_more_than_its_window() -> None:
             source.put(*chunks[at : at + 100])
             await asyncio.sleep(0.1)
         reader = stream._reader
-        assert reader._ready_cost < 3 * 8_192  # type: ignore[attr-defined]
+        assert reader._cost < 3 * 8_192  # type: ignore[attr-defined]
         asked = requests_of(broker)
         await asyncio.sleep(20 * LEASE)
         assert requests_of(broker) - asked < 120
