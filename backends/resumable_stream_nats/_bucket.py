@@ -71,6 +71,12 @@ class Bucket:
         self._timeout = timeout
         self._stream = f"KV_{settings.name}"
         self._subject = f"$KV.{settings.name}."
+        self._api_prefix = api.DEFAULT_PREFIX
+        self._target = self._subject
+        if settings.domain is not None:
+            # Between domains $KV does not pass: there writes, too, go through the domain's API.
+            self._api_prefix = f"$JS.{settings.domain}.API"
+            self._target = f"{self._api_prefix}.{self._subject}"
         self._max_age = 0.0
         self._checked = False
         self._checking = asyncio.Lock()
@@ -127,7 +133,7 @@ class Bucket:
     async def _write(
         self, key: str, value: bytes, headers: dict[str, str], ttl: int, until: float
     ) -> None:
-        subject = self._subject + subject_of(key)
+        subject = self._target + subject_of(key)
 
         def publish(jetstream: JetStreamContext) -> Coroutine[Any, Any, api.PubAck]:
             return jetstream.publish(
@@ -160,11 +166,7 @@ class Bucket:
                 return
 
     async def _read(self, key: str, until: float) -> _Entry:
-        subject = self._subject + subject_of(key)
-
-        def get(jetstream: JetStreamContext) -> Coroutine[Any, Any, api.RawStreamMsg]:
-            return jetstream.get_last_msg(self._stream, subject)
-
+        get = self._last(self._subject + subject_of(key))
         while True:
             await self._prepare(until)
             try:
@@ -192,8 +194,18 @@ class Bucket:
             while config is None:
                 config = await self._find(until)
             await self._check(config, until)
+            await self._try_reading(until)
             self._max_age = config.max_age or 0.0
             self._checked = True
+
+    async def _try_reading(self, until: float) -> None:
+        """Whoever may write and not read would hear of it only at the end of a first stream."""
+        try:
+            await self._ask(self._last(self._subject + subject_of("")), self._api("MSG.GET"), until)
+        except DeniedError as error:
+            raise refused(error) from error
+        except (nats.errors.Error, json.JSONDecodeError):
+            return  # it may be read, but there is nothing, or nobody who knows it just now
 
     async def _find(self, until: float) -> api.StreamConfig | None:
         """Return the bucket's settings; None if it was not found, and may be there by now."""
@@ -283,7 +295,7 @@ class Bucket:
         line = await self._link.reach(until)
         if check is not None:
             check(line.client)
-        jetstream = line.client.jetstream(timeout=self._timeout)
+        jetstream = line.client.jetstream(prefix=self._api_prefix, timeout=self._timeout)
         with line.watch("publish", [subject], replies=True) as watch:
             try:
                 return await line.run(make(jetstream), until=until, watch=watch)
@@ -296,8 +308,13 @@ class Bucket:
             ) as error:
                 raise refused(error) from error
 
+    def _last(
+        self, subject: str
+    ) -> Callable[[JetStreamContext], Coroutine[Any, Any, api.RawStreamMsg]]:
+        return lambda jetstream: jetstream.get_last_msg(self._stream, subject)
+
     def _api(self, request: str) -> str:
-        return f"{api.DEFAULT_PREFIX}.STREAM.{request}.{self._stream}"
+        return f"{self._api_prefix}.STREAM.{request}.{self._stream}"
 
 
 def _entry(message: api.RawStreamMsg) -> _Entry:

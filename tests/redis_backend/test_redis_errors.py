@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import exceptions
 
-from resumable_stream.errors import BackendError, BackendUnavailableError, OutcomeUnknownError
+from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+)
 from resumable_stream_redis import RedisBackend
 from resumable_stream_redis._errors import lost, refused
 from servers import ValkeyServer
@@ -102,7 +107,7 @@ async def test_least_rights_suffice(valkey: ValkeyServer, inbox: Inbox) -> None:
     await backend.publish(name, b"m")
     await inbox.received(b"m")
     await subscription.aclose()
-    with pytest.raises(BackendUnavailableError, match="lacks a right"):
+    with pytest.raises(AccessDeniedError, match="lacks a right"):
         await inbox.subscribe(backend, "elsewhere")
     await backend.aclose()
 
