@@ -47,6 +47,9 @@ _NEEDED_VERSION = (2, 11)
 # Between two questions to a stream without a leader.
 _PAUSE = 0.1
 
+# The part of the time-out after which a question is first asked again; each time it is doubled.
+_FIRST_PATIENCE = 1 / 8
+
 
 class _Entry(NamedTuple):
     """The last message of a key: ``value`` is None where it marks a removal."""
@@ -291,16 +294,38 @@ class Bucket:
         write: bool = False,
         check: Callable[[Client], None] | None = None,
     ) -> T:
-        """Ask JetStream; what it answers, errors included, is the caller's to read."""
+        """Ask JetStream; what it answers, errors included, is the caller's to read.
+
+        A stream that is being made, or moves to another leader, drops what it is asked. So a
+        question is repeated; a write never is.
+        """
+        loop = asyncio.get_running_loop()
+        patience = self._timeout * (1 if write else _FIRST_PATIENCE)
+        while True:
+            try:
+                return await self._ask_once(make, subject, until, patience, check)
+            except TimeoutError as error:
+                if write or loop.time() + _PAUSE >= until:
+                    raise lost(error, write=write) from error
+                patience *= 2
+            except (LineLostError, OSError) as error:
+                raise lost(error, write=write) from error
+
+    async def _ask_once(
+        self,
+        make: Callable[[JetStreamContext], Coroutine[Any, Any, T]],
+        subject: str,
+        until: float,
+        patience: float,
+        check: Callable[[Client], None] | None,
+    ) -> T:
         line = await self._link.reach(until)
         if check is not None:
             check(line.client)
-        jetstream = line.client.jetstream(prefix=self._api_prefix, timeout=self._timeout)
+        jetstream = line.client.jetstream(prefix=self._api_prefix, timeout=patience)
         with line.watch("publish", [subject], replies=True) as watch:
             try:
                 return await line.run(make(jetstream), until=until, watch=watch)
-            except (LineLostError, TimeoutError, OSError) as error:
-                raise lost(error, write=write) from error
             except (
                 nats.errors.ConnectionClosedError,
                 nats.errors.ConnectionDrainingError,
