@@ -22,32 +22,55 @@ def docker_answers() -> bool:
     """Tell whether there is an engine, looked for where testcontainers looks for it."""
     docker = importlib.import_module("docker")  # costs more than all of the project's own imports
     core = importlib.import_module("testcontainers.core.docker_client")
-    with warnings.catch_warnings():
-        # docker leaves its socket open where nobody answers.
-        warnings.simplefilter("ignore", ResourceWarning)
+    with _leaking():
         try:
             core.DockerClient().client.ping()
         except docker.errors.DockerException:
             return False
-        finally:
-            gc.collect()
     return True
 
 
 @contextmanager
 def redis_container(image: str = REDIS_IMAGE) -> Iterator[str]:
     """Run the image and yield its URL; whatever ``TESTCONTAINERS_*`` is set to applies."""
-    from testcontainers.community.redis import RedisContainer  # noqa: PLC0415 - as above
-
-    with RedisContainer(image) as container:
-        host = container.get_container_host_ip()
-        yield f"redis://{host}:{container.get_exposed_port(container.port)}/0"
+    with _running(image, 6379, "Ready to accept connections") as place:
+        yield f"redis://{place}/0"
 
 
 @contextmanager
 def nats_container(image: str = NATS_IMAGE) -> Iterator[str]:
     """Run the image with JetStream and yield its URL."""
-    from testcontainers.community.nats import NatsContainer  # noqa: PLC0415 - as above
+    with _running(image, 4222, "Server is ready", "-js") as place:
+        yield f"nats://{place}"
 
-    with NatsContainer(image, jetstream=True) as container:
-        yield container.nats_uri()
+
+@contextmanager
+def _running(image: str, port: int, message: str, *command: str) -> Iterator[str]:
+    """Run the image until it has said so, and yield its host and port.
+
+    Not testcontainers' own classes for the two: those are made of what it deprecates itself, and
+    here warnings are errors.
+    """
+    core = importlib.import_module("testcontainers.core.container")
+    strategies = importlib.import_module("testcontainers.core.wait_strategies")
+    with _leaking():
+        container = core.DockerContainer(image).with_exposed_ports(port)
+        if command:
+            container.with_command(list(command))
+        container.waiting_for(strategies.LogMessageWaitStrategy(message)).__enter__()
+    try:
+        yield f"{container.get_container_host_ip()}:{container.get_exposed_port(port)}"
+    finally:
+        with _leaking():
+            container.stop()
+
+
+@contextmanager
+def _leaking() -> Iterator[None]:
+    """Let docker leave its sockets to the garbage collector, and collect them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            yield
+        finally:
+            gc.collect()

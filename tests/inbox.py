@@ -19,7 +19,13 @@ class Inbox:
         return await pubsub.subscribe(channel, self.messages.append, self.losses.append)
 
     async def received(self, *messages: bytes) -> None:
-        await eventually(lambda: len(self.messages) >= len(messages), f"{messages!r}")
+        try:
+            await eventually(lambda: len(self.messages) >= len(messages), f"{messages!r}")
+        except AssertionError as error:
+            # A message may be lost with a connection, but not without a word.
+            raise AssertionError(
+                f"{error}; received {self.messages!r:.200}, was told of {self.losses}"
+            ) from error
         assert self.messages == list(messages)
 
     async def lost(self, times: int = 1) -> None:

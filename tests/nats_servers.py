@@ -59,12 +59,14 @@ class NatsServer:
         *,
         port: int | None = None,
         jetstream: bool = True,
+        domain: str | None = None,
         remembers: bool = False,
     ) -> None:
         self.port = port or free_port()
         self.monitor = free_port()
         self._config = config
         self._jetstream = jetstream
+        self._domain = domain
         self._remembers = remembers
         self._directory = Path(tempfile.mkdtemp(prefix="resumable-stream-nats-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -199,7 +201,8 @@ class NatsServer:
             f"server_name: node-{self.port}",
         ]
         if self._jetstream:
-            lines.append(f'jetstream: {{store_dir: "{self._directory / "store"}"}}')
+            domain = f", domain: {self._domain}" if self._domain else ""
+            lines.append(f'jetstream: {{store_dir: "{self._directory / "store"}"{domain}}}')
         return "\n".join([*lines, self._config, ""])
 
 

@@ -14,7 +14,7 @@ from resumable_stream_nats._hub import Hub
 from resumable_stream_nats._link import OwnLink, SharedLink
 from resumable_stream_nats._names import subject_of
 from resumable_stream_nats._outbox import Outbox
-from resumable_stream_nats._settings import BucketSettings, parse_url
+from resumable_stream_nats._settings import BucketSettings, checked_inbox_prefix, parse_url
 
 if TYPE_CHECKING:
     import ssl
@@ -48,7 +48,11 @@ class NatsBackend:
             is there is used as it is: it needs per-message TTL and a history of 1.
         storage: ``file`` or ``memory``, for a bucket that is made.
         replicas: 1 to 5, for a bucket that is made; 3 in a cluster that should survive a node.
+        domain: the JetStream domain that keeps the bucket, if that is not the one of the server
+            connected to, as behind a leaf node.
         credentials: a credentials file (``.creds``), with the URL.
+        inbox_prefix: what the subjects of answers to this connection begin with, with the URL;
+            ``_INBOX`` unless given. One of the user's own keeps answers from other users.
         tls: a context for TLS with the URL, which then insists on TLS.
         timeout: seconds after which a server that does not answer has failed.
 
@@ -66,7 +70,9 @@ class NatsBackend:
         bucket: str | None = None,
         storage: str | None = None,
         replicas: int | None = None,
+        domain: str | None = None,
         credentials: str | Path | None = None,
+        inbox_prefix: str | None = None,
         tls: ssl.SSLContext | None = None,
         timeout: float = 5.0,
     ) -> None:
@@ -75,20 +81,23 @@ class NatsBackend:
         self._timeout = timeout
         if client is not None and url is None:
             _check_client(client)
-            if credentials is not None or tls is not None:
-                raise InvalidSettingError("credentials and tls belong to a URL: the client has its")
+            if not (credentials is None and tls is None and inbox_prefix is None):
+                raise InvalidSettingError(
+                    "credentials, tls and inbox_prefix belong to a URL: the client has its own"
+                )
             self._make_link: Callable[[], Link] = lambda: SharedLink(client)
             given: dict[str, str] = {}
         elif url is not None and client is None:
             settings = parse_url(url)
             given = settings.parameters
-            self._make_link = _opener(settings, credentials, tls, timeout)
+            self._make_link = _opener(settings, credentials, inbox_prefix, tls, timeout)
         else:
             raise InvalidSettingError("pass either a URL or client=")
         self._bucket_settings = BucketSettings.checked(
             given.get("bucket") if bucket is None else bucket,
             given.get("storage") if storage is None else storage,
             given.get("replicas") if replicas is None else replicas,
+            given.get("domain") if domain is None else domain,
         )
         self._parts: _Parts | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -168,12 +177,17 @@ class _Parts:
 def _opener(
     settings: UrlSettings,
     credentials: str | Path | None,
+    inbox_prefix: str | None,
     tls: ssl.SSLContext | None,
     timeout: float,
 ) -> Callable[[], Link]:
+    given = settings.parameters
     context = settings.tls() if tls is None else tls
-    named = settings.parameters.get("credentials") if credentials is None else credentials
-    return lambda: OwnLink(settings.servers, named, context, timeout)
+    named = given.get("credentials") if credentials is None else credentials
+    inbox = checked_inbox_prefix(
+        given.get("inbox_prefix") if inbox_prefix is None else inbox_prefix
+    )
+    return lambda: OwnLink(settings.servers, named, inbox, context, timeout)
 
 
 def _check_client(client: Client) -> None:

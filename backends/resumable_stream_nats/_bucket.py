@@ -47,6 +47,9 @@ _NEEDED_VERSION = (2, 11)
 # Between two questions to a stream without a leader.
 _PAUSE = 0.1
 
+# The part of the time-out after which a question is first asked again; each time it is doubled.
+_FIRST_PATIENCE = 1 / 8
+
 
 class _Entry(NamedTuple):
     """The last message of a key: ``value`` is None where it marks a removal."""
@@ -71,6 +74,12 @@ class Bucket:
         self._timeout = timeout
         self._stream = f"KV_{settings.name}"
         self._subject = f"$KV.{settings.name}."
+        self._api_prefix = api.DEFAULT_PREFIX
+        self._target = self._subject
+        if settings.domain is not None:
+            # Between domains $KV does not pass: there writes, too, go through the domain's API.
+            self._api_prefix = f"$JS.{settings.domain}.API"
+            self._target = f"{self._api_prefix}.{self._subject}"
         self._max_age = 0.0
         self._checked = False
         self._checking = asyncio.Lock()
@@ -127,7 +136,7 @@ class Bucket:
     async def _write(
         self, key: str, value: bytes, headers: dict[str, str], ttl: int, until: float
     ) -> None:
-        subject = self._subject + subject_of(key)
+        subject = self._target + subject_of(key)
 
         def publish(jetstream: JetStreamContext) -> Coroutine[Any, Any, api.PubAck]:
             return jetstream.publish(
@@ -160,11 +169,7 @@ class Bucket:
                 return
 
     async def _read(self, key: str, until: float) -> _Entry:
-        subject = self._subject + subject_of(key)
-
-        def get(jetstream: JetStreamContext) -> Coroutine[Any, Any, api.RawStreamMsg]:
-            return jetstream.get_last_msg(self._stream, subject)
-
+        get = self._last(self._subject + subject_of(key))
         while True:
             await self._prepare(until)
             try:
@@ -192,8 +197,18 @@ class Bucket:
             while config is None:
                 config = await self._find(until)
             await self._check(config, until)
+            await self._try_reading(until)
             self._max_age = config.max_age or 0.0
             self._checked = True
+
+    async def _try_reading(self, until: float) -> None:
+        """Whoever may write and not read would hear of it only at the end of a first stream."""
+        try:
+            await self._ask(self._last(self._subject + subject_of("")), self._api("MSG.GET"), until)
+        except DeniedError as error:
+            raise refused(error) from error
+        except (nats.errors.Error, json.JSONDecodeError):
+            return  # it may be read, but there is nothing, or nobody who knows it just now
 
     async def _find(self, until: float) -> api.StreamConfig | None:
         """Return the bucket's settings; None if it was not found, and may be there by now."""
@@ -279,16 +294,38 @@ class Bucket:
         write: bool = False,
         check: Callable[[Client], None] | None = None,
     ) -> T:
-        """Ask JetStream; what it answers, errors included, is the caller's to read."""
+        """Ask JetStream; what it answers, errors included, is the caller's to read.
+
+        A stream that is being made, or moves to another leader, drops what it is asked. So a
+        question is repeated; a write never is.
+        """
+        loop = asyncio.get_running_loop()
+        patience = self._timeout * (1 if write else _FIRST_PATIENCE)
+        while True:
+            try:
+                return await self._ask_once(make, subject, until, patience, check)
+            except TimeoutError as error:
+                if write or loop.time() + _PAUSE >= until:
+                    raise lost(error, write=write) from error
+                patience *= 2
+            except (LineLostError, OSError) as error:
+                raise lost(error, write=write) from error
+
+    async def _ask_once(
+        self,
+        make: Callable[[JetStreamContext], Coroutine[Any, Any, T]],
+        subject: str,
+        until: float,
+        patience: float,
+        check: Callable[[Client], None] | None,
+    ) -> T:
         line = await self._link.reach(until)
         if check is not None:
             check(line.client)
-        jetstream = line.client.jetstream(timeout=self._timeout)
+        jetstream = line.client.jetstream(prefix=self._api_prefix, timeout=patience)
         with line.watch("publish", [subject], replies=True) as watch:
             try:
                 return await line.run(make(jetstream), until=until, watch=watch)
-            except (LineLostError, TimeoutError, OSError) as error:
-                raise lost(error, write=write) from error
             except (
                 nats.errors.ConnectionClosedError,
                 nats.errors.ConnectionDrainingError,
@@ -296,8 +333,13 @@ class Bucket:
             ) as error:
                 raise refused(error) from error
 
+    def _last(
+        self, subject: str
+    ) -> Callable[[JetStreamContext], Coroutine[Any, Any, api.RawStreamMsg]]:
+        return lambda jetstream: jetstream.get_last_msg(self._stream, subject)
+
     def _api(self, request: str) -> str:
-        return f"{api.DEFAULT_PREFIX}.STREAM.{request}.{self._stream}"
+        return f"{self._api_prefix}.STREAM.{request}.{self._stream}"
 
 
 def _entry(message: api.RawStreamMsg) -> _Entry:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import nats.errors
 from nats.js import errors as js_errors
 
-from resumable_stream.errors import BackendError, BackendUnavailableError, OutcomeUnknownError
+from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +27,7 @@ RIGHTS = (
 _CREDENTIALS = "the server refused the credentials: check user, password, token or credentials file"
 _JETSTREAM = (
     "JetStream does not answer: enable it on the server (nats-server -js) and for this account, "
-    "or wait until its cluster has a leader"
+    "check the domain if one is set, or wait until its cluster has a leader"
 )
 
 # JetStream's own error codes, which tell apart what HTTP-like ones do not.
@@ -67,10 +72,9 @@ def refused(error: BaseException) -> BackendUnavailableError:
     """Describe what was surely not executed: a refusal, or a connection that never was."""
     detail = str(error) or type(error).__name__
     remedy = _remedy(error, detail.lower())
+    kind = AccessDeniedError if isinstance(error, DeniedError) else BackendUnavailableError
     return _caused(
-        BackendUnavailableError(
-            f"NATS refused: {remedy} ({detail})" if remedy else f"NATS is unavailable: {detail}"
-        ),
+        kind(f"NATS refused: {remedy} ({detail})" if remedy else f"NATS is unavailable: {detail}"),
         error,
     )
 
@@ -90,9 +94,9 @@ def unusable(what: str) -> BackendUnavailableError:
     return _caused(BackendUnavailableError(f"NATS cannot be used: {what}"), UnusableError(what))
 
 
-def unavailable(error: BackendError) -> BackendUnavailableError:
+def unavailable(error: BackendUnavailableError) -> BackendUnavailableError:
     """Say the same once more: each caller gets an exception, and traceback, of its own."""
-    return _caused(BackendUnavailableError(*error.args), error.__cause__)
+    return _caused(type(error)(*error.args), error.__cause__)
 
 
 def closed() -> BackendUnavailableError:

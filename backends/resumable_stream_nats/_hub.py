@@ -199,7 +199,17 @@ class Hub:
 
     async def _serve(self, line: Line) -> None:
         """Subscribe what is not subscribed, drop what was left, until the line is lost or idle."""
-        line.lost.add_done_callback(lambda _: self._wake.set())
+        line.lost.add_done_callback(self._line_lost)
+        try:
+            await self._keep_subscribed(line)
+        finally:
+            # A line outlives many a last channel, and would keep one callback for each.
+            line.lost.remove_done_callback(self._line_lost)
+
+    def _line_lost(self, _: object) -> None:
+        self._wake.set()
+
+    async def _keep_subscribed(self, line: Line) -> None:
         while line.alive and self._channels:
             self._wake.clear()
             await self._unsubscribe()

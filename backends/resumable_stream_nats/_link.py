@@ -72,11 +72,13 @@ class OwnLink:
         self,
         servers: Servers,
         credentials: str | Path | None,
+        inbox_prefix: str | None,
         tls: ssl.SSLContext | None,
         timeout: float,
     ) -> None:
         self._servers = servers
         self._credentials = credentials
+        self._inbox_prefix = inbox_prefix
         self._tls = tls
         self._timeout = timeout
         self._announced: tuple[str, ...] = ()
@@ -175,6 +177,8 @@ class OwnLink:
         }
         if self._credentials is not None:
             options["user_credentials"] = str(self._credentials)
+        if self._inbox_prefix is not None:
+            options["inbox_prefix"] = self._inbox_prefix
         if self._tls is not None:
             options["tls"] = self._tls
         if server in self._announced:

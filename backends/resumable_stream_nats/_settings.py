@@ -16,8 +16,14 @@ _DEFAULT_PORT = 4222
 _MAX_REPLICAS = 5
 _SCHEMES = ("nats", "tls")
 _TLS_FILES = ("tls_ca", "tls_cert", "tls_key")
-_PARAMETERS = frozenset({"bucket", "storage", "replicas", "credentials", *_TLS_FILES})
+_PARAMETERS = frozenset(
+    {"bucket", "storage", "replicas", "domain", "credentials", "inbox_prefix", *_TLS_FILES}
+)
 _BUCKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# One token of a subject, and any number of them, without wildcards.
+_DOMAIN = re.compile(r"[^\s\x00-\x1f\x7f.*>]+")
+_INBOX = re.compile(rf"{_DOMAIN.pattern}(\.{_DOMAIN.pattern})*")
+_MAX_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,13 @@ class BucketSettings:
     name: str
     storage: str
     replicas: int
+    domain: str | None = None
+    """The JetStream domain that it is kept in; None for that of the server connected to."""
 
     @classmethod
-    def checked(cls, name: str | None, storage: str | None, replicas: Any) -> BucketSettings:
+    def checked(
+        cls, name: str | None, storage: str | None, replicas: Any, domain: str | None
+    ) -> BucketSettings:
         name = "resumable-stream" if name is None else name
         storage = "file" if storage is None else storage
         replicas = 1 if replicas is None else replicas
@@ -45,7 +55,12 @@ class BucketSettings:
             number = 0
         if not 1 <= number <= _MAX_REPLICAS:
             raise InvalidSettingError(f"replicas {replicas!r:.80} must be 1 to {_MAX_REPLICAS}")
-        return cls(name, storage, number)
+        if domain is not None and not (_DOMAIN.fullmatch(domain) and len(domain) <= _MAX_LENGTH):
+            raise InvalidSettingError(
+                f"domain {domain!r:.80} must have 1 to {_MAX_LENGTH} characters, and no space, "
+                "'.', '*' or '>'"
+            )
+        return cls(name, storage, number, domain)
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,20 @@ def parse_url(url: str) -> UrlSettings:
         ),
         parameters,
     )
+
+
+def checked_inbox_prefix(prefix: str | None) -> str | None:
+    """Return the prefix of a connection's inboxes; None for the driver's own.
+
+    Raises:
+        InvalidSettingError: no subjects can begin with it.
+    """
+    if prefix is not None and not (_INBOX.fullmatch(prefix) and len(prefix) <= _MAX_LENGTH):
+        raise InvalidSettingError(
+            f"inbox_prefix {prefix!r:.80} must have 1 to {_MAX_LENGTH} characters, in tokens with "
+            "dots between them, and no space, '*' or '>'"
+        )
+    return prefix
 
 
 def _split(place: str, scheme: str) -> SplitResult:

@@ -6,7 +6,12 @@ from typing import TypeVar
 
 from redis import exceptions
 
-from resumable_stream.errors import BackendError, BackendUnavailableError, OutcomeUnknownError
+from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+)
 
 # An error reply arrives over a connection that works: the server refused the command and did
 # nothing. redis-py derives some of them from its ConnectionError all the same.
@@ -54,8 +59,10 @@ def refused(error: BaseException) -> BackendUnavailableError:
     """Describe what was surely not executed: an error reply, or a connection that never was."""
     remedy = next((text for kind in type(error).__mro__ if (text := _REMEDIES.get(kind))), None)
     detail = str(error) or type(error).__name__
+    denied = isinstance(error, exceptions.NoPermissionError)
+    kind = AccessDeniedError if denied else BackendUnavailableError
     return _caused(
-        BackendUnavailableError(
+        kind(
             f"Redis refused: {remedy} ({detail})" if remedy else f"Redis is unavailable: {detail}"
         ),
         error,

@@ -14,6 +14,7 @@ from resumable_stream._options import Options
 from resumable_stream._owners import owned_stream_id
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream.errors import (
+    AccessDeniedError,
     BackendError,
     BackendLookupError,
     BackendUnavailableError,
@@ -45,6 +46,7 @@ from resumable_stream.ports import Backend, KeyValue, Loss, PubSub, Subscription
 
 __all__ = [
     "NOT_FOUND",
+    "AccessDeniedError",
     "Backend",
     "BackendError",
     "BackendLookupError",

@@ -29,7 +29,7 @@ from resumable_stream._wire import (
     decode_request,
     encode_frame,
 )
-from resumable_stream.errors import BackendError, BackendUnavailableError
+from resumable_stream.errors import AccessDeniedError, BackendError, BackendUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,7 +282,9 @@ class Publisher:
             await self._pubsub.publish_many(batch)
         except BackendError as error:
             self._failures += 1
-            logger.debug("stream %r: publishing failed: %s", self._stream_id, error)
+            denied = isinstance(error, AccessDeniedError) and self._failures == 1
+            level = logging.WARNING if denied else logging.DEBUG
+            logger.log(level, "stream %r: publishing failed: %s", self._stream_id, error)
             # Listeners ask again for what they miss; only a TypeScript one cannot.
             unsent = isinstance(error, BackendUnavailableError)
             self._live = Place(self._log.end)
@@ -309,8 +311,7 @@ class Publisher:
             if size >= _BATCH_BYTES:
                 break
             self._v1.move_to_end(listener)
-            cursor = self._v1[listener]
-            channel = self._names.chunk(listener)
+            cursor, channel = self._v1[listener], self._names.chunk(listener)
             limit = self._pubsub.max_message_size
             for message in cursor.messages(self._log, limit, ended=self._end is not None):
                 batch.append((channel, message))

@@ -15,6 +15,7 @@ from resumable_stream._offsets import Skip, length
 from resumable_stream._runs import RunReader
 from resumable_stream._sentinel import Absence, Active, read_outcome, read_state
 from resumable_stream.errors import (
+    AccessDeniedError,
     BackendError,
     BackendUnavailableError,
     ContextClosedError,
@@ -266,6 +267,9 @@ class RemoteReader(RunReader):
 
     def _broker_failed(self, error: BackendError) -> None:
         """Bear an outage for a while; during the handshake only for so long."""
+        if isinstance(error, AccessDeniedError) and not self._attached.done():
+            self._end(error)  # whoever has not begun learns at once what would not change
+            return
         now = self._loop.time()
         self._disturbed_at = now
         self._asking_since = None

@@ -17,6 +17,7 @@
     │   └── MissingDriverError
     ├── BackendError                          the broker, as an adapter reports it
     │   ├── BackendUnavailableError           surely not executed
+    │   │   └── AccessDeniedError
     │   ├── OutcomeUnknownError               perhaps executed
     │   └── MessageTooLargeError (ValueError)
     └── StreamError                           one stream, named by its stream_id
@@ -33,6 +34,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AccessDeniedError",
     "BackendError",
     "BackendLookupError",
     "BackendUnavailableError",
@@ -120,6 +122,10 @@ class BackendError(ResumableStreamError):
 
 class BackendUnavailableError(BackendError):
     """The broker cannot be reached, and the operation was surely not executed."""
+
+
+class AccessDeniedError(BackendUnavailableError):
+    """The broker does not let its user do this: a right is missing, which the message names."""
 
 
 class OutcomeUnknownError(BackendError):

@@ -10,7 +10,8 @@ Common to every method:
 * Constructing a backend does no input or output and needs no running loop: it connects at the first
   call, and again by itself after a loss. [BE-1]
 * No call waits for ever. One that cannot reach the broker raises ``BackendUnavailableError`` within
-  some seconds, with the driver's error as its ``__cause__``. [BE-2]
+  some seconds, with the driver's error as its ``__cause__``; its subclass ``AccessDeniedError``, at
+  once, where the broker does not let its user do this. [BE-2]
 * Cancelling a call is safe: later calls never see its reply, and a cancelled ``subscribe`` leaves
   nothing subscribed. Whether it was executed is unknown. [BE-5]
 * An adapter never repeats a write by itself. It raises ``BackendUnavailableError`` if the operation

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
@@ -13,10 +10,9 @@ import pytest
 from nats.js import api
 from nats.js import errors as js_errors
 
-from inbox import Inbox
-from nats_servers import BUCKET, STREAM, NatsServer
+from nats_servers import BUCKET, NatsServer
+from nats_users import backend_of, every_call, users
 from resumable_stream.errors import (
-    BackendError,
     BackendUnavailableError,
     MessageTooLargeError,
     OutcomeUnknownError,
@@ -25,8 +21,6 @@ from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._errors import LineLostError, denial_in, lost, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from nats.aio.client import Client
 
 DRIVER_ERRORS = [
@@ -37,27 +31,6 @@ DRIVER_ERRORS = [
 ]
 
 NAME = "resumable-stream:rs:sentinel:x"
-API = "$JS.API.STREAM"
-TALK = ["resumable-stream.rs.>", "_INBOX.>"]
-WRITE = [f"$KV.{BUCKET}.>", f"{API}.INFO.{STREAM}", f"{API}.MSG.GET.{STREAM}"]
-
-
-def users(**rights: tuple[list[str], list[str]]) -> str:
-    """Configure one account: a user that may do anything, and some that may only do this."""
-    entries = ["{user: root, password: pw}"]
-    for user, (publish, subscribe) in rights.items():
-        permissions = f"permissions: {{publish: {quoted(publish)}, subscribe: {quoted(subscribe)}}}"
-        entries.append(f"{{user: {user}, password: pw, {permissions}}}")
-    account = f"ALL: {{jetstream: enabled, users: [{', '.join(entries)}]}}"
-    return f"accounts: {{{account}, SYS: {{}}}}, system_account: SYS"
-
-
-def quoted(subjects: list[str]) -> str:
-    return json.dumps(subjects or ["nothing"])
-
-
-def backend_of(server: NatsServer, user: str) -> NatsBackend:
-    return NatsBackend(server.url.replace("//", f"//{user}:pw@"))
 
 
 def made(kind: type[Exception]) -> Exception:
@@ -66,43 +39,6 @@ def made(kind: type[Exception]) -> Exception:
         js_errors.ConsumerSequenceMismatchError: ("1", 1, 2),
     }
     return kind(*more.get(kind, ()))
-
-
-async def every_call(
-    backend: NatsBackend, name: str, expected: type[BackendError] = BackendUnavailableError
-) -> list[BackendError]:
-    """Make each call, and let each fail within a second."""
-    calls: list[Callable[[], Awaitable[object]]] = [
-        lambda: backend.get(name),
-        lambda: backend.set(name, "v", ttl=5),
-        lambda: backend.create(name, "v", ttl=5),
-        lambda: backend.compare_and_set(name, "v", "w", ttl=5),
-        lambda: backend.delete(name),
-        lambda: backend.publish(name, b"m"),
-        lambda: Inbox().subscribe(backend, name),
-    ]
-    caught = []
-    for call in calls:
-        began = time.monotonic()
-        with pytest.raises(expected) as one:
-            await call()
-        assert time.monotonic() - began < 2
-        assert one.value.__cause__ is not None
-        caught.append(one.value)
-    return caught
-
-
-async def use(backend: NatsBackend, name: str) -> None:
-    inbox = Inbox()
-    subscription = await inbox.subscribe(backend, name)
-    await backend.set(name, "1", ttl=60)
-    assert not await backend.create(name, "2", ttl=60)
-    assert await backend.compare_and_set(name, "1", "2", ttl=60)
-    assert await backend.get(name) == "2"
-    await backend.delete(name)
-    await backend.publish(name, b"m")
-    await inbox.received(b"m")
-    await subscription.aclose()
 
 
 @pytest.mark.parametrize("kind", DRIVER_ERRORS)
@@ -129,66 +65,6 @@ async def test_wrong_credentials_name_the_remedy(login: str) -> None:
         for error in await every_call(backend, NAME):
             assert "credentials" in str(error)
             assert "wrong" not in str(error)
-        await backend.aclose()
-
-
-async def test_missing_rights_are_named_at_once() -> None:
-    with NatsServer(users(weak=([], []), mute=(["resumable-stream.rs.>"], TALK))) as server:
-        weak, mute = backend_of(server, "weak"), backend_of(server, "mute")
-        for error in await every_call(weak, NAME):
-            assert "lacks a right" in str(error)
-        for call in (mute.get(NAME), mute.set(NAME, "v", ttl=5)):
-            with pytest.raises(BackendUnavailableError, match=r"stream\.info"):
-                await call
-        await mute.publish(NAME, b"m")
-        await weak.aclose()
-        await mute.aclose()
-
-
-async def test_least_rights_suffice() -> None:
-    rights = {
-        "least": ([*TALK[:1], *WRITE], TALK),
-        "first": ([*TALK[:1], *WRITE, f"{API}.CREATE.{STREAM}"], TALK),
-    }
-    with NatsServer(users(**rights)) as server:
-        backend, creator = backend_of(server, "least"), backend_of(server, "first")
-        with pytest.raises(BackendUnavailableError, match="may not create it"):
-            await backend.get(NAME)
-        await use(creator, NAME)
-        await use(backend, NAME)
-        with pytest.raises(BackendUnavailableError, match="lacks a right"):
-            await Inbox().subscribe(backend, "elsewhere")
-        with pytest.raises(BackendUnavailableError, match="lacks a right"):
-            await backend.publish("elsewhere", b"m")
-        # Of these one was sent, the other one denied.
-        with pytest.raises(OutcomeUnknownError):
-            await backend.publish_many([(NAME, b"m"), ("elsewhere", b"m")])
-        await use(backend, NAME)
-        await backend.aclose()
-        await creator.aclose()
-
-
-async def test_denied_subject_spares_others_asked_for_beside_it() -> None:
-    with NatsServer(users(least=([*TALK[:1], *WRITE], TALK))) as server:
-        backend = backend_of(server, "least")
-        allowed, denied = Inbox(), Inbox()
-        subscribing = [allowed.subscribe(backend, NAME), denied.subscribe(backend, "elsewhere")]
-        one, other = await asyncio.gather(*subscribing, return_exceptions=True)
-        assert isinstance(other, BackendUnavailableError)
-        assert not isinstance(one, BaseException)
-        await backend.publish(NAME, b"m")
-        await allowed.received(b"m")
-        await backend.aclose()
-
-
-async def test_denied_inbox_is_no_time_out() -> None:
-    with NatsServer(users(deaf=([">"], TALK[:1]))) as server:
-        backend = backend_of(server, "deaf")
-        for _ in range(2):
-            began = time.monotonic()
-            with pytest.raises(BackendUnavailableError, match="lacks a right"):
-                await backend.get(NAME)
-            assert time.monotonic() - began < 2
         await backend.aclose()
 
 

@@ -10,7 +10,7 @@ import nats
 import pytest
 
 from fault_proxy import FaultProxy
-from nats_servers import BUCKET, STREAM, NatsServer, reached
+from nats_servers import BUCKET, STREAM, NatsCluster, NatsServer, reached
 from resumable_stream.errors import (
     BackendError,
     BackendUnavailableError,
@@ -281,3 +281,15 @@ async def test_other_tools_see_plain_keys(own: NatsBackend, nats_server: NatsSer
     bucket = await client.jetstream().key_value(BUCKET)
     assert await bucket.keys() == ["resumable-stream.rs.sentinel.a=20b"]
     await client.close()
+
+
+async def test_bucket_made_through_one_node_is_read_through_all() -> None:
+    with NatsCluster() as cluster:
+        for bucket in ("one", "other"):
+            nodes = [NatsBackend(cluster.url_from(number), bucket=bucket) for number in range(3)]
+            began = time.monotonic()
+            # While the bucket's stream has no leader yet, what it is asked goes unanswered.
+            assert await asyncio.gather(*(backend.get("k") for backend in nodes)) == [None] * 3
+            assert time.monotonic() - began < 4
+            for backend in nodes:
+                await backend.aclose()

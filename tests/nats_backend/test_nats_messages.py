@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,21 @@ async def test_thousand_subscriptions_share_one_connection(
     await eventually(lambda: not nats_server.subjects(), "the subjects to be left")
     # What is left belongs to the one connection: it reads, writes, pings, and is watched.
     await eventually(lambda: len(asyncio.all_tasks()) <= 5, "the subscriptions' tasks to end")
+
+
+async def test_channels_that_come_and_go_leave_nothing_in_the_client(
+    own: NatsBackend, name: str
+) -> None:
+    async def come_and_go(times: int) -> int:
+        for _ in range(times):
+            await (await Inbox().subscribe(own, name)).aclose()
+            await own.publish(name, b"x")
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = await come_and_go(20)
+    # A thousandth of what one object for each would be is still some noise.
+    assert await come_and_go(1000) - before < 500
 
 
 async def test_all_channels_return_after_restart(

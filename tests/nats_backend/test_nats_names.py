@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inbox import Inbox
+from resumable_stream import (
+    NOT_FOUND,
+    InvalidStreamIdError,
+    ResumableStream,
+    StreamCancelledError,
+    create_resumable_stream_context,
+)
+from resumable_stream._context import _check_id
 from resumable_stream._sentinel import Names, live_id
 from resumable_stream_conformance._names import ODD_NAMES
 from resumable_stream_nats._names import MAX_SUBJECT, subject_of
+from servers import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
     from nats_servers import NatsServer
     from resumable_stream_nats import NatsBackend
 
@@ -103,3 +116,58 @@ async def test_hostile_names_reach_no_others(own: NatsBackend, nats_server: Nats
     assert set(heard) == {"safe"}
     assert witness.messages == []
     assert all(LEGAL.fullmatch(subject) for subject in nats_server.subjects())
+
+
+async def test_hostile_ids_reach_no_other_tenant(nats_server: NatsServer) -> None:
+    ids = [name for name in dict.fromkeys(HOSTILE) if len(name) <= 512 and is_id(name)]
+    release = asyncio.Event()
+
+    def source(text: str) -> Callable[[], AsyncIterator[str]]:
+        async def produce() -> AsyncIterator[str]:
+            yield text
+            await release.wait()
+            yield "the end"
+
+        return produce
+
+    async with AsyncExitStack() as stack:
+        here, there = [
+            [
+                await stack.enter_async_context(
+                    create_resumable_stream_context(nats_server.url, key_prefix=prefix)
+                )
+                for prefix in ("a", "a.*", ">")
+            ]
+            for _ in range(2)
+        ]
+        # The first two tenants have a stream of each id, the third has none.
+        for number, tenant in enumerate(here[:2]):
+            for name in ids:
+                await tenant.create_new_resumable_stream(name, source(f"{number} {name}"))
+        readers = []
+        for number, tenant in enumerate(there[:2]):
+            for name in ids:
+                reader = await tenant.resume_existing_stream(name)
+                assert isinstance(reader, ResumableStream)
+                assert await anext(reader) == f"{number} {name}"
+                readers.append(reader)
+        for name in ids:
+            assert await there[2].resume_existing_stream(name) == NOT_FOUND
+            assert await there[2].cancel_stream(name) == "not_found"
+            assert await there[1].cancel_stream(name) == "cancelled"
+        release.set()
+        for reader in readers[: len(ids)]:
+            assert [chunk async for chunk in reader] == ["the end"]
+        for reader in readers[len(ids) :]:
+            with pytest.raises(StreamCancelledError):
+                await anext(reader)
+    await eventually(lambda: not nats_server.connections(), "nobody to be left")
+    assert all("Nats-TTL" in headers for headers in nats_server.headers())
+
+
+def is_id(name: str) -> bool:
+    try:
+        _check_id(name)
+    except InvalidStreamIdError:
+        return False
+    return True

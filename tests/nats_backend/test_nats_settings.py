@@ -64,6 +64,14 @@ def test_login_is_read(url: str, login: dict[str, str]) -> None:
         "nats://u:secret@h?replicas=0",
         "nats://u:secret@h?replicas=6",
         "nats://u:secret@h?replicas=three",
+        "nats://u:secret@h?domain=",
+        "nats://u:secret@h?domain=a.b",
+        "nats://u:secret@h?domain=%3E",
+        "nats://u:secret@h?inbox_prefix=",
+        "nats://u:secret@h?inbox_prefix=a..b",
+        "nats://u:secret@h?inbox_prefix=.a",
+        "nats://u:secret@h?inbox_prefix=a.*",
+        "nats://u:secret@h?inbox_prefix=a%20b",
         "nats://u:secret@h?tls_key=/nowhere",
         "nats://u:secret@h?tls_ca=/nowhere",
         "nats://u:secret#@h",
@@ -87,7 +95,14 @@ def test_settings_that_cannot_be_meant(tmp_path: Path) -> None:
         {"url": "nats://h", "replicas": "many"},
         {"client": "nats://h"},
         {"client": quiet},
+        {"url": "nats://h", "domain": "a.b"},
+        {"url": "nats://h", "domain": "x" * 65},
+        {"url": "nats://h", "inbox_prefix": "_INBOX.>"},
+        {"url": "nats://h", "inbox_prefix": "a."},
+        {"url": "nats://h", "inbox_prefix": "a\r\nSUB > 1"},
+        {"url": "nats://h", "inbox_prefix": "x" * 65},
         {"client": Client(), "credentials": tmp_path},
+        {"client": Client(), "inbox_prefix": "a"},
     ]
     for mistake in mistakes:
         with pytest.raises(InvalidSettingError):
@@ -95,8 +110,9 @@ def test_settings_that_cannot_be_meant(tmp_path: Path) -> None:
 
 
 def test_argument_takes_precedence_over_url() -> None:
-    backend = NatsBackend("nats://h?bucket=u&storage=memory&replicas=3", bucket="b", replicas=1)
-    assert backend._bucket_settings == BucketSettings("b", "memory", 1)
+    url = "nats://h?bucket=u&storage=memory&replicas=3&domain=u"
+    backend = NatsBackend(url, bucket="b", replicas=1, domain="d")
+    assert backend._bucket_settings == BucketSettings("b", "memory", 1, "d")
 
 
 def test_opening_connects_to_nothing() -> None:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import exceptions
 
-from resumable_stream.errors import BackendError, BackendUnavailableError, OutcomeUnknownError
+from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+)
 from resumable_stream_redis import RedisBackend
 from resumable_stream_redis._errors import lost, refused
 from servers import ValkeyServer
@@ -36,7 +41,9 @@ def test_every_driver_error_has_a_mapping(kind: type[Exception]) -> None:
     error = made(kind)
     outcomes = [refused(error), lost(error, sent=True, write=False)]
     outcomes += [lost(error, sent=False, write=True)]
-    assert {type(outcome) for outcome in outcomes} == {BackendUnavailableError}
+    denied = kind is exceptions.NoPermissionError
+    assert type(outcomes[0]) is (AccessDeniedError if denied else BackendUnavailableError)
+    assert {type(outcome) for outcome in outcomes[1:]} == {BackendUnavailableError}
     assert isinstance(lost(error, sent=True, write=True), OutcomeUnknownError)
     assert all(outcome.__cause__ is error for outcome in outcomes)
 
@@ -102,7 +109,7 @@ async def test_least_rights_suffice(valkey: ValkeyServer, inbox: Inbox) -> None:
     await backend.publish(name, b"m")
     await inbox.received(b"m")
     await subscription.aclose()
-    with pytest.raises(BackendUnavailableError, match="lacks a right"):
+    with pytest.raises(AccessDeniedError, match="lacks a right"):
         await inbox.subscribe(backend, "elsewhere")
     await backend.aclose()
 

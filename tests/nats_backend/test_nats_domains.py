@@ -1,0 +1,102 @@
+"""A leaf node in front of the servers that keep the keys, in a JetStream domain of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import nats
+import pytest
+
+from nats_servers import BUCKET, STREAM, NatsServer
+from nats_users import url_of, use, users
+from resumable_stream import create_resumable_stream_context
+from resumable_stream.errors import BackendUnavailableError
+from resumable_stream_nats import NatsBackend
+from servers import free_port, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+NAME = "resumable-stream:rs:sentinel:x"
+
+
+@contextmanager
+def leaf_and_hub(config: str = "", remote: str = "") -> Iterator[tuple[NatsServer, NatsServer]]:
+    """Two servers with a domain each; only the leaf knows where the other is."""
+    port = free_port()
+    hub = NatsServer(f"leafnodes: {{listen: 127.0.0.1:{port}}}", domain="hub")
+    remotes = f"remotes: [{{url: nats-leaf://127.0.0.1:{port}{remote}}}]"
+    leaf = NatsServer(f"leafnodes: {{{remotes}}}\n{config}", domain="leaf")
+    with hub, leaf:
+        wait_until(lambda: leaf.look("leafz")["leafnodes"] == 1, "the leaf to find its hub")
+        yield leaf, hub
+
+
+def buckets(server: NatsServer) -> list[str]:
+    accounts = server.look("jsz?streams=1&accounts=1").get("account_details", [])
+    return [stream["name"] for one in accounts for stream in one.get("stream_detail", [])]
+
+
+async def test_keys_are_kept_in_the_domain() -> None:
+    with leaf_and_hub() as (leaf, hub):
+        for backend in (
+            NatsBackend(leaf.url, domain="hub"),
+            NatsBackend(f"{leaf.url}&domain=hub"),
+            NatsBackend(f"{hub.url}&domain=hub"),
+        ):
+            await use(backend, NAME)
+            await backend.aclose()
+        async with await nats.connect(leaf.address) as client:
+            await use(NatsBackend(client=client, domain="hub"), NAME)
+        assert (buckets(leaf), buckets(hub)) == ([], [STREAM])
+        near = NatsBackend(leaf.url)
+        await use(near, NAME)
+        await near.aclose()
+        assert (buckets(leaf), buckets(hub)) == ([STREAM], [STREAM])
+
+
+async def test_unknown_domain_is_told() -> None:
+    with NatsServer(domain="hub") as server:
+        backend = NatsBackend(server.url, domain="nowhere")
+        for call in (backend.get(NAME), backend.create(NAME, "v", ttl=5)):
+            with pytest.raises(BackendUnavailableError, match="check the domain"):
+                await call
+        await backend.aclose()
+
+
+async def test_stream_is_resumed_across_the_leaf() -> None:
+    joined = asyncio.Event()
+
+    async def source() -> AsyncIterator[str]:
+        for number in range(100):
+            yield f"{number} "
+            if number == 50:
+                await joined.wait()
+
+    with leaf_and_hub() as (leaf, hub):
+        async with (
+            create_resumable_stream_context(hub.url) as here,
+            create_resumable_stream_context(f"{leaf.url}&domain=hub") as there,
+        ):
+            stream = await here.create_new_resumable_stream("shared", source)
+            resumed = await there.resume_existing_stream("shared")
+            assert resumed
+            joined.set()
+            text = "".join(map("{} ".format, range(100)))
+            for reader in (stream, resumed):
+                assert "".join([chunk async for chunk in reader]) == text
+            assert (await there.stream_status("shared")).state == "completed"
+
+
+async def test_least_rights_in_a_domain_suffice() -> None:
+    talk = ["resumable-stream.rs.>"]
+    api = ["STREAM.INFO", "STREAM.MSG.GET", "STREAM.CREATE"]
+    keys = [f"$JS.hub.API.{request}.{STREAM}" for request in api]
+    publish = [*talk, *keys, f"$JS.hub.API.$KV.{BUCKET}.>"]
+    with leaf_and_hub(users(least=(publish, [*talk, "_INBOX.>"])), ", account: ALL") as (leaf, hub):
+        backend = NatsBackend(url_of(leaf, "least"), domain="hub")
+        await use(backend, NAME)
+        await backend.aclose()
+        assert buckets(hub) == [STREAM]
