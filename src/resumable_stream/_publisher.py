@@ -311,7 +311,8 @@ class Publisher:
             if size >= _BATCH_BYTES:
                 break
             self._v1.move_to_end(listener)
-            cursor, channel = self._v1[listener], self._names.chunk(listener)
+            cursor = self._v1[listener]
+            channel = self._names.chunk(listener)
             limit = self._pubsub.max_message_size
             for message in cursor.messages(self._log, limit, ended=self._end is not None):
                 batch.append((channel, message))
