@@ -205,7 +205,7 @@ class RemoteReader(RunReader):
     def _received(self) -> int:
         """The offset after all that has come, read or not."""
         unread = chain(self._run[self._read :], *self._ready)
-        return self.offset + sum(length(chunk, self._unit) for chunk in unread)
+        return self.offset + length("".join(unread), self._unit)
 
     def _room(self) -> int:
         return self._options.window - self._cost
