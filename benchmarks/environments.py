@@ -52,7 +52,7 @@ def launch_of(contender: Contender, tree: Path | None = None) -> Launch:
         EnvironmentMissingError: it cannot be installed.
     """
     if contender.environment == "npm":
-        return Launch((str(node()), str(_npm_packages() / "agent.mjs")), {})
+        return Launch((str(node()), "--expose-gc", str(_npm_packages() / "agent.mjs")), {})
     roots = [ROOT]
     if tree is not None:
         roots = [tree / "src", tree / "backends", ROOT]
