@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, render, or compare with a commit."""
+"""Measure all contenders, write the documents anew, or compare this tree with a commit."""
 
 from __future__ import annotations
 
@@ -10,29 +10,46 @@ from pathlib import Path
 from benchmarks.brokers import Brokers
 from benchmarks.contenders import ALL
 from benchmarks.environments import HERE
+from benchmarks.quick import compare
+from benchmarks.render import about, render
+from benchmarks.results import Results
 from benchmarks.runner import Runner
-from benchmarks.stage import SMOKE, Scale
+from benchmarks.stage import Scale
+from benchmarks.tables import GROUPS, group_table, score, targets_table
 from benchmarks.workloads import workloads
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    scale = SMOKE if arguments.smoke else Scale()
-    asyncio.run(_measure(arguments, scale))
+    match arguments.command:
+        case "run":
+            results = asyncio.run(_measure(arguments))
+            results.save(arguments.results)
+            for group in GROUPS:
+                print(f"\n{group.title}\n{group_table(results, group)}")
+            print(f"\n{score(results)}\n{targets_table(results)}")
+        case "render":
+            render(Results.load(arguments.results))
+        case _:
+            print(asyncio.run(_compare(arguments)))
 
 
-async def _measure(arguments: argparse.Namespace, scale: Scale) -> None:
+async def _measure(arguments: argparse.Namespace) -> Results:
+    scale = Scale()
     chosen = [w for w in workloads(scale) if _is_chosen(w.name, w.group, arguments.only)]
     contenders = [c for c in ALL if _is_chosen(c.name, c.kind, arguments.contenders)]
     with Brokers() as brokers:
         runner = Runner(brokers, scale)
         for contender in contenders:
             runner.enlist(contender)
-        try:
-            await runner.run(chosen, contenders, arguments.rounds)
-        finally:
-            runner.results.save(arguments.results)
+        await runner.run(chosen, contenders, arguments.rounds)
+    return Results.from_records(about(arguments.rounds), runner.records)
+
+
+async def _compare(arguments: argparse.Namespace) -> str:
+    with Brokers() as brokers:
+        return await compare(brokers, arguments.base, arguments.rounds)
 
 
 def _is_chosen(name: str, group: str, wanted: str | None) -> bool:
@@ -41,11 +58,17 @@ def _is_chosen(name: str, group: str, wanted: str | None) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", help="workloads or groups of them: W1,W2/10")
-    parser.add_argument("--contenders", help="names or kinds: ours,floor,assistant-stream")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it work?")
-    parser.add_argument("--results", type=Path, default=HERE / ".results" / "last.json")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="measure, and print the tables")
+    run.add_argument("--only", help="workloads or groups of them: W1,W2/10")
+    run.add_argument("--contenders", help="names or kinds: ours,floor,assistant-stream")
+    run.add_argument("--rounds", type=int, default=5)
+    quick = commands.add_parser("quick", help="compare the working tree with a commit")
+    quick.add_argument("base", help="the commit")
+    quick.add_argument("--rounds", type=int, default=3)
+    render_ = commands.add_parser("render", help="write the documents from the last run")
+    for command in (run, render_):
+        command.add_argument("--results", type=Path, default=HERE / ".results" / "last.json")
     return parser
 
 

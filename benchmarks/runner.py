@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.environments import EnvironmentMissingError, launch_of
 from benchmarks.processes import RunFailedError
-from benchmarks.results import Record, Results
+from benchmarks.results import Record
 from benchmarks.stage import Stage
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ _GIVE_UP_AFTER = 2
 
 
 class Runner:
-    """Args:
-    trees: other checkouts to measure beside this one, by the name that results give them.
+    """Attributes:
+    records: what was measured so far.
     """
 
     def __init__(self, brokers: Brokers, scale: Scale) -> None:
-        self.results = Results()
+        self.records: list[Record] = []
         self._brokers = brokers
         self._scale = scale
         self._failures: Counter[tuple[str, str]] = Counter()
@@ -65,7 +65,7 @@ class Runner:
         launch = self._launches[contender.name]
         if isinstance(launch, EnvironmentMissingError):
             self._failures[about] = _GIVE_UP_AFTER
-            self.results.records.append(Record(*about, number, {}, str(launch)))
+            self.records.append(Record(*about, number, {}, str(launch)))
             return
         stage = Stage(contender, self._brokers, launch, self._scale)
         try:
@@ -73,6 +73,6 @@ class Runner:
         except RunFailedError as error:
             self._failures[about] += 1
             record = Record(*about, number, {}, str(error))
-        self.results.records.append(record)
+        self.records.append(record)
         shown = record.failure or ", ".join(f"{k} {v:.4g}" for k, v in record.metrics.items())
         logger.info("round %d, %s, %s: %s", number + 1, *about, shown)
