@@ -57,7 +57,9 @@ def launch_of(contender: Contender, tree: Path | None = None) -> Launch:
     if tree is not None:
         roots = [tree / "src", tree / "backends", ROOT]
     variables = {"PYTHONPATH": os.pathsep.join(map(str, roots))}
-    return Launch((str(_python(contender.environment)), "-m", "benchmarks.agent.program"), variables)
+    return Launch(
+        (str(_python(contender.environment)), "-m", "benchmarks.agent.program"), variables
+    )
 
 
 def node() -> Path:

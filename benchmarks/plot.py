@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 _PANELS = (
     ("W1", "chunks_per_s", "Nobody resumes: chunks/s (more is better)"),
     ("W2/100", "p99_ms", "Live to 100 listeners: p99 in ms (less is better)"),
-    ("W2u/100", "deliveries_per_s", "Unpaced to 100 listeners: chunks delivered/s (more is better)"),
+    (
+        "W2u/100",
+        "deliveries_per_s",
+        "Unpaced to 100 listeners: chunks delivered/s (more is better)",
+    ),
     ("W3/100000", "caught_up_ms", "Behind 100,000 chunks: caught up in ms (less is better)"),
     ("W4", "p99_ms", "500 streams at once: p99 in ms (less is better)"),
     ("W5", "memory", "Memory of the process per MB of text, in MB (less is better)"),

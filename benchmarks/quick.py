@@ -60,9 +60,8 @@ def _table(results: Results, pairs: list[tuple[Contender, Contender]]) -> str:
     rows = []
     for workload, row in results.cells.items():
         for now, before in pairs:
-            for name in (now.name, before.name):
-                if name in row and row[name].failure:
-                    rows.append([workload, name, "failed", "", "", str(row[name].failure)])
+            failed = [name for name in (now.name, before.name) if name in row and row[name].failure]
+            rows += [[workload, name, "failed", "", "", str(row[name].failure)] for name in failed]
             for metric in _SHOWN:
                 new = results.value(workload, now.name, metric)
                 old = results.value(workload, before.name, metric)
@@ -70,7 +69,7 @@ def _table(results: Results, pairs: list[tuple[Contender, Contender]]) -> str:
                     title = f"{METRICS[metric].title} {METRICS[metric].unit}".strip()
                     ratio = new / old
                     verdict = _verdict(ratio, more=METRICS[metric].more)
-                    shown = [number(old), number(new), f"{ratio:.2f}× {verdict}".strip()]
+                    shown = [number(old), number(new), f"{ratio:.2f}x {verdict}".strip()]
                     rows.append([workload, now.name, title, *shown])
     return table(["", "", "", "before", "now", "ratio"], rows)
 

@@ -94,7 +94,7 @@ def _scaling_table(results: Results) -> str:
     lines = [f"| | {OURS_REDIS.name} | {OURS_NATS.name} |", "| --- | --- | --- |"]
     for title, workload, metric in _SCALING_ROWS:
         values = [results.value(workload, c.name, metric) for c in (OURS_REDIS, OURS_NATS)]
-        shown = ["–" if value is None else number(value) for value in values]
+        shown = ["-" if value is None else number(value) for value in values]
         lines.append(f"| {title} | {shown[0]} | {shown[1]} |")
     return "\n".join(lines)
 

@@ -27,8 +27,10 @@ _GIVE_UP_AFTER = 2
 
 
 class Runner:
-    """Attributes:
-    records: what was measured so far.
+    """Measures one after the other, never two at a time.
+
+    Attributes:
+        records: what was measured so far.
     """
 
     def __init__(self, brokers: Brokers, scale: Scale) -> None:

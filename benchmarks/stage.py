@@ -42,7 +42,9 @@ class Scale:
     patience: float = 45.0
 
 
-QUICK = Scale(alone_chunks=100_000, listeners=(1, 10), unpaced_deliveries=60_000, buffered=(10_000,))
+QUICK = Scale(
+    alone_chunks=100_000, listeners=(1, 10), unpaced_deliveries=60_000, buffered=(10_000,)
+)
 SMOKE = Scale(
     alone_chunks=500,
     live_seconds=0.3,

@@ -206,7 +206,7 @@ def short_table(results: Results) -> str:
             best,
             results.value(workload, floor.name, metric) if floor else None,
         ]
-        shown = ["–" if value is None else number(value) for value in values]
+        shown = ["-" if value is None else number(value) for value in values]
         rows.append([title, f"**{shown[0]}**", *shown[1:]])
     return table(head, rows)
 
@@ -230,7 +230,7 @@ def _cell(results: Results, workload: str, contender: str, metric: str) -> str:
     if value is None:
         return ""
     ours = results.value(workload, OURS_REDIS.name, metric)
-    ratio = f" ({number(value / ours)}×)" if ours and contender != OURS_REDIS.name else ""
+    ratio = f" ({number(value / ours)}x)" if ours and contender != OURS_REDIS.name else ""
     return f"{number(value)}{ratio}"
 
 
@@ -243,7 +243,7 @@ def _judged(results: Results, target: Target, ours: str) -> str:
     mark = "✅" if judgement.reached else "❌"
     if target.beside is None:
         return f"{mark} {number(judgement.value)}"
-    return f"{mark} {number(judgement.ratio)}× ({number(judgement.value)})"
+    return f"{mark} {number(judgement.ratio)}x ({number(judgement.value)})"
 
 
 def _wanted(target: Target) -> str:
@@ -258,4 +258,4 @@ def _wanted(target: Target) -> str:
     place = f" in {target.workload_beside}" if target.workload_beside else ""
     if target.workload_beside == target.workload:
         place = ""
-    return f"{shown.title} {relation} {bound}× {whose}{place}"
+    return f"{shown.title} {relation} {bound}x {whose}{place}"

@@ -58,9 +58,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Attributes:
-    value: what ours has measured.
-    ratio: the value over the reference's, or the value itself if there is none.
+    """What came of it.
+
+    Attributes:
+        value: what ours has measured.
+        ratio: the value over the reference's, or the value itself if there is none.
     """
 
     target: Target
@@ -82,9 +84,7 @@ def _targets() -> list[Target]:
             Target(f"W2/{listeners}", "p50_ms", at_most=1.5, beside="floor"),
             Target(f"W2/{listeners}", "p99_ms", at_most=2.0, beside="floor"),
         ]
-    found.append(
-        Target("W2/100", "own_p50_ms", at_most=1.5, beside="ours", workload_beside="W2/1")
-    )
+    found.append(Target("W2/100", "own_p50_ms", at_most=1.5, beside="ours", workload_beside="W2/1"))
     found += [
         Target(f"W2u/{listeners}", "deliveries_per_s", at_least=times, beside=NPM.name)
         for listeners, times in ((1, 10.0), (10, 4.0), (100, 3.0))

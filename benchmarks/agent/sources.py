@@ -1,4 +1,4 @@
-"""The sources: at once, yielding to the event loop, or at a pace; all of them up to a gate first."""
+"""The sources: at once, yielding to the event loop, or at a pace; first of all up to a gate."""
 
 from __future__ import annotations
 

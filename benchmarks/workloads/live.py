@@ -23,9 +23,7 @@ _SLACK = 0.5
 
 def workloads(scale: Scale) -> list[Workload]:
     paced = [Workload(f"W2/{n}", partial(_paced, listeners=n), _fits) for n in scale.listeners]
-    unpaced = [
-        Workload(f"W2u/{n}", partial(_unpaced, listeners=n), _fits) for n in scale.listeners
-    ]
+    unpaced = [Workload(f"W2u/{n}", partial(_unpaced, listeners=n), _fits) for n in scale.listeners]
     return paced + unpaced
 
 
@@ -50,7 +48,7 @@ async def _paced(stage: Stage, *, listeners: int) -> Metrics:
         await producer.ask("release")
         finished, _ = await stage.to_the_end(producer, consumer)
         sent = await producer.ask("sent")
-        latency = await consumer.ask("latencies", sent=sent)
+        latency: Metrics = await consumer.ask("latencies", sent=sent)
         own = await producer.ask("latencies", sent=sent, own=True)
     return latency | {
         "own_p50_ms": own["p50_ms"],

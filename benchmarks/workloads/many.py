@@ -51,7 +51,7 @@ async def _run(stage: Stage) -> Metrics:
         await producer.ask("release")
         finished, _ = await stage.to_the_end(producer, consumer)
         after = [(await process.ask("gauges"))["memory"] for process in (producer, consumer)]
-        latency = await consumer.ask("latencies", sent=await producer.ask("sent"))
+        latency: Metrics = await consumer.ask("latencies", sent=await producer.ask("sent"))
     count = sum(finished["counts"].values()) - len(streams)
     grown = [(last - first) / len(streams) / 1e3 for first, last in zip(before, after, strict=True)]
     return latency | {

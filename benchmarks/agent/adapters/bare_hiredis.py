@@ -36,7 +36,8 @@ class Link(asyncio.Protocol):
 
     def send(self, *command: bytes) -> None:
         assert self._transport is not None  # noqa: S101
-        self._transport.write(hiredis.pack_command(command))
+        pack: Any = hiredis.pack_command  # its types tell of one argument only
+        self._transport.write(pack(command))
 
     def close(self) -> None:
         if self._transport is not None:
@@ -81,7 +82,8 @@ class Hiredis:
 
 async def create(url: str) -> Floor:
     wire, place = Hiredis(), urlsplit(url)
+    assert place.hostname and place.port  # noqa: S101, PT018
     loop = asyncio.get_running_loop()
-    for link in (wire.publishing, wire.subscribing):
-        await loop.create_connection(lambda link=link: link, place.hostname, place.port)  # type: ignore[misc]
+    await loop.create_connection(lambda: wire.publishing, place.hostname, place.port)
+    await loop.create_connection(lambda: wire.subscribing, place.hostname, place.port)
     return Floor(wire)
