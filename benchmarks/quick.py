@@ -44,10 +44,10 @@ async def compare(brokers: Brokers, base: str, rounds: int) -> str:
 
 
 @contextmanager
-def worktree(base: str) -> Iterator[Path]:
+def worktree(base: str, repository: Path = ROOT) -> Iterator[Path]:
     """Check the commit out beside the working tree, for as long as it is needed."""
     directory = Path(tempfile.mkdtemp(prefix="resumable-stream-base-"))
-    git = ("git", "-C", str(ROOT), "worktree")
+    git = ("git", "-C", str(repository), "worktree")
     try:
         subprocess.run([*git, "add", "--detach", "--quiet", str(directory), base], check=True)
         yield directory

@@ -37,6 +37,7 @@ class Reading:
         self._text = text
         self._mark = mark
         self._timed = timed
+        self._timed_from = 0
         self._ends = array("q")
         self._times = array("q")
         self.has_first = asyncio.Event()
@@ -74,6 +75,7 @@ class Reading:
         self.position = position
 
     async def _read_timed(self, stream: AsyncIterator[str]) -> None:
+        self._timed_from = self.position
         async for chunk in stream:
             self._take(chunk)
             self._ends.append(self.position)
@@ -103,7 +105,7 @@ class Reading:
         ``sent`` has the moment of each chunk; those read before timing began are left out.
         """
         found: list[int] = []
-        number = self._ends[0] // CHUNK - 1 if self._ends else 0
+        number = self._timed_from // CHUNK
         for end, moment in zip(self._ends, self._times, strict=True):
             while (number + 1) * CHUNK <= end:
                 found.append(moment - sent[number])
