@@ -25,9 +25,9 @@ def main() -> None:
     match arguments.command:
         case "run":
             results = asyncio.run(_measure(arguments))
-            results.save(arguments.results)
             for group in GROUPS:
-                print(f"\n{group.title}\n{group_table(results, group)}")
+                if shown := group_table(results, group):
+                    print(f"\n{group.title}\n{shown}")
             print(f"\n{score(results)}\n{targets_table(results)}")
         case "render":
             render(Results.load(arguments.results))
@@ -36,15 +36,21 @@ def main() -> None:
 
 
 async def _measure(arguments: argparse.Namespace) -> Results:
+    if arguments.profiles:
+        arguments.profiles.mkdir(parents=True, exist_ok=True)
     scale = Scale()
     chosen = [w for w in workloads(scale) if _is_chosen(w.name, w.group, arguments.only)]
     contenders = [c for c in ALL if _is_chosen(c.name, c.kind, arguments.contenders)]
     with Brokers() as brokers:
-        runner = Runner(brokers, scale)
+        runner = Runner(brokers, scale, arguments.profiles)
         for contender in contenders:
             runner.enlist(contender)
-        await runner.run(chosen, contenders, arguments.rounds)
-    return Results.from_records(about(arguments.rounds), runner.records)
+        results = Results()
+        for number in range(arguments.rounds):
+            await runner.run(number, chosen, contenders)
+            results = Results.from_records(about(number + 1), runner.records)
+            results.save(arguments.results)
+    return results
 
 
 async def _compare(arguments: argparse.Namespace) -> str:
@@ -63,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", help="workloads or groups of them: W1,W2/10")
     run.add_argument("--contenders", help="names or kinds: ours,floor,assistant-stream")
     run.add_argument("--rounds", type=int, default=5)
+    run.add_argument("--profiles", type=Path, help="a folder for cProfile's of all processes")
     quick = commands.add_parser("quick", help="compare the working tree with a commit")
     quick.add_argument("base", help="the commit")
     quick.add_argument("--rounds", type=int, default=3)

@@ -41,6 +41,15 @@ class Launch:
 
     command: tuple[str, ...]
     variables: Mapping[str, str]
+    profiled: bool = False
+
+    def with_profile(self, path: Path) -> Launch:
+        """Let a Python process write what it has spent its time on."""
+        python, *rest = self.command
+        if rest[0] != "-m":
+            return self
+        command = (python, "-m", "cProfile", "-o", str(path), *rest)
+        return Launch(command, self.variables, profiled=True)
 
 
 def launch_of(contender: Contender, tree: Path | None = None) -> Launch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import tempfile
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.environments import Launch
 
 _LINE_LIMIT = 2**28
+_END_TIMEOUT = 20.0
 
 
 class RunFailedError(Exception):
@@ -53,6 +55,8 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._launch.profiled:
+            await self._end()
         await self._kill()
 
     async def ask(self, do: str, **fields: object) -> Any:
@@ -75,6 +79,14 @@ class Process:
         if "failed" in said:
             raise RunFailedError(f"{do}: {said['failed']}")
         return said.get("answer")
+
+    async def _end(self) -> None:
+        """Let it end by itself, for it writes its profile then."""
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_TIMEOUT):
+                await self._process.wait()
 
     async def _kill(self) -> None:
         if self._process.returncode is None:

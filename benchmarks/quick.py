@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from benchmarks.contenders import Contender
 
 _GROUPS = ("W1", "W1b", "W2u", "W3", "W7")
-_SHOWN = ("chunks_per_s", "deliveries_per_s", "first_ms", "caught_up_ms", "cpu_us", "import_ms")
+_SHOWN = (
+    *("chunks_per_s", "deliveries_per_s", "first_ms", "caught_up_ms", "lag_ms"),
+    *("cpu_us", "listener_cpu_us", "cpu_ms", "listener_cpu_ms", "import_ms"),
+)
 # Less than this is the weather's doing.
 _NOISE = 0.1
 
@@ -39,7 +42,8 @@ async def compare(brokers: Brokers, base: str, rounds: int) -> str:
             runner.enlist(now)
             runner.enlist(before, tree)
         chosen = [w for w in workloads(QUICK) if w.group in _GROUPS]
-        await runner.run(chosen, [one for pair in pairs for one in pair], rounds)
+        for number in range(rounds):
+            await runner.run(number, chosen, [one for pair in pairs for one in pair])
     return _table(Results.from_records({}, runner.records), pairs)
 
 

@@ -56,7 +56,7 @@ def _all_tables(results: Results) -> str:
     parts = [_setting(results), "## Targets", f"{score(results)}.", targets_table(results)]
     shown: set[str] = set()
     for group in GROUPS:
-        if not any(workload in results.cells for workload in group.workloads):
+        if not (rows := group_table(results, group)):
             continue
         names = ", ".join(dict.fromkeys(workload.partition("/")[0] for workload in group.workloads))
         parts.append(f"## {names}: {group.title[0].lower()}{group.title[1:]}")
@@ -64,7 +64,7 @@ def _all_tables(results: Results) -> str:
             # How it is measured is told where it is measured, once.
             parts.append((inspect.getdoc(group.module) or "").partition(": ")[2].capitalize())
             shown.add(group.module.__name__)
-        parts.append(group_table(results, group))
+        parts.append(rows)
     return "\n\n".join(parts)
 
 

@@ -33,10 +33,11 @@ class Runner:
         records: what was measured so far.
     """
 
-    def __init__(self, brokers: Brokers, scale: Scale) -> None:
+    def __init__(self, brokers: Brokers, scale: Scale, profiles: Path | None = None) -> None:
         self.records: list[Record] = []
         self._brokers = brokers
         self._scale = scale
+        self._profiles = profiles
         self._failures: Counter[tuple[str, str]] = Counter()
         self._launches: dict[str, Launch | EnvironmentMissingError] = {}
 
@@ -49,16 +50,15 @@ class Runner:
             self._launches[contender.name] = error
 
     async def run(
-        self, workloads: Sequence[Workload], contenders: Sequence[Contender], rounds: int
+        self, number: int, workloads: Sequence[Workload], contenders: Sequence[Contender]
     ) -> None:
-        for number in range(rounds):
-            # Another one begins each time: what follows what is no constant.
-            turn = number % len(contenders)
-            order = [*contenders[turn:], *contenders[:turn]]
-            for workload in workloads:
-                for contender in order:
-                    if workload.fits(contender):
-                        await self._once(workload, contender, number)
+        """Measure one round, which another contender begins than the round before."""
+        turn = number % len(contenders)
+        order = [*contenders[turn:], *contenders[:turn]]
+        for workload in workloads:
+            for contender in order:
+                if workload.fits(contender):
+                    await self._once(workload, contender, number)
 
     async def _once(self, workload: Workload, contender: Contender, number: int) -> None:
         about = (workload.name, contender.name)
@@ -69,7 +69,7 @@ class Runner:
             self._failures[about] = _GIVE_UP_AFTER
             self.records.append(Record(*about, number, {}, str(launch)))
             return
-        stage = Stage(contender, self._brokers, launch, self._scale)
+        stage = Stage(workload.name, contender, self._brokers, launch, self._scale, self._profiles)
         try:
             record = Record(*about, number, await workload.run(stage))
         except RunFailedError as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.processes import Process, RunFailedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from benchmarks.brokers import Brokers
     from benchmarks.contenders import Contender
@@ -26,13 +28,13 @@ class Scale:
 
     alone_chunks: int = 200_000
     alone_seconds: float = 3.0
-    live_seconds: float = 4.0
+    live_seconds: float = 3.0
     listeners: tuple[int, ...] = (1, 10, 100)
     unpaced_deliveries: int = 200_000
     unpaced_chunks: int = 10_000
     buffered: tuple[int, ...] = (1_000, 10_000, 100_000)
     streams: int = 500
-    streams_seconds: float = 8.0
+    streams_seconds: float = 6.0
     memory_chunks: int = 250_000
     memory_store_chunks: int = 10_000
     short_streams: int = 2_000
@@ -65,17 +67,17 @@ SMOKE = Scale(
 
 @dataclass(frozen=True)
 class Stage:
+    workload: str
     contender: Contender
     brokers: Brokers
     launch: Launch
     scale: Scale
-    extra: dict[str, Any] = field(default_factory=dict)
+    profiles: Path | None = None
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Process]:
         await self.brokers.clear()
-        url = self.brokers.url(self.contender)
-        async with Process(self.launch, self.contender, url, self.scale.patience) as process:
+        async with self._process("producer") as process:
             yield process
 
     @asynccontextmanager
@@ -86,9 +88,7 @@ class Stage:
             if not self.contender.remote:
                 yield producer, producer
                 return
-            url = self.brokers.url(self.contender)
-            consumer = Process(self.launch, self.contender, url, self.scale.patience)
-            yield producer, await stack.enter_async_context(consumer)
+            yield producer, await stack.enter_async_context(self._process("consumer"))
 
     async def to_the_end(self, producer: Process, consumer: Process) -> tuple[Any, Any]:
         """Wait for both sides' readers, and hold their texts against the source."""
@@ -100,6 +100,14 @@ class Stage:
         check_exact("the own reader", finished["faults"])
         check_exact("a listener", read["faults"] or judged["faults"])
         return finished, read
+
+    def _process(self, role: str) -> Process:
+        launch = self.launch
+        if self.profiles is not None:
+            name = f"{self.workload}-{self.contender.name}-{role}.prof"
+            launch = launch.with_profile(self.profiles / re.sub(r"[^\w.-]", "-", name))
+        url = self.brokers.url(self.contender)
+        return Process(launch, self.contender, url, self.scale.patience)
 
     @staticmethod
     def stream() -> str:

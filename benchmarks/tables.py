@@ -41,7 +41,7 @@ class Metric:
 METRICS = {
     "chunks_per_s": Metric("chunks/s", more=True),
     "lag_ms": Metric("loop lag", "ms"),
-    "cpu_us": Metric("CPU per chunk", "µs"),
+    "cpu_us": Metric("producer's CPU per chunk", "µs"),
     "sent": Metric("sent per 1,000"),
     "p50_ms": Metric("p50", "ms"),
     "p99_ms": Metric("p99", "ms"),
@@ -51,7 +51,9 @@ METRICS = {
     "deliveries_per_s": Metric("deliveries/s", more=True),
     "first_ms": Metric("first", "ms"),
     "caught_up_ms": Metric("caught up", "ms"),
-    "cpu_ms": Metric("CPU", "ms"),
+    "cpu_ms": Metric("producer's CPU", "ms"),
+    "listener_cpu_us": Metric("listeners' CPU per chunk", "µs"),
+    "listener_cpu_ms": Metric("listener's CPU", "ms"),
     "delivered": Metric("delivered", "%", more=True),
     "connections": Metric("connections"),
     "producer_kb": Metric("producer, each", "kB"),
@@ -92,13 +94,13 @@ GROUPS = (
         "Live, as fast as it goes, to 1, 10 and 100 listeners",
         live,
         ("W2u/1", "W2u/10", "W2u/100"),
-        ("deliveries_per_s", "cpu_us"),
+        ("deliveries_per_s", "cpu_us", "listener_cpu_us"),
     ),
     Group(
         "Resume at 0 of 1,000, 10,000 and 100,000 chunks",
         resume,
         ("W3/1000", "W3/10000", "W3/100000"),
-        ("first_ms", "caught_up_ms", "lag_ms"),
+        ("first_ms", "caught_up_ms", "lag_ms", "cpu_ms", "listener_cpu_ms"),
     ),
     Group(
         "500 streams of 20 chunks/s, one listener each",
@@ -139,7 +141,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def group_table(results: Results, group: Group) -> str:
-    """Show every contender, with ratios to ours on Redis, and what failed."""
+    """Show every contender, with ratios to ours on Redis, and what failed; "" if nothing ran."""
     columns = [
         (workload, metric)
         for workload in group.workloads
@@ -159,6 +161,8 @@ def group_table(results: Results, group: Group) -> str:
             cell = results.cells.get(workload, {}).get(contender.name)
             if cell and cell.failure:
                 failures.append(f"- {contender.name} failed {workload}: {cell.failure}")
+    if not rows:
+        return ""
     return "\n".join([table(head, rows), *(["", *failures] if failures else [])])
 
 

@@ -42,7 +42,7 @@ async def measured(
     runner = Runner(brokers, SMOKE)
     for contender in contenders:
         runner.enlist(contender)
-    await runner.run([WORKLOADS[name] for name in names], contenders, rounds=1)
+    await runner.run(0, [WORKLOADS[name] for name in names], contenders)
     return {(record.workload, record.contender): record for record in runner.records}
 
 

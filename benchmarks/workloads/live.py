@@ -71,13 +71,15 @@ async def _unpaced(stage: Stage, *, listeners: int) -> Metrics:
             limit=scale.alone_seconds,
         )
         await consumer.ask("attach", streams=[stream] * listeners, chunks=chunks)
+        await consumer.ask("watch")
         await producer.ask("release")
         finished, read = await stage.to_the_end(producer, consumer)
-        after = await producer.ask("gauges")
+        after, there = await producer.ask("gauges"), await consumer.ask("gauges")
     delivered = (finished["counts"][stream] - 1) * listeners
     return {
         "deliveries_per_s": delivered / (read["ended_ns"] - finished["released_ns"]) * 1e9,
         # Until the last listener is served, not only until the own reader is.
         "cpu_us": after["cpu_seconds"] / delivered * 1e6,
+        "listener_cpu_us": there["cpu_seconds"] / delivered * 1e6,
         "lag_ms": after["lag_ms"],
     }

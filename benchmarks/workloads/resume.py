@@ -34,9 +34,10 @@ async def _run(stage: Stage, *, buffered: int) -> Metrics:
         await producer.ask("produce", streams=[warm], chunks=2, gate_at=1)
         await consumer.ask("attach", streams=[warm], chunks=2)
         await producer.ask("produce", streams=[stream], chunks=chunks, gate_at=buffered)
-        await producer.ask("watch")
+        for process in (producer, consumer):
+            await process.ask("watch")
         attached = await consumer.ask("attach", streams=[stream], chunks=chunks, mark=buffered)
-        gauges = await producer.ask("gauges")
+        gauges, there = await producer.ask("gauges"), await consumer.ask("gauges")
         check_exact("the listener", attached["faults"])
         await producer.ask("release")
         await stage.to_the_end(producer, consumer)
@@ -45,4 +46,5 @@ async def _run(stage: Stage, *, buffered: int) -> Metrics:
         "caught_up_ms": attached["caught_up_ms"],
         "lag_ms": gauges["lag_ms"],
         "cpu_ms": gauges["cpu_seconds"] * 1e3,
+        "listener_cpu_ms": there["cpu_seconds"] * 1e3,
     }
