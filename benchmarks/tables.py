@@ -31,44 +31,48 @@ _PYTHON_PEERS = [c.name for c in ALL if c.kind is Kind.PEER and c is not NPM]
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown: what it is called, its unit, and whether more is better."""
+    """How a metric is shown: what it is called, its unit, whether more is better.
+
+    ``compared`` is whether a ratio to ours says anything.
+    """
 
     title: str
     unit: str = ""
     more: bool = False
+    compared: bool = True
 
 
 METRICS = {
     "chunks_per_s": Metric("chunks/s", more=True),
-    "lag_ms": Metric("loop lag", "ms"),
+    "lag_ms": Metric("loop lag", "ms", compared=False),
     "cpu_us": Metric("producer's CPU per chunk", "µs"),
-    "sent": Metric("sent per 1,000"),
+    "sent": Metric("sent per 1,000", compared=False),
     "p50_ms": Metric("p50", "ms"),
     "p99_ms": Metric("p99", "ms"),
-    "own_p50_ms": Metric("own p50", "ms"),
+    "own_p50_ms": Metric("own p50", "ms", compared=False),
     "own_p99_ms": Metric("own p99", "ms"),
-    "rate": Metric("chunks/s", more=True),
+    "rate": Metric("chunks/s", more=True, compared=False),
     "deliveries_per_s": Metric("deliveries/s", more=True),
     "first_ms": Metric("first", "ms"),
     "caught_up_ms": Metric("caught up", "ms"),
     "cpu_ms": Metric("producer's CPU", "ms"),
     "listener_cpu_us": Metric("listeners' CPU per chunk", "µs"),
     "listener_cpu_ms": Metric("listener's CPU", "ms"),
-    "delivered": Metric("delivered", "%", more=True),
-    "connections": Metric("connections"),
+    "delivered": Metric("delivered", "%", more=True, compared=False),
+    "connections": Metric("connections", compared=False),
     "producer_kb": Metric("producer, each", "kB"),
     "listener_kb": Metric("listener, each", "kB"),
     "cpu": Metric("CPU", "%"),
     "memory": Metric("process per MB of text", "MB"),
-    "server": Metric("server per MB of text", "MB"),
-    "left_kb": Metric("left, each", "kB"),
-    "keys": Metric("keys left, each"),
-    "eternal_keys": Metric("keys without expiry"),
+    "server": Metric("server per MB of text", "MB", compared=False),
+    "left_kb": Metric("left, each", "kB", compared=False),
+    "keys": Metric("keys left, each", compared=False),
+    "eternal_keys": Metric("keys without expiry", compared=False),
     "memory_kb": Metric("memory, each", "kB"),
-    "commands_per_s": Metric("commands/s"),
+    "commands_per_s": Metric("commands/s", compared=False),
     "starts_per_s": Metric("starts/s", more=True),
     "import_ms": Metric("import", "ms"),
-    "drivers": Metric("drivers imported"),
+    "drivers": Metric("drivers imported", compared=False),
 }
 
 
@@ -234,8 +238,9 @@ def _cell(results: Results, workload: str, contender: str, metric: str) -> str:
     if value is None:
         return ""
     ours = results.value(workload, OURS_REDIS.name, metric)
-    ratio = f" ({number(value / ours)}x)" if ours and contender != OURS_REDIS.name else ""
-    return f"{number(value)}{ratio}"
+    if not ours or contender == OURS_REDIS.name or not METRICS[metric].compared:
+        return number(value)
+    return f"{number(value)} ({number(value / ours)}x)"
 
 
 def _judged(results: Results, target: Target, ours: str) -> str:

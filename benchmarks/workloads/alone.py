@@ -2,7 +2,7 @@
 
 The source never waits (W1), or yields to the event loop after each chunk (W1b). It ends after a
 number of chunks, or after some seconds for a contender that holds it back. Only the server runs at
-the same time. ``sent`` is what the server took in for each thousand chunks.
+the same time. Sent is what the server took in for each thousand chunks.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ def _fits(contender: Contender) -> bool:
 async def _run(stage: Stage, *, pace: float | None) -> Metrics:
     scale, stream = stage.scale, stage.stream()
     async with stage.producer() as producer:
+        # The first stream of a process connects, and on NATS makes the bucket.
+        await producer.ask("produce", streams=[stage.stream()], chunks=2)
+        check_exact("the own reader", (await producer.ask("finish"))["faults"])
+        await producer.ask("forget")
         await producer.ask("prepare", streams=[stream], chunks=scale.alone_chunks)
         before = await stage.brokers.messages(stage.contender)
         await producer.ask(

@@ -1,9 +1,9 @@
 """W6: one process that holds many streams on which nothing happens, each with its own reader.
 
-``memory`` is the growth of resident memory for each stream, with the source and the reading task
-that the measuring itself needs: the row of the bare source says how much that is. ``cpu`` is the
-part of a core that the process uses while it waits, ``server_cpu`` nothing but commands a second
-and stream.
+The memory is the growth of resident memory for each stream, with the source and the reading task
+that the measuring itself needs: the row of the bare source says how much that is. The CPU is the
+part of a core that the process uses while it waits, and the commands are what the server takes in
+meanwhile: the renewals of the leases, where there are any.
 """
 
 from __future__ import annotations

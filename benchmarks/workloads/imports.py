@@ -1,4 +1,4 @@
-"""W7: what ``import`` costs, in a fresh interpreter, as the median of some."""
+"""W7: what `import` costs, in a fresh interpreter, as the median of some."""
 
 from __future__ import annotations
 

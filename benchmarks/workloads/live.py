@@ -2,7 +2,7 @@
 
 In W2 the source yields 200 chunks a second, in W2u as fast as it may, yielding to the event loop
 after each chunk. All listeners are attached before, and have the stream's first chunk. A delivery
-is a chunk at a listener; its latency runs from the source's ``yield`` to the listener's hands. The
+is a chunk at a listener; its latency runs from the source's `yield` to the listener's hands. The
 producer's own reader, the listeners' process and the server run at the same time.
 """
 

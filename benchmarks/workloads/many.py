@@ -1,7 +1,7 @@
 """W4: many streams at a slow pace in one process, each with one listener in another.
 
-``delivered`` is how much of what was due has come; ``memory`` is what each side has grown by until
-all texts are read, for each stream, with what the measuring itself keeps. The producers' process,
+Delivered is how much of what was due has come; the memory is what each side has grown by until all
+texts are read, for each stream, with what the measuring itself keeps. The producers' process,
 the listeners' and the server run at the same time.
 """
 

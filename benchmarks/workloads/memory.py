@@ -1,9 +1,9 @@
 """W5: what a producer's process holds for its text, and what is left after short streams.
 
-Memory is resident memory after a collection. ``memory`` is its growth for each megabyte of text,
-with nobody but the own reader, who keeps nothing; ``server`` the growth at the broker. A contender
-that keeps its text there gets less of it, for it takes so long. ``left`` is what remains after
-2,000 streams of five chunks each, on top of what 500 before them have left.
+Memory is resident memory after a collection: its growth for each megabyte of text, with nobody but
+the own reader, who keeps nothing, and the growth of the broker's. A contender that keeps its text
+there gets less of it, for it takes so long. What is left is what remains of each of 2,000 streams
+of five chunks, on top of what 500 before them have left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from benchmarks.stage import Metrics, Scale, Stage
 
 _SHORT = 5
-_SETTLED_BY = 0.1
 
 
 def workloads(scale: Scale) -> list[Workload]:
@@ -35,7 +34,7 @@ async def _buffered(stage: Stage) -> Metrics:
     scale, stream = stage.scale, stage.stream()
     chunks = scale.memory_store_chunks if stage.contender.store else scale.memory_chunks
     async with stage.producer() as producer:
-        await _run(stage, producer, [stage.stream()], _SHORT)
+        await _run(producer, [stage.stream()])
         await producer.ask("prepare", streams=[stream], chunks=chunks + 1)
         before = (await producer.ask("gauges"))["memory"]
         at_server = await stage.brokers.memory(stage.contender)
@@ -51,10 +50,10 @@ async def _buffered(stage: Stage) -> Metrics:
 async def _left(stage: Stage) -> Metrics:
     streams = stage.scale.short_streams
     async with stage.producer() as producer:
-        await _run(stage, producer, [stage.stream() for _ in range(streams // 4)], _SHORT)
+        await _run(producer, [stage.stream() for _ in range(streams // 4)])
         before = (await producer.ask("gauges"))["memory"]
         keys_before, _ = await stage.brokers.keys(stage.contender)
-        await _run(stage, producer, [stage.stream() for _ in range(streams)], _SHORT)
+        await _run(producer, [stage.stream() for _ in range(streams)])
         after = await producer.ask("gauges")
         keys, eternal = await stage.brokers.keys(stage.contender)
     return {
@@ -64,8 +63,7 @@ async def _left(stage: Stage) -> Metrics:
     }
 
 
-async def _run(stage: Stage, producer: Process, streams: list[str], chunks: int) -> None:
-    del stage
-    await producer.ask("produce", streams=streams, chunks=chunks, pace=0)
+async def _run(producer: Process, streams: list[str]) -> None:
+    await producer.ask("produce", streams=streams, chunks=_SHORT, pace=0)
     check_exact("an own reader", (await producer.ask("finish"))["faults"])
     await producer.ask("forget")
