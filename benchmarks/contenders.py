@@ -46,6 +46,7 @@ class Contender:
 OURS_REDIS = Contender("ours on Redis", Kind.OURS, "ours", broker="redis")
 OURS_NATS = Contender("ours on NATS", Kind.OURS, "ours", broker="nats")
 OURS_MEMORY = Contender("ours in memory", Kind.OURS, "ours", url="memory://benchmark")
+OURS_UVLOOP = Contender("ours on Redis with uvloop", Kind.OURS, "ours", "uvloop", "redis")
 NPM = Contender("npm resumable-stream", Kind.PEER, None, "npm", "redis")
 PYTHON_PEER = Contender(
     "PyPI resumable-stream", Kind.PEER, "python_resumable_stream", "resumable-stream", "redis"
@@ -71,6 +72,7 @@ ALL = (
     OURS_REDIS,
     OURS_NATS,
     OURS_MEMORY,
+    OURS_UVLOOP,
     NPM,
     PYTHON_PEER,
     ASSISTANT,

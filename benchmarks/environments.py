@@ -30,6 +30,10 @@ PYTHON_PEERS = {
     "fastapi-resumable-stream": "fastapi-resumable-stream==0.2.1",
 }
 
+# Ours once more, on another event loop.
+_UVLOOP = "uvloop"
+_OURS_WITH_UVLOOP = ("uvloop==0.23.0", "--editable", str(ROOT))
+
 
 class EnvironmentMissingError(Exception):
     """A contender's packages could not be installed; it is shown so, not left out."""
@@ -66,6 +70,8 @@ def launch_of(contender: Contender, tree: Path | None = None) -> Launch:
     if tree is not None:
         roots = [tree / "src", tree / "backends", ROOT]
     variables = {"PYTHONPATH": os.pathsep.join(map(str, roots))}
+    if contender.environment == _UVLOOP:
+        variables["BENCHMARK_LOOP"] = _UVLOOP
     return Launch(
         (str(_python(contender.environment)), "-m", "benchmarks.agent.program"), variables
     )
@@ -81,13 +87,13 @@ def node() -> Path:
 def _python(name: str) -> Path:
     if name == "main":
         return Path(sys.executable)
-    requirement = PYTHON_PEERS[name]
-    directory = ENVIRONMENTS / _labelled(name, requirement)
+    wanted = _OURS_WITH_UVLOOP if name == _UVLOOP else (PYTHON_PEERS[name],)
+    directory = ENVIRONMENTS / _labelled(name, " ".join(wanted))
     python = directory / "bin" / "python"
     if not (directory / ".ready").exists():
         shutil.rmtree(directory, ignore_errors=True)
         venv.create(directory, with_pip=True)
-        _run(str(python), "-m", "pip", "install", "--quiet", requirement)
+        _run(str(python), "-m", "pip", "install", "--quiet", *wanted)
         (directory / ".ready").touch()
     return python
 
