@@ -41,7 +41,7 @@ class Scale:
     idle_streams: int = 10_000
     idle_seconds: float = 10.0
     imports: int = 5
-    patience: float = 45.0
+    patience: float = 60.0
 
 
 QUICK = Scale(
