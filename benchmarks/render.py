@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from benchmarks.contenders import OURS_NATS, OURS_REDIS
+from benchmarks.contenders import HIREDIS, NATS_PY, OURS_NATS, OURS_REDIS
 from benchmarks.environments import PYTHON_PEERS, ROOT
 from benchmarks.plot import plot
 from benchmarks.tables import GROUPS, group_table, number, score, short_table, targets_table
@@ -98,6 +98,11 @@ def _scaling_table(results: Results) -> str:
         values = [results.value(workload, c.name, metric) for c in (OURS_REDIS, OURS_NATS)]
         shown = ["-" if value is None else number(value) for value in values]
         lines.append(f"| {title} | {shown[0]} | {shown[1]} |")
+    floors = [results.value("W2u/1", c.name, "deliveries_per_s") for c in (HIREDIS, NATS_PY)]
+    shown = ["-" if value is None else number(value) for value in floors]
+    lines.append(
+        f"| The bare driver: one message for each chunk, chunks/s | {shown[0]} | {shown[1]} |"
+    )
     return "\n".join(lines)
 
 
