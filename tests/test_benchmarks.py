@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import render as rendering
+from benchmarks.agent.program import faults_of
 from benchmarks.agent.texts import CHUNK, Reading, text_of
 from benchmarks.brokers import Brokers
 from benchmarks.contenders import ALL, HIREDIS, NATS_PY, OURS_MEMORY, OURS_REDIS, Kind
@@ -59,21 +60,22 @@ def results_of(**metrics: float) -> Results:
     return Results(rendering.about(1), cells)
 
 
-async def test_all_workloads_run_on_redis(brokers: Brokers) -> None:
-    names = [name for name in WORKLOADS if name != "W7"]
-    records = await measured(brokers, names, OURS_REDIS)
-    assert [record.failure for record in records.values()] == [None] * len(names)
-
-
-async def test_one_process_measures_memory_alone(brokers: Brokers) -> None:
-    names = ["W1", "W2u/2", "W3/100"]
-    records = await measured(brokers, names, OURS_MEMORY)
-    assert [record.failure for record in records.values()] == [None] * len(names)
-
-
-async def test_floors_carry_the_text(brokers: Brokers) -> None:
-    records = await measured(brokers, ["W2u/2"], HIREDIS, NATS_PY)
-    assert [record.failure for record in records.values()] == [None] * 2
+@pytest.mark.parametrize(
+    ("name", "contender"),
+    [
+        *((name, OURS_REDIS) for name in ("W2/2", "W3/100", "W4", "W5", "W5/left", "W6", "W7")),
+        *((name, OURS_MEMORY) for name in ("W1", "W1b", "W2u/2")),
+        *(("W2u/2", floor) for floor in (HIREDIS, NATS_PY)),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+async def test_workload_runs_and_checks_out(
+    brokers: Brokers, name: str, contender: Contender
+) -> None:
+    records = await measured(brokers, [name], contender)
+    record = records[name, contender.name]
+    assert record.failure is None
+    assert record.metrics.keys() <= METRICS.keys()
 
 
 async def test_failure_is_told_with_its_reason(brokers: Brokers) -> None:
@@ -95,6 +97,13 @@ async def test_reading_sees_every_difference(
     await reading.run(stream_of(*(text[n * CHUNK : (n + 1) * CHUNK] for n in numbers)))
     assert (reading.fault or "")[: len(fault or "")] == (fault or "")
     assert bool(reading.fault) == bool(fault)
+
+
+async def test_text_that_stops_short_is_a_fault() -> None:
+    reading = Reading("salt", text_of("salt", 3))
+    await reading.run(stream_of(text_of("salt", 2)))
+    assert faults_of([reading], {"salt": 2}) == []
+    assert faults_of([reading], {"salt": 3}) == ["ended after 80 of 120 characters"]
 
 
 async def test_latency_counts_chunks_that_came_as_one() -> None:

@@ -98,7 +98,7 @@ class Program:
         return self._gauges() | {
             "seconds": (ended - self._begun) / 1e9,
             "counts": counts,
-            "faults": _faults(self._own.values(), counts),
+            "faults": faults_of(self._own.values(), counts),
         }
 
     async def do_attach(
@@ -136,7 +136,7 @@ class Program:
         return {
             "ended_ns": max(reading.ended for reading in self._listeners),
             "delivered": sum(reading.position for reading in self._listeners) // CHUNK,
-            "faults": _faults(self._listeners, counts or {}),
+            "faults": faults_of(self._listeners, counts or {}),
         }
 
     async def do_sent(self) -> dict[str, list[int]]:
@@ -195,7 +195,7 @@ class Program:
         }
 
 
-def _faults(readings: Any, counts: dict[str, int]) -> list[str]:
+def faults_of(readings: Any, counts: dict[str, int]) -> list[str]:
     found = [reading.fault for reading in readings if reading.fault]
     for reading in readings:
         count = counts.get(reading.stream, reading.position // CHUNK)
