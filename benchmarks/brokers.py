@@ -43,9 +43,13 @@ class Brokers:
             case _:
                 return contender.url or ""
 
-    async def clear(self) -> None:
+    async def clear(self, contender: Contender) -> None:
         """Let a contender find nothing of the one before."""
-        await asyncio.to_thread(self._client.flushall)
+        match contender.broker:
+            case "redis":
+                await asyncio.to_thread(self._client.flushall)
+            case "nats":
+                await asyncio.to_thread(self._nats.restart)
 
     async def connections(self, contender: Contender) -> int:
         return await asyncio.to_thread(self._connections, contender)

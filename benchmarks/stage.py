@@ -76,7 +76,7 @@ class Stage:
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Process]:
-        await self.brokers.clear()
+        await self.brokers.clear(self.contender)
         async with self._process("producer") as process:
             yield process
 
