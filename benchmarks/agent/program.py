@@ -142,14 +142,16 @@ class Program:
     async def do_sent(self) -> dict[str, list[int]]:
         return {stream: list(source.sent) for stream, source in self._sources.items()}
 
-    async def do_latencies(self, sent: dict[str, list[int]], *, own: bool = False) -> Any:
+    async def do_latencies(
+        self, sent: dict[str, list[int]], *, own: bool = False
+    ) -> dict[str, float]:
         """Tell how long the chunks took from the source to the listeners."""
         readings = self._own.values() if own else self._listeners
         found = sorted(
             latency for reading in readings for latency in reading.latencies(sent[reading.stream])
         )
         if not found:
-            return {}
+            raise RuntimeError("no chunk came after the gate")
         return {
             "p50_ms": found[len(found) // 2] / 1e6,
             "p99_ms": found[len(found) * 99 // 100] / 1e6,

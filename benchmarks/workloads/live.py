@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmarks.processes import RunFailedError
 from benchmarks.stage import Workload
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ async def _unpaced(stage: Stage, *, listeners: int) -> Metrics:
         finished, read = await stage.to_the_end(producer, consumer)
         after, there = await producer.ask("gauges"), await consumer.ask("gauges")
     delivered = (finished["counts"][stream] - 1) * listeners
+    if not delivered:
+        raise RunFailedError("no chunk came after the gate")
     return {
         "deliveries_per_s": delivered / (read["ended_ns"] - finished["released_ns"]) * 1e9,
         # Until the last listener is served, not only until the own reader is.
