@@ -158,7 +158,7 @@ def group_table(results: Results, group: Group) -> str:
     for contender in ALL:
         if not any(contender.name in results.cells.get(w, {}) for w in group.workloads):
             continue
-        mine = contender in _OURS
+        mine = contender.kind is Kind.OURS
         name = f"**{contender.name}**" if mine else contender.name
         rows.append([name, *(_cell(results, w, contender.name, m) for w, m in columns)])
         for workload in group.workloads:

@@ -36,8 +36,9 @@ def workloads(scale: Scale) -> list[Workload]:
 
 
 def _fits(contender: Contender) -> bool:
-    # It is the same package on every backend: once is enough.
-    return contender.adapter in _PACKAGES and contender.broker != "nats" and contender.url is None
+    # It is the same package on every backend and event loop: once is enough.
+    once = contender.broker == "redis" and contender.environment != "uvloop"
+    return contender.adapter in _PACKAGES and once
 
 
 async def _run(stage: Stage) -> Metrics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 
 from benchmarks.agent.adapters.floor import Floor
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 class RedisPy:
     def __init__(self, url: str) -> None:
-        self._client: Any = Redis.from_url(url)
+        # The default pool raises where this one waits.
+        self._pool = BlockingConnectionPool.from_url(url, max_connections=50, timeout=None)
+        self._client: Any = Redis(connection_pool=self._pool)
         self._pubsub: Any = self._client.pubsub()
         self._handlers: dict[bytes, Callable[[bytes], None]] = {}
         self._subscribed: dict[bytes, asyncio.Event] = {}
@@ -49,6 +51,7 @@ class RedisPy:
             await asyncio.wait({self._listening})
         await self._pubsub.aclose()
         await self._client.aclose()
+        await self._pool.aclose()
 
 
 async def create(url: str) -> Floor:
