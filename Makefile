@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test check simulate mutants format clean
+.PHONY: demo test check simulate mutants bench bench-quick format clean
 
 $(VENV)/.ready: pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit("resumable-stream needs Python 3.11 or newer; run: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -39,6 +39,16 @@ simulate: $(VENV)/.ready
 # Breaks the core in one way after another, and tells how many seeds it takes to notice.
 mutants: $(VENV)/.ready
 	PYTHONPATH=tests $(BIN)/python -m simulation.mutants
+
+# Everything, beside the peers; then the documents are written anew. Leave the machine alone meanwhile.
+bench: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m benchmarks run
+	PYTHONPATH=tests $(BIN)/python -m benchmarks render
+
+# The working tree against a commit, in about a minute.
+BASE ?= HEAD
+bench-quick: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m benchmarks quick $(BASE)
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix

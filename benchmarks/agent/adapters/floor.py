@@ -1,0 +1,93 @@
+"""The least that carries a stream: no repair, no fencing, no bound, one message for each chunk.
+
+A listener asks on ``ask.STREAM``, gets the text so far on a channel of its own, and
+follows ``live.STREAM``, to which its process subscribes once. The last message is empty. It is
+right only because the sources of the benchmark stand still while a listener attaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from benchmarks.agent.adapters import MakeStream
+
+
+# NATS takes messages of up to 1 MiB.
+_PIECE = 256_000
+
+
+class Wire(Protocol):
+    """Publish and subscribe, as bare as the driver gives it."""
+
+    async def publish(self, channel: str, message: bytes) -> None: ...
+
+    async def subscribe(self, channel: str, handler: Callable[[bytes], None]) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Floor:
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._listeners: dict[str, list[asyncio.Queue[str]]] = {}
+        self._replies: set[asyncio.Task[None]] = set()
+
+    async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
+        chunks: list[str] = []
+
+        def on_request(listener: bytes) -> None:
+            task = asyncio.create_task(self._reply(listener.decode(), chunks))
+            self._replies.add(task)
+            task.add_done_callback(self._replies.discard)
+
+        await self._wire.subscribe(f"ask.{stream}", on_request)
+        return self._produce(stream, make_stream, chunks)
+
+    async def _reply(self, listener: str, chunks: list[str]) -> None:
+        text = "".join(chunks).encode()
+        for at in range(0, len(text), _PIECE):
+            await self._wire.publish(listener, text[at : at + _PIECE])
+
+    async def _produce(
+        self, stream: str, make_stream: MakeStream, chunks: list[str]
+    ) -> AsyncIterator[str]:
+        channel = f"live.{stream}"
+        async for chunk in make_stream():
+            chunks.append(chunk)
+            await self._wire.publish(channel, chunk.encode())
+            yield chunk
+        await self._wire.publish(channel, b"")
+
+    async def attach(self, stream: str) -> AsyncIterator[str]:
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        listener = f"listener.{uuid.uuid4().hex}"
+        await self._wire.subscribe(listener, lambda text: queue.put_nowait(text.decode()))
+        await self._follow(stream, queue)
+        await self._wire.publish(f"ask.{stream}", listener.encode())
+        return _read(queue)
+
+    async def _follow(self, stream: str, queue: asyncio.Queue[str]) -> None:
+        followers = self._listeners.setdefault(stream, [])
+        followers.append(queue)
+        if len(followers) > 1:
+            return
+
+        def hand_out(message: bytes) -> None:
+            chunk = message.decode()
+            for follower in followers:
+                follower.put_nowait(chunk)
+
+        await self._wire.subscribe(f"live.{stream}", hand_out)
+
+    async def aclose(self) -> None:
+        await self._wire.aclose()
+
+
+async def _read(queue: asyncio.Queue[str]) -> AsyncIterator[str]:
+    while chunk := await queue.get():
+        yield chunk

@@ -1,0 +1,36 @@
+"""This library, on the backend that the URL names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resumable_stream import create_resumable_stream_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from benchmarks.agent.adapters import MakeStream
+
+
+class Ours:
+    def __init__(self, url: str) -> None:
+        self._context = create_resumable_stream_context(url)
+        # Listeners read through a context of their own, also where the process is the same.
+        self._elsewhere = create_resumable_stream_context(url)
+
+    async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
+        return await self._context.create_new_resumable_stream(stream, make_stream)
+
+    async def attach(self, stream: str) -> AsyncIterator[str]:
+        resumed = await self._elsewhere.resume_existing_stream(stream)
+        if not resumed:
+            raise RuntimeError(f"resuming gave {resumed!r}")
+        return resumed
+
+    async def aclose(self) -> None:
+        await self._elsewhere.aclose(0)
+        await self._context.aclose(0)
+
+
+async def create(url: str) -> Ours:
+    return Ours(url)

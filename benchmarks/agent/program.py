@@ -1,0 +1,230 @@
+"""A measured process: JSON commands on standard input, one answer each on standard output.
+
+It ends with its input, so that nothing outlives the run. ``node/agent.mjs`` is the same program
+for the npm package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import os
+import statistics
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.agent.gauges import LoopLag, cpu_seconds, memory
+from benchmarks.agent.sources import Source
+from benchmarks.agent.texts import CHUNK, Reading, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.agent.adapters import Adapter
+
+# So many streams are started, or attached to, at a time.
+_AT_ONCE = 50
+
+
+class Program:
+    def __init__(self) -> None:
+        self._adapter: Adapter
+        self._lag = LoopLag()
+        self._cpu = 0.0
+        self._begun = 0
+        self._texts: dict[str, str] = {}
+        self._sources: dict[str, Source] = {}
+        self._own: dict[str, Reading] = {}
+        self._listeners: list[Reading] = []
+        self._reading: set[asyncio.Task[None]] = set()
+
+    async def do_open(self, adapter: str, url: str) -> None:
+        module = importlib.import_module(f"benchmarks.agent.adapters.{adapter}")
+        self._adapter = await module.create(url)
+
+    async def do_prepare(self, streams: Sequence[str], chunks: int) -> None:
+        """Make the texts now, so that they are no part of what is measured."""
+        self._texts = {stream: text_of(stream, chunks) for stream in streams}
+
+    async def do_produce(
+        self,
+        streams: Sequence[str],
+        *,
+        chunks: int,
+        spread: float = 0.0,
+        timed: bool = False,
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Start the streams and a reader of each, and wait until the sources reach their gates.
+
+        ``spread`` is the time over which the first chunks of the streams are distributed.
+        """
+        self._watch()
+
+        async def start(number: int, stream: str) -> None:
+            text = self._text(stream, chunks)
+            phase = spread * number / len(streams)
+            source = Source(text, timed=timed, phase=phase, **settings)
+            self._sources[stream] = source
+            reading = self._own[stream] = Reading(stream, text, timed=timed)
+            self._read(reading, await self._adapter.start(stream, source))
+            if settings.get("gate_at"):
+                await source.at_gate.wait()
+
+        for at in range(0, len(streams), _AT_ONCE):
+            some = enumerate(streams[at : at + _AT_ONCE], at)
+            await asyncio.gather(*(start(number, stream) for number, stream in some))
+        return {"seconds": (time.monotonic_ns() - self._begun) / 1e9}
+
+    async def do_watch(self) -> None:
+        """Begin to measure."""
+        self._watch()
+
+    async def do_release(self) -> None:
+        """Open the gates, and measure from here on."""
+        self._watch()
+        for source in self._sources.values():
+            source.gate.set()
+
+    async def do_finish(self) -> dict[str, Any]:
+        """Wait until every own reader is at its end; tell what it took."""
+        while waiting := [r for r in self._own.values() if not r.ended]:
+            await waiting[0].has_ended.wait()
+        counts = {stream: source.count for stream, source in self._sources.items()}
+        ended = max(reading.ended for reading in self._own.values())
+        return self._gauges() | {
+            "seconds": (ended - self._begun) / 1e9,
+            "counts": counts,
+            "faults": faults_of(self._own.values(), counts),
+        }
+
+    async def do_attach(
+        self, streams: Sequence[str], *, chunks: int, mark: int = 0, timed: bool = False
+    ) -> dict[str, Any]:
+        """Attach a listener to each, and wait until all of them have got something."""
+        asked = time.monotonic_ns()
+
+        async def attach(stream: str) -> Reading:
+            text = self._text(stream, chunks)
+            reading = Reading(stream, text, mark=mark * CHUNK, timed=timed)
+            self._listeners.append(reading)
+            self._read(reading, await self._adapter.attach(stream))
+            await reading.has_first.wait()
+            return reading
+
+        made: list[Reading] = []
+        for at in range(0, len(streams), _AT_ONCE):
+            made += await asyncio.gather(*map(attach, streams[at : at + _AT_ONCE]))
+        for reading in made:
+            await reading.has_caught_up.wait()
+        return {
+            "first_ms": statistics.median(reading.first - asked for reading in made) / 1e6,
+            "caught_up_ms": max(reading.caught_up - asked for reading in made) / 1e6,
+            "faults": [reading.fault for reading in made if reading.fault],
+        }
+
+    async def do_read(self, *, counts: dict[str, int] | None = None) -> dict[str, Any]:
+        """Wait until every listener is at its end.
+
+        ``counts`` tells how many chunks their streams have; None if it is not known yet.
+        """
+        while waiting := [r for r in self._listeners if not r.ended]:
+            await waiting[0].has_ended.wait()
+        return {
+            "ended_ns": max(reading.ended for reading in self._listeners),
+            "delivered": sum(reading.position for reading in self._listeners) // CHUNK,
+            "faults": faults_of(self._listeners, counts or {}),
+        }
+
+    async def do_sent(self) -> dict[str, list[int]]:
+        return {stream: list(source.sent) for stream, source in self._sources.items()}
+
+    async def do_latencies(
+        self, sent: dict[str, list[int]], *, own: bool = False
+    ) -> dict[str, float]:
+        """Tell how long the chunks took from the source to the listeners."""
+        readings = self._own.values() if own else self._listeners
+        found = sorted(
+            latency for reading in readings for latency in reading.latencies(sent[reading.stream])
+        )
+        if not found:
+            raise RuntimeError("no chunk came after the gate")
+        return {
+            "p50_ms": found[len(found) // 2] / 1e6,
+            "p99_ms": found[len(found) * 99 // 100] / 1e6,
+        }
+
+    async def do_gauges(self) -> dict[str, Any]:
+        return self._gauges() | {"memory": memory()}
+
+    async def do_forget(self) -> None:
+        """Drop what was read and written, so that it is not taken for the contender's memory."""
+        self._texts.clear()
+        self._sources.clear()
+        self._own.clear()
+        self._listeners.clear()
+
+    async def aclose(self) -> None:
+        await self._lag.aclose()
+        for task in self._reading:
+            task.cancel()
+        await self._adapter.aclose()
+
+    def _text(self, stream: str, chunks: int) -> str:
+        return self._texts.get(stream) or text_of(stream, chunks)
+
+    def _read(self, reading: Reading, stream: Any) -> None:
+        task = asyncio.create_task(reading.run(stream))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    def _watch(self) -> None:
+        # What the measuring itself has made is not collected while it is measured.
+        gc.collect()
+        self._lag.reset()
+        self._cpu = cpu_seconds()
+        self._begun = time.monotonic_ns()
+
+    def _gauges(self) -> dict[str, Any]:
+        return {
+            "lag_ms": self._lag.worst * 1e3,
+            "cpu_seconds": cpu_seconds() - self._cpu,
+            "elapsed": (time.monotonic_ns() - self._begun) / 1e9,
+            "released_ns": self._begun,
+        }
+
+
+def faults_of(readings: Any, counts: dict[str, int]) -> list[str]:
+    found = [reading.fault for reading in readings if reading.fault]
+    for reading in readings:
+        count = counts.get(reading.stream, reading.position // CHUNK)
+        if not reading.fault and reading.position != count * CHUNK:
+            found.append(f"ended after {reading.position} of {count * CHUNK} characters")
+    return found
+
+
+async def main() -> None:
+    program = Program()
+    lines = asyncio.StreamReader(limit=2**28)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    while line := await lines.readline():
+        command = json.loads(line)
+        act = getattr(program, f"do_{command.pop('do')}")
+        try:
+            said: dict[str, Any] = {"answer": await act(**command)}
+        except Exception as error:  # noqa: BLE001 - the contender failed, and it is told why
+            said = {"failed": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(f"{json.dumps(said)}\n")
+        sys.stdout.flush()
+    await program.aclose()
+    transport.close()
+
+
+if __name__ == "__main__":
+    # Another event loop by the name of its package, which has a run() of its own.
+    importlib.import_module(os.environ.get("BENCHMARK_LOOP", "asyncio")).run(main())

@@ -1,0 +1,85 @@
+"""Who is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    OURS = "ours"
+    PEER = "peer"
+    FLOOR = "floor"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to carry a stream.
+
+    Attributes:
+        name: what tables and commands call it.
+        adapter: its module in ``agent.adapters``; None for the program of Node.js.
+        environment: whose packages it runs with, by a name of ``environments``.
+        broker: "redis" or "nats"; None if it has none, and lives in one process.
+        store: it keeps each chunk at the broker, so its source waits for the broker.
+    """
+
+    name: str
+    kind: Kind
+    adapter: str | None = None
+    environment: str = "main"
+    broker: str | None = None
+    store: bool = False
+    url: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Other processes can read its streams."""
+        return self.broker is not None
+
+    @property
+    def listens(self) -> bool:
+        """A listener can attach at all."""
+        return self.adapter not in {"bare_queue", "bare_source"}
+
+
+OURS_REDIS = Contender("ours on Redis", Kind.OURS, "ours", broker="redis")
+OURS_NATS = Contender("ours on NATS", Kind.OURS, "ours", broker="nats")
+OURS_MEMORY = Contender("ours in memory", Kind.OURS, "ours", url="memory://benchmark")
+OURS_UVLOOP = Contender("ours on Redis with uvloop", Kind.OURS, "ours", "uvloop", "redis")
+NPM = Contender("npm resumable-stream", Kind.PEER, None, "npm", "redis")
+PYTHON_PEER = Contender(
+    "PyPI resumable-stream", Kind.PEER, "python_resumable_stream", "resumable-stream", "redis"
+)
+ASSISTANT = Contender(
+    "assistant-stream", Kind.PEER, "assistant_stream", "assistant-stream", "redis", store=True
+)
+FASTAPI = Contender(
+    "fastapi-resumable-stream",
+    Kind.PEER,
+    "fastapi_resumable_stream",
+    "fastapi-resumable-stream",
+    "redis",
+    store=True,
+)
+HIREDIS = Contender("bare hiredis", Kind.FLOOR, "bare_hiredis", broker="redis")
+REDIS_PY = Contender("bare redis-py", Kind.FLOOR, "bare_redis_py", broker="redis")
+NATS_PY = Contender("bare nats-py", Kind.FLOOR, "bare_nats_py", broker="nats")
+QUEUE = Contender("bare asyncio.Queue", Kind.FLOOR, "bare_queue")
+SOURCE = Contender("bare source", Kind.FLOOR, "bare_source")
+
+ALL = (
+    OURS_REDIS,
+    OURS_NATS,
+    OURS_MEMORY,
+    OURS_UVLOOP,
+    NPM,
+    PYTHON_PEER,
+    ASSISTANT,
+    FASTAPI,
+    HIREDIS,
+    REDIS_PY,
+    NATS_PY,
+    QUEUE,
+    SOURCE,
+)

@@ -1,0 +1,84 @@
+"""Compares the working tree with a commit, in about a minute: both trees, turn by turn."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.contenders import OURS_MEMORY, OURS_REDIS
+from benchmarks.environments import ROOT
+from benchmarks.results import Results
+from benchmarks.runner import Runner
+from benchmarks.stage import QUICK
+from benchmarks.tables import METRICS, number, table
+from benchmarks.workloads import workloads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.brokers import Brokers
+    from benchmarks.contenders import Contender
+
+_GROUPS = ("W1", "W1b", "W2u", "W3", "W7")
+_SHOWN = (
+    *("chunks_per_s", "deliveries_per_s", "first_ms", "caught_up_ms", "lag_ms"),
+    *("cpu_us", "listener_cpu_us", "cpu_ms", "listener_cpu_ms", "import_ms"),
+)
+# Less than this is the weather's doing.
+_NOISE = 0.1
+
+
+async def compare(brokers: Brokers, base: str, rounds: int) -> str:
+    """Return a table of both trees, and of the ratio between them."""
+    with worktree(base) as tree:
+        runner = Runner(brokers, QUICK)
+        pairs = [(c, replace(c, name=f"{c.name} before")) for c in (OURS_REDIS, OURS_MEMORY)]
+        for now, before in pairs:
+            runner.enlist(now)
+            runner.enlist(before, tree)
+        chosen = [w for w in workloads(QUICK) if w.group in _GROUPS]
+        for number in range(rounds):
+            await runner.run(number, chosen, [one for pair in pairs for one in pair])
+    return _table(Results.from_records({}, runner.records), pairs)
+
+
+@contextmanager
+def worktree(base: str, repository: Path = ROOT) -> Iterator[Path]:
+    """Check the commit out beside the working tree, for as long as it is needed."""
+    directory = Path(tempfile.mkdtemp(prefix="resumable-stream-base-"))
+    git = ("git", "-C", str(repository), "worktree")
+    try:
+        subprocess.run([*git, "add", "--detach", "--quiet", str(directory), base], check=True)
+        yield directory
+    finally:
+        subprocess.run([*git, "remove", "--force", str(directory)], check=False)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _table(results: Results, pairs: list[tuple[Contender, Contender]]) -> str:
+    rows = []
+    for workload, row in results.cells.items():
+        for now, before in pairs:
+            failed = [name for name in (now.name, before.name) if name in row and row[name].failure]
+            rows += [[workload, name, "failed", "", "", str(row[name].failure)] for name in failed]
+            for metric in _SHOWN:
+                new = results.value(workload, now.name, metric)
+                old = results.value(workload, before.name, metric)
+                if new and old:
+                    title = f"{METRICS[metric].title} {METRICS[metric].unit}".strip()
+                    ratio = new / old
+                    verdict = _verdict(ratio, more=METRICS[metric].more)
+                    shown = [number(old), number(new), f"{ratio:.2f}x {verdict}".strip()]
+                    rows.append([workload, now.name, title, *shown])
+    return table(["", "", "", "before", "now", "ratio"], rows)
+
+
+def _verdict(ratio: float, *, more: bool) -> str:
+    if abs(ratio - 1) < _NOISE:
+        return ""
+    return "better" if (ratio > 1) == more else "worse"

@@ -1,0 +1,146 @@
+"""What a workload is given: one contender, its processes, and the server it runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.processes import Process, RunFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from benchmarks.brokers import Brokers
+    from benchmarks.contenders import Contender
+    from benchmarks.environments import Launch
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything: enough to measure, or just enough to see that it works."""
+
+    alone_chunks: int = 200_000
+    alone_seconds: float = 3.0
+    live_seconds: float = 3.0
+    listeners: tuple[int, ...] = (1, 10, 100)
+    unpaced_deliveries: int = 200_000
+    unpaced_chunks: int = 10_000
+    buffered: tuple[int, ...] = (1_000, 10_000, 100_000)
+    streams: int = 500
+    streams_seconds: float = 6.0
+    memory_chunks: int = 250_000
+    memory_store_chunks: int = 10_000
+    short_streams: int = 2_000
+    idle_streams: int = 10_000
+    idle_seconds: float = 10.0
+    imports: int = 5
+    patience: float = 60.0
+
+
+QUICK = Scale(
+    alone_chunks=100_000, listeners=(1, 10), unpaced_deliveries=60_000, buffered=(10_000,)
+)
+SMOKE = Scale(
+    alone_chunks=500,
+    live_seconds=0.3,
+    listeners=(2,),
+    unpaced_deliveries=400,
+    unpaced_chunks=200,
+    buffered=(100,),
+    streams=3,
+    streams_seconds=0.3,
+    memory_chunks=2_000,
+    memory_store_chunks=200,
+    short_streams=5,
+    idle_streams=5,
+    idle_seconds=0.1,
+    imports=1,
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    workload: str
+    contender: Contender
+    brokers: Brokers
+    launch: Launch
+    scale: Scale
+    profiles: Path | None = None
+
+    @asynccontextmanager
+    async def producer(self) -> AsyncIterator[Process]:
+        await self.brokers.clear(self.contender)
+        async with self._process("producer") as process:
+            yield process
+
+    @asynccontextmanager
+    async def both(self) -> AsyncIterator[tuple[Process, Process]]:
+        """A producer, and a consumer in another process; one that has no broker is both."""
+        async with AsyncExitStack() as stack:
+            producer = await stack.enter_async_context(self.producer())
+            if not self.contender.remote:
+                yield producer, producer
+                return
+            yield producer, await stack.enter_async_context(self._process("consumer"))
+
+    async def to_the_end(self, producer: Process, consumer: Process) -> tuple[Any, Any]:
+        """Wait for both sides' readers, and hold their texts against the source."""
+        if producer is consumer:
+            finished, read = await producer.ask("finish"), await consumer.ask("read")
+            check_exact("an own reader", finished["faults"])
+        else:
+            reading = asyncio.create_task(consumer.ask("read"))
+            try:
+                finished = await producer.ask("finish")
+                # Its listeners may wait for ever now: this is the reason to tell.
+                check_exact("an own reader", finished["faults"])
+                read = await reading
+            finally:
+                reading.cancel()
+                await asyncio.wait({reading})
+        judged = await consumer.ask("read", counts=finished["counts"])
+        check_exact("a listener", judged["faults"])
+        return finished, read
+
+    def _process(self, role: str) -> Process:
+        launch = self.launch
+        if self.profiles is not None:
+            name = f"{self.workload}-{self.contender.name}-{role}.prof"
+            launch = launch.with_profile(self.profiles / re.sub(r"[^\w.-]", "-", name))
+        url = self.brokers.url(self.contender)
+        return Process(launch, self.contender, url, self.scale.patience)
+
+    @staticmethod
+    def stream() -> str:
+        return uuid.uuid4().hex[:12]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of the tables.
+
+    Attributes:
+        name: such as ``W2/10``: the issue's name, and the size.
+        run: measures it once.
+        fits: whether a contender can take part; what it fails at, it takes part in.
+    """
+
+    name: str
+    run: Callable[[Stage], Awaitable[Metrics]]
+    fits: Callable[[Contender], bool]
+
+    @property
+    def group(self) -> str:
+        return self.name.partition("/")[0]
+
+
+def check_exact(who: str, faults: list[str]) -> None:
+    if faults:
+        raise RunFailedError(f"{who} got a wrong text: {faults[0]}")

@@ -1,0 +1,270 @@
+"""Results as Markdown: the tables of all contenders, the targets, and the short one of README."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.contenders import (
+    ALL,
+    HIREDIS,
+    NPM,
+    OURS_MEMORY,
+    OURS_NATS,
+    OURS_REDIS,
+    QUEUE,
+    SOURCE,
+    Kind,
+)
+from benchmarks.targets import TARGETS, judge, judge_all
+from benchmarks.workloads import alone, idle, imports, live, many, memory, resume
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from benchmarks.results import Results
+    from benchmarks.targets import Target
+
+_OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
+_PYTHON_PEERS = [c.name for c in ALL if c.kind is Kind.PEER and c is not NPM]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is shown: what it is called, its unit, whether more is better.
+
+    ``compared`` is whether a ratio to ours says anything.
+    """
+
+    title: str
+    unit: str = ""
+    more: bool = False
+    compared: bool = True
+
+
+METRICS = {
+    "chunks_per_s": Metric("chunks/s", more=True),
+    "lag_ms": Metric("loop lag", "ms", compared=False),
+    "cpu_us": Metric("producer's CPU per chunk", "µs"),
+    "sent": Metric("sent per 1,000", compared=False),
+    "p50_ms": Metric("p50", "ms"),
+    "p99_ms": Metric("p99", "ms"),
+    "own_p50_ms": Metric("own p50", "ms", compared=False),
+    "own_p99_ms": Metric("own p99", "ms"),
+    "rate": Metric("chunks/s", more=True, compared=False),
+    "deliveries_per_s": Metric("deliveries/s", more=True),
+    "first_ms": Metric("first", "ms"),
+    "caught_up_ms": Metric("caught up", "ms"),
+    "cpu_ms": Metric("producer's CPU", "ms"),
+    "listener_cpu_us": Metric("listeners' CPU per chunk", "µs"),
+    "listener_cpu_ms": Metric("listener's CPU", "ms"),
+    "delivered": Metric("delivered", "%", more=True, compared=False),
+    "connections": Metric("connections", compared=False),
+    "producer_kb": Metric("producer, each", "kB"),
+    "listener_kb": Metric("listener, each", "kB"),
+    "cpu": Metric("CPU", "%"),
+    "memory": Metric("process per MB of text", "MB"),
+    "server": Metric("server per MB of text", "MB", compared=False),
+    "left_kb": Metric("left, each", "kB", compared=False),
+    "keys": Metric("keys left, each", compared=False),
+    "eternal_keys": Metric("keys without expiry", compared=False),
+    "memory_kb": Metric("memory, each", "kB"),
+    "commands_per_s": Metric("commands/s", compared=False),
+    "starts_per_s": Metric("starts/s", more=True),
+    "import_ms": Metric("import", "ms"),
+    "drivers": Metric("drivers imported", compared=False),
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """One table of all contenders: the module that measures it, and its columns."""
+
+    title: str
+    module: ModuleType
+    workloads: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+GROUPS = (
+    Group("Nobody resumes", alone, ("W1", "W1b"), ("chunks_per_s", "lag_ms", "cpu_us", "sent")),
+    Group(
+        "Live, 200 chunks/s, to 1, 10 and 100 listeners",
+        live,
+        ("W2/1", "W2/10", "W2/100"),
+        ("p50_ms", "p99_ms", "own_p50_ms", "rate"),
+    ),
+    Group(
+        "Live, as fast as it goes, to 1, 10 and 100 listeners",
+        live,
+        ("W2u/1", "W2u/10", "W2u/100"),
+        ("deliveries_per_s", "cpu_us", "listener_cpu_us"),
+    ),
+    Group(
+        "Resume at 0 of 1,000, 10,000 and 100,000 chunks",
+        resume,
+        ("W3/1000", "W3/10000", "W3/100000"),
+        ("first_ms", "caught_up_ms", "lag_ms", "cpu_ms", "listener_cpu_ms"),
+    ),
+    Group(
+        "500 streams of 20 chunks/s, one listener each",
+        many,
+        ("W4",),
+        ("delivered", "p50_ms", "p99_ms", "connections", "producer_kb", "listener_kb", "cpu"),
+    ),
+    Group(
+        "Memory of the text, and what is left",
+        memory,
+        ("W5", "W5/left"),
+        ("memory", "server", "left_kb", "keys", "eternal_keys"),
+    ),
+    Group(
+        "10,000 idle streams in one process",
+        idle,
+        ("W6",),
+        ("memory_kb", "cpu", "commands_per_s", "starts_per_s"),
+    ),
+    Group("Import", imports, ("W7",), ("import_ms", "drivers")),
+)
+
+
+def number(value: float) -> str:
+    """Write a number with two or three significant digits."""
+    for size, letter in ((1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            scaled = value / size
+            return f"{scaled:.0f}{letter}" if abs(scaled) >= 100 else f"{scaled:.3g}{letter}"
+    if value == 0 or abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.2g}" if abs(value) < 10 else f"{value:.3g}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def group_table(results: Results, group: Group) -> str:
+    """Show every contender, with ratios to ours on Redis, and what failed; "" if nothing ran."""
+    columns = [
+        (workload, metric)
+        for workload in group.workloads
+        for metric in group.metrics
+        if _is_measured(results, workload, metric)
+    ]
+    several = len(group.workloads) > 1
+    head = ["", *(_heading(workload if several else "", metric) for workload, metric in columns)]
+    rows, failures = [], []
+    for contender in ALL:
+        if not any(contender.name in results.cells.get(w, {}) for w in group.workloads):
+            continue
+        mine = contender.kind is Kind.OURS
+        name = f"**{contender.name}**" if mine else contender.name
+        rows.append([name, *(_cell(results, w, contender.name, m) for w, m in columns)])
+        for workload in group.workloads:
+            cell = results.cells.get(workload, {}).get(contender.name)
+            if cell and cell.failure:
+                failures.append(f"- {contender.name} failed {workload}: {cell.failure}")
+    if not rows:
+        return ""
+    return "\n".join([table(head, rows), *(["", *failures] if failures else [])])
+
+
+def targets_table(results: Results) -> str:
+    """Show what ours is to reach, and whether it did."""
+    rows = []
+    for target in TARGETS:
+        cells = [_judged(results, target, contender.name) for contender in _OURS]
+        if any(cells):
+            rows.append([target.workload, _wanted(target), *cells])
+    return table(["", "wanted", *(ours.name for ours in _OURS)], rows)
+
+
+def score(results: Results) -> str:
+    judged = judge_all(results)
+    return f"{sum(j.reached for j in judged)} of {len(judged)} targets reached"
+
+
+_SHORT = (
+    ("Nobody resumes: chunks/s through the producer's own reader", "W1", "chunks_per_s", QUEUE),
+    ("the same, from a source that yields to the loop", "W1b", "chunks_per_s", SOURCE),
+    ("Live to 1 listener: p99, ms", "W2/1", "p99_ms", HIREDIS),
+    ("Live to 100 listeners: p99, ms", "W2/100", "p99_ms", HIREDIS),
+    ("Unpaced to 1 listener: chunks delivered/s", "W2u/1", "deliveries_per_s", HIREDIS),
+    ("Unpaced to 100 listeners: chunks delivered/s", "W2u/100", "deliveries_per_s", HIREDIS),
+    ("Resume behind 100,000 chunks: first text, ms", "W3/100000", "first_ms", HIREDIS),
+    ("Resume behind 100,000 chunks: caught up, ms", "W3/100000", "caught_up_ms", HIREDIS),
+    ("500 streams at once: p99, ms", "W4", "p99_ms", HIREDIS),
+    ("Memory of the process for each MB of text, MB", "W5", "memory", None),
+    ("Memory of an idle stream, kB", "W6", "memory_kb", SOURCE),
+)
+
+
+def short_table(results: Results) -> str:
+    head = ["", OURS_REDIS.name, OURS_NATS.name, "npm", "best Python peer", "bare"]
+    rows = []
+    for title, workload, metric, floor in _SHORT:
+        peers = [results.value(workload, name, metric) for name in _PYTHON_PEERS]
+        known = [value for value in peers if value is not None]
+        best = (max if METRICS[metric].more else min)(known) if known else None
+        values = [
+            results.value(workload, OURS_REDIS.name, metric),
+            results.value(workload, OURS_NATS.name, metric),
+            results.value(workload, NPM.name, metric),
+            best,
+            results.value(workload, floor.name, metric) if floor else None,
+        ]
+        shown = ["-" if value is None else number(value) for value in values]
+        rows.append([title, f"**{shown[0]}**", *shown[1:]])
+    return table(head, rows)
+
+
+def _is_measured(results: Results, workload: str, metric: str) -> bool:
+    return any(metric in cell.metrics for cell in results.cells.get(workload, {}).values())
+
+
+def _heading(workload: str, metric: str) -> str:
+    shown = METRICS[metric]
+    return ", ".join(filter(None, [f"{workload} {shown.title}".strip(), shown.unit]))
+
+
+def _cell(results: Results, workload: str, contender: str, metric: str) -> str:
+    cell = results.cells.get(workload, {}).get(contender)
+    if cell is None:
+        return ""
+    if cell.failure:
+        return "failed"
+    value = cell.metrics.get(metric)
+    if value is None:
+        return ""
+    ours = results.value(workload, OURS_REDIS.name, metric)
+    if not ours or contender == OURS_REDIS.name or not METRICS[metric].compared:
+        return number(value)
+    return f"{number(value)} ({number(value / ours)}x)"
+
+
+def _judged(results: Results, target: Target, ours: str) -> str:
+    contender = next(c for c in _OURS if c.name == ours)
+    judgement = judge(results, target, contender)
+    if judgement is None:
+        cell = results.cells.get(target.workload, {}).get(ours)
+        return "failed" if cell and cell.failure else ""
+    mark = "✅" if judgement.reached else "❌"
+    if target.beside is None:
+        return f"{mark} {number(judgement.value)}"
+    return f"{mark} {number(judgement.ratio)}x ({number(judgement.value)})"
+
+
+def _wanted(target: Target) -> str:
+    shown = METRICS[target.metric]
+    relation = "at most" if target.at_least is None else "at least"
+    bound = f"{target.bound:g}"
+    if target.beside is None:
+        return f"{shown.title} {relation} {bound} {shown.unit}".strip()
+    whose = {"floor": "the bare driver's", "ours": "its own"}.get(
+        target.beside, f"that of {target.beside}"
+    )
+    place = f" in {target.workload_beside}" if target.workload_beside else ""
+    if target.workload_beside == target.workload:
+        place = ""
+    return f"{shown.title} {relation} {bound}x {whose}{place}"

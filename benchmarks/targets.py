@@ -1,0 +1,137 @@
+"""What this library is to reach, judged by a run itself, against who was measured beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.contenders import (
+    HIREDIS,
+    NATS_PY,
+    NPM,
+    OURS_MEMORY,
+    OURS_NATS,
+    OURS_REDIS,
+    QUEUE,
+    SOURCE,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.contenders import Contender
+    from benchmarks.results import Results
+
+_OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
+# The least that carries a stream over the same broker.
+_FLOORS = {OURS_REDIS.name: HIREDIS.name, OURS_NATS.name: NATS_PY.name}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on a metric of ours: absolute, or a multiple of another's or of our own elsewhere.
+
+    Attributes:
+        beside: the contender that it is a multiple of; ``"floor"`` is that of the same broker,
+            ``"ours"`` the same contender.
+        workload_beside: where that one was measured, if not in the same workload.
+    """
+
+    workload: str
+    metric: str
+    at_most: float | None = None
+    at_least: float | None = None
+    beside: str | None = None
+    workload_beside: str | None = None
+
+    def reference(self, ours: str) -> tuple[str, str] | None:
+        """Return the workload and the contender that ours is compared with."""
+        if self.beside is None:
+            return None
+        named = {"floor": _FLOORS.get(ours, ""), "ours": ours}
+        return self.workload_beside or self.workload, named.get(self.beside, self.beside)
+
+    @property
+    def bound(self) -> float:
+        bound = self.at_most if self.at_least is None else self.at_least
+        assert bound is not None  # noqa: S101
+        return bound
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of it.
+
+    Attributes:
+        value: what ours has measured.
+        ratio: the value over the reference's, or the value itself if there is none.
+    """
+
+    target: Target
+    ours: str
+    value: float
+    ratio: float
+    reached: bool
+
+
+def _targets() -> list[Target]:
+    found = [
+        Target("W1", "chunks_per_s", at_least=1.0, beside=QUEUE.name),
+        Target("W1", "sent", at_most=1),
+        Target("W1", "lag_ms", at_most=5),
+        Target("W1b", "chunks_per_s", at_least=0.9, beside=SOURCE.name),
+    ]
+    for listeners in (1, 10, 100):
+        found += [
+            Target(f"W2/{listeners}", "p50_ms", at_most=1.5, beside="floor"),
+            Target(f"W2/{listeners}", "p99_ms", at_most=2.0, beside="floor"),
+        ]
+    found.append(Target("W2/100", "own_p50_ms", at_most=1.5, beside="ours", workload_beside="W2/1"))
+    found += [
+        Target(f"W2u/{listeners}", "deliveries_per_s", at_least=times, beside=NPM.name)
+        for listeners, times in ((1, 10.0), (10, 4.0), (100, 3.0))
+    ]
+    found.append(Target("W2u/100", "cpu_us", at_most=1.0, beside="ours", workload_beside="W2u/1"))
+    for buffered in (1_000, 10_000, 100_000):
+        name = f"W3/{buffered}"
+        found += [
+            Target(name, "first_ms", at_most=1.5, beside="floor", workload_beside="W3/1000"),
+            Target(name, "caught_up_ms", at_most=1.5, beside="floor"),
+            Target(name, "lag_ms", at_most=5),
+        ]
+    found += [
+        Target("W4", "delivered", at_least=99.99),
+        Target("W4", "p99_ms", at_most=2.0, beside="floor"),
+        Target("W4", "connections", at_most=4),
+        Target("W4", "producer_kb", at_most=60),
+        Target("W4", "listener_kb", at_most=60),
+        Target("W5", "memory", at_most=1.5),
+        Target("W5/left", "keys", at_most=2),
+        Target("W5/left", "eternal_keys", at_most=0),
+        Target("W6", "memory_kb", at_most=20),
+        Target("W6", "cpu", at_most=5),
+        Target("W7", "import_ms", at_most=60),
+        Target("W7", "drivers", at_most=0),
+    ]
+    return found
+
+
+TARGETS = _targets()
+
+
+def judge(results: Results, target: Target, ours: Contender) -> Judgement | None:
+    """Hold one of ours against a target; None if one of both was not measured."""
+    value = results.value(target.workload, ours.name, target.metric)
+    if value is None:
+        return None
+    ratio, reference = value, target.reference(ours.name)
+    if reference is not None:
+        beside = results.value(*reference, target.metric)
+        if not beside:
+            return None
+        ratio = value / beside
+    reached = ratio <= target.bound if target.at_least is None else ratio >= target.bound
+    return Judgement(target, ours.name, value, ratio, reached)
+
+
+def judge_all(results: Results) -> list[Judgement]:
+    judged = [judge(results, target, ours) for target in TARGETS for ours in _OURS]
+    return [judgement for judgement in judged if judgement is not None]

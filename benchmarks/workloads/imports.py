@@ -1,0 +1,69 @@
+"""W7: what `import` costs, in a fresh interpreter, as the median of some."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.processes import RunFailedError
+from benchmarks.stage import Workload
+
+if TYPE_CHECKING:
+    from benchmarks.contenders import Contender
+    from benchmarks.stage import Metrics, Scale, Stage
+
+_PACKAGES = {
+    "ours": "resumable_stream",
+    "python_resumable_stream": "resumable_stream",
+    "assistant_stream": "assistant_stream.resumable",
+    "fastapi_resumable_stream": "fastapi_resumable_stream",
+}
+_PROGRAM = """
+import sys, time, json
+before = time.perf_counter()
+import {package}
+took = time.perf_counter() - before
+print(json.dumps([took, sum(name in sys.modules for name in ("redis", "nats"))]))
+"""
+
+
+def workloads(scale: Scale) -> list[Workload]:
+    del scale
+    return [Workload("W7", _run, _fits)]
+
+
+def _fits(contender: Contender) -> bool:
+    # It is the same package on every backend and event loop: once is enough.
+    once = contender.broker == "redis" and contender.environment != "uvloop"
+    return contender.adapter in _PACKAGES and once
+
+
+async def _run(stage: Stage) -> Metrics:
+    found = [await _import(stage) for _ in range(stage.scale.imports)]
+    return {
+        "import_ms": statistics.median(took for took, _ in found) * 1e3,
+        "drivers": max(drivers for _, drivers in found),
+    }
+
+
+async def _import(stage: Stage) -> Any:
+    adapter = stage.contender.adapter
+    assert adapter is not None  # noqa: S101
+    process = await asyncio.create_subprocess_exec(
+        *(stage.launch.command[0], "-c", _PROGRAM.format(package=_PACKAGES[adapter])),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | stage.launch.variables,
+    )
+    try:
+        async with asyncio.timeout(stage.scale.patience):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise RunFailedError("the import does not end") from None
+    if process.returncode:
+        raise RunFailedError("the import failed")
+    return json.loads(said)
