@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from typing import TYPE_CHECKING
@@ -99,14 +100,24 @@ class Listener(RemoteReader):
         return self._left_at
 
     async def _open(self) -> None:
-        for channel_id in (live_id(self.stream_id, self._generation), self._id):
-            self._subscriptions.append(
-                await self._backend.subscribe(
-                    self._names.chunk(channel_id),
-                    lambda message, channel_id=channel_id: self._on_message(channel_id, message),  # type: ignore[misc]
-                    self._on_loss,
-                )
+        channel_ids = (live_id(self.stream_id, self._generation), self._id)
+        tasks = [self._loop.create_task(self._subscribe(channel_id)) for channel_id in channel_ids]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+
+    async def _subscribe(self, channel_id: str) -> None:
+        self._subscriptions.append(
+            await self._backend.subscribe(
+                self._names.chunk(channel_id),
+                lambda message: self._on_message(channel_id, message),
+                self._on_loss,
             )
+        )
 
     async def _leave(self) -> None:
         leave = Request(self._id, type=RequestType.LEAVE, generation=self._generation)

@@ -44,6 +44,8 @@ logger = logging.getLogger("resumable_stream")
 # What is handed to the broker at a time; between batches the event loop runs.
 _BATCH_BYTES = 1024 * 1024
 _MAX_PAUSE = 1.0
+# A reply's first piece is small, so that the reader has something soon.
+_FIRST_PIECE = 16 * 1024
 
 
 @dataclass(slots=True)
@@ -361,6 +363,8 @@ class Publisher:
             trimmed = RefusalFrame(self._claim.generation, Refusal.TRIMMED, start)
             return self._add(batch, listener, trimmed)
         room = min(reply.window, piece_size(listener, self._pubsub.max_message_size))
+        if reply.offset is not None:
+            room = min(room, _FIRST_PIECE)
         piece = cut(self._log, reply.place, room)
         window = max(0, reply.window - len(piece.payload))
         last = piece.after.sequence == self._log.end or not window or not piece.lengths
