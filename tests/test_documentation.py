@@ -12,7 +12,7 @@ from documentation import APPLICATIONS, ROOT, Snippet, run_snippet, snippets_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/web.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/web.md", "docs/ai.md")
 
 SNIPPETS = [
     snippet
