@@ -7,6 +7,8 @@ import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from redis.asyncio import Redis
+
 from event_source import Event, EventParser
 from servers import eventually
 from web.client import PATIENCE, Answer, answers, ask, get, http_client, texts_of
@@ -34,10 +36,14 @@ class Stage:
     """Two server processes of the application shown, or twice the same one.
 
     Attributes:
+        redis_url: where they meet.
         model: answers those that ask OpenAI.
     """
 
-    def __init__(self, servers: list[WebServer], gate: Path, kind: str, model: FakeModel) -> None:
+    def __init__(
+        self, servers: list[WebServer], redis_url: str, gate: Path, kind: str, model: FakeModel
+    ) -> None:
+        self.redis_url = redis_url
         self.tells_listeners = kind == "uvicorn"
         self.servers = servers
         self.here = servers[0].url
@@ -93,7 +99,7 @@ async def staged(way: str, program: Path, url: str) -> AsyncIterator[Stage]:
             for _ in range(1 if url.startswith("memory") else 2)
         ]
         await asyncio.gather(*(stack.enter_async_context(server) for server in servers))
-        stage = Stage(servers, gate, kind, model)
+        stage = Stage(servers, url, gate, kind, model)
         stage.leash()
         yield stage
 
@@ -229,6 +235,11 @@ async def drive_use_chat(stage: Stage) -> None:
             assert (abort.json["type"], done.data) == ("abort", "[DONE]")
     assert await status_of(stage.there + stream) == 204
     assert await ask(stage.there + stop, "POST") == {"result": "not_found"}
+
+    # Remembered, but not yet started, or forgotten by the broker.
+    async with Redis.from_url(stage.redis_url) as answers:
+        await answers.set(f"chat:{stage.name}", str(uuid.uuid4()))
+    assert await status_of(stage.there + stream) == 204
 
 
 @asynccontextmanager
