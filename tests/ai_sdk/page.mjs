@@ -9,12 +9,29 @@ import { create } from "react-test-renderer";
 const [api, id, stored] = process.argv.slice(2);
 const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
-// What the transport is answered with is told, too; the fetch is Node's own.
+// Node's own fetch, which also tells the status, and names a cut connection as a browser does.
 const fetchAndTell = async (url, options) => {
-  const response = await fetch(url, options);
-  tell({ method: options.method, code: response.status });
-  return response;
+  const { status, headers, body } = await fetch(url, options);
+  tell({ method: options.method, code: status });
+  return new Response(body && withBrowserErrors(body.getReader()), { status, headers });
 };
+
+function withBrowserErrors(reader) {
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      } catch (error) {
+        const cut = error instanceof TypeError && error.message === "terminated";
+        controller.error(cut ? new TypeError("network error") : error);
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+}
+
 const transport = new DefaultChatTransport({ api, fetch: fetchAndTell });
 const initial = JSON.parse(stored);
 let chat;
@@ -26,8 +43,8 @@ function Page() {
     messages: initial,
     resume: true,
     transport,
-    onFinish: ({ isAbort, isError, finishReason }) =>
-      setEnds((ends) => [...ends, { isAbort, isError, finishReason }]),
+    onFinish: ({ isAbort, isDisconnect, isError, finishReason }) =>
+      setEnds((ends) => [...ends, { isAbort, isDisconnect, isError, finishReason }]),
   });
   const { status, messages, error } = chat;
   useEffect(() => {

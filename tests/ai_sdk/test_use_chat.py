@@ -34,7 +34,9 @@ async def test_every_turn_is_an_answer_of_its_own(stage: Stage, open_page: OpenP
     shown = await page.until_ended()
     assert (shown.status, shown.text, shown.states) == ("ready", WHOLE, ["done"])
     assert page.statuses == ["ready", "submitted", "streaming", "ready"]
-    assert shown.ends == [{"isAbort": False, "isError": False, "finishReason": "stop"}]
+    (end,) = shown.ends
+    assert end.pop("finishReason") == "stop"
+    assert end == {"isAbort": False, "isDisconnect": False, "isError": False}
 
     stage.leash()
     await page.tell("send", text="Again!")
@@ -82,6 +84,7 @@ async def test_lost_connection_is_made_good(stage: Stage, open_page: OpenPage) -
         proxy.aim_at(there.port)
         proxy.cut()
         shown = await page.until_ended()
+        assert shown.ends[0]["isDisconnect"]
         # What was cut off does not look finished.
         assert (shown.status, shown.text, shown.states) == ("error", BEGUN, ["streaming"])
         await page.tell("resume")
