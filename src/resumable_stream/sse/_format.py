@@ -71,7 +71,7 @@ class EventFormat:
     def interrupted(self) -> str:
         """Return the last event of an answer that ends before its stream, which goes on elsewhere.
 
-        None by default: to ``EventSource`` the connection was cut, and it comes back.
+        By default there is none: to ``EventSource`` the connection was cut, and it comes back.
         """
         return ""
 
