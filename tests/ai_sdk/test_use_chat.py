@@ -79,8 +79,11 @@ async def test_page_opened_again_shows_the_whole_answer(stage: Stage, open_page:
 async def test_lost_connection_is_made_good(stage: Stage, open_page: OpenPage) -> None:
     here, there = stage.servers
     async with FaultProxy(here.port) as proxy:
-        page = await open_page(f"http://127.0.0.1:{proxy.port}", stage.name)
+        url = f"http://127.0.0.1:{proxy.port}"
+        page = await open_page(url, stage.name)
         await asked(page)
+        other = await open_page(url, stage.name, page.shown.messages[:1])
+        await other.until(lambda shown: shown.text == BEGUN)
         proxy.aim_at(there.port)
         proxy.cut()
         shown = await page.until_ended()
@@ -97,8 +100,15 @@ async def test_lost_connection_is_made_good(stage: Stage, open_page: OpenPage) -
         await page.until_status("streaming")
         stage.let_go()
         shown = await page.until_ended(3)
-    assert (shown.status, shown.text, shown.states) == ("ready", WHOLE, ["done"])
-    assert len(shown.messages) == 2
+        assert (shown.status, shown.text, shown.states) == ("ready", WHOLE, ["done"])
+        assert len(shown.messages) == 2
+
+        # Too late to have it from here, and it can tell.
+        await other.until_status("error")
+        await other.tell("resume")
+        await other.until_answered("GET", 204)
+        shown = await other.until_status("ready")
+        assert (shown.text, shown.states) == (BEGUN, ["streaming"])
 
 
 async def test_stop_ends_the_answer_everywhere(stage: Stage, open_page: OpenPage) -> None:
