@@ -16,6 +16,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/web.md",
+    "docs/ai.md",
     "docs/benchmarks.md",
     "docs/scaling.md",
 )

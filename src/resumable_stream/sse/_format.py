@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 from resumable_stream.errors import (
     HandshakeTimeoutError,
@@ -43,7 +44,12 @@ class EventFormat:
     A subclass changes what its clients expect otherwise. Every method returns an event as text,
     complete but for its ``id``, such as ``encode_event`` does; "" is no event. The same chunk must
     always give the same text.
+
+    Attributes:
+        headers: what the response carries besides those that keep it flowing.
     """
+
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def chunk(self, chunk: str) -> str:
         """Return the event that a chunk becomes."""
@@ -61,6 +67,13 @@ class EventFormat:
                 ``error_type`` and ``error_message``.
         """
         return encode_event(ServerSentEvent(details, event=ERROR_EVENT))
+
+    def interrupted(self) -> str:
+        """Return the last event of an answer that ends before its stream, which goes on elsewhere.
+
+        By default there is none: to ``EventSource`` the connection was cut, and it comes back.
+        """
+        return ""
 
 
 class _JsonFormat(EventFormat):

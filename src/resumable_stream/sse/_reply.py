@@ -125,8 +125,8 @@ async def sse_reply(
         query: the query parameters of the request.
         attach: called with the client's last event id, or None; calls ``resumable_stream``,
             ``resume_existing_stream`` or ``create_new_resumable_stream``, and returns what came.
-        chunks: what the stream's chunks are: ``TEXT``, ``JSON``, ``EVENTS``, or a format of your
-            own.
+        chunks: what the stream's chunks are: ``TEXT``, ``JSON``, ``EVENTS``, ``UI_MESSAGES``, or a
+            format of your own.
         heartbeat: seconds of silence after which a comment is sent, so that no proxy cuts it.
         retry: seconds that the client is to wait before it comes back.
         disclose_errors: whether the client learns type and message of a source's exception.
@@ -148,21 +148,21 @@ async def sse_reply(
     except StreamExistsError:
         return _refusal(409, "exists", "this stream exists already")
     except StreamError as error:
-        return _streaming(SseBody(None, settings, error))
+        return _streaming(SseBody(None, settings, error), chunks)
     except (BackendError, ContextClosedError) as error:
         logger.warning("a client cannot be served now: %s", error)
         if place is not None:
-            return _streaming(SseBody(None, settings, error))
+            return _streaming(SseBody(None, settings, error), chunks)
         return _refusal(503, "unavailable", "try again", {"Retry-After": "1"})
     if stream is None:
         return _refusal(204)
     if isinstance(stream, NotFound):
         return _refusal(404, "not_found", "there is no such stream")
-    return _streaming(SseBody(stream, settings))
+    return _streaming(SseBody(stream, settings), chunks)
 
 
-def _streaming(body: SseBody) -> SseReply:
-    return SseReply(200, _STREAM_HEADERS, body)
+def _streaming(body: SseBody, chunks: EventFormat) -> SseReply:
+    return SseReply(200, _STREAM_HEADERS | dict(chunks.headers), body)
 
 
 def _refusal(
