@@ -11,7 +11,7 @@ from resumable_stream._assembly import Assembly
 from resumable_stream._endings import EventId
 from resumable_stream._log import Ending, Status
 from resumable_stream._offsets import inside_pair
-from resumable_stream._remote import Attached, RemoteReader, is_active
+from resumable_stream._remote import CHUNK_COST, Attached, RemoteReader, is_active
 from resumable_stream._sentinel import Absence, Active, live_id
 from resumable_stream._wire import (
     DataFrame,
@@ -76,6 +76,7 @@ class Listener(RemoteReader):
         self._asked_at = 0.0
         self._check_at = self._began + _CHECK_FIRST
         self._asked_place: Place | None = None
+        self._came = (0, 0)  # bytes of text, and chunks
         self._resync = False
         self._whole = False  # what is read next begins with a whole chunk
         self._left_at: int | None = None
@@ -125,12 +126,12 @@ class Listener(RemoteReader):
 
     async def _act(self) -> float:
         now = self._loop.time()
-        if now >= self._retry_at:
-            if self._wants_text():
-                most = self._room() if self._attached.done() else _FIRST_WINDOW
+        if self._wants_text():
+            if now >= self._retry_at:
+                most = self._window() if self._attached.done() else _FIRST_WINDOW
                 await self._ask(max(1, min(most, self._room())))
-            elif now - self._asked_at >= self._options.heartbeat_interval:
-                await self._ask(0)
+        elif now - self._asked_at >= self._options.heartbeat_interval:
+            await self._ask(0)
         if now >= self._check_at and self._unanswered():
             self._check_at = now + (
                 min(_CHECK_EVERY, self._options.lease / 10)
@@ -147,6 +148,11 @@ class Listener(RemoteReader):
         if self._unanswered() or self._resync:
             return True
         return self._assembly.behind and self._room() >= self._options.window // 2
+
+    def _window(self) -> int:
+        """How much text there is room for, if the chunks to come are like those that came."""
+        text, chunks = self._came
+        return self._room() * text // (text + chunks * CHUNK_COST) if text else self._room()
 
     def _idle_for(self) -> float:
         """How long until something is due, if nothing comes."""
@@ -173,7 +179,8 @@ class Listener(RemoteReader):
             window=window,
         )
         now = self._asked_at = self._loop.time()
-        self._retry_at = now + (self._next_pause() if window else 0)
+        if window:
+            self._retry_at = now + self._next_pause()
         try:
             await self._backend.publish(
                 self._names.request(self.stream_id), encode_request(request)
@@ -234,6 +241,8 @@ class Listener(RemoteReader):
             self._assembly.note(frame)
         else:
             before = self._assembly.place
+            text, chunks = self._came
+            self._came = (text + len(frame.payload), chunks + len(frame.lengths))
             self._deliver(self._assembly.accept(frame))
             if self._assembly.place != before:
                 # A reply is on its way: give it time before asking again.

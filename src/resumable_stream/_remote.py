@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 # What a queued chunk counts beside its text, so that empty ones are bounded too.
-_CHUNK_COST = 64
+CHUNK_COST = 64
 # A reader that has read so many has room for as many more.
 _RUN_CHUNKS = 256
 # The first request may come before the producer has subscribed: it is repeated soon. Once a reader
@@ -344,7 +344,7 @@ class RemoteReader(RunReader):
 
 
 def _cost_of(chunks: list[str]) -> int:
-    return sum(map(len, chunks)) + len(chunks) * _CHUNK_COST
+    return sum(map(len, chunks)) + len(chunks) * CHUNK_COST
 
 
 def _closed_under_it() -> ContextClosedError:

@@ -29,14 +29,11 @@ class RunReader(ABC):
         return self._offset
 
     async def next(self) -> str:
-        while True:
-            try:
-                chunk = self._run[self._read]
-            except IndexError:
-                await self._next_run()
-            else:
-                self._read += 1
-                return chunk
+        while self._read == len(self._run):
+            await self._next_run()
+        chunk = self._run[self._read]
+        self._read += 1
+        return chunk
 
     @abstractmethod
     async def _next_run(self) -> None:

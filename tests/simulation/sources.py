@@ -25,6 +25,11 @@ _ALPHABET = "abcxyz .\r\n\0\u00e9\u4f60\u0800"
 _ASTRAL = "\U0001f600\U0001f468\U00010000\U0010ffff"
 _LONE = "\ud800\udfff"
 
+_STEADY = 0.15
+_STEADY_PACE = 0.2
+_STEADY_CHUNKS = 150
+_MOST_STEADY = 200
+
 
 class SourceError(Exception):
     """The source's own failure."""
@@ -118,6 +123,11 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
     pauses = tuple(
         rng.choice((-1.0, -1.0, 0.0, pace, rng.uniform(0, 2 * pace))) for _ in range(count + 1)
     )
+    steady = chunks and V1_END not in chunks and max(map(len, chunks)) <= _MOST_STEADY
+    if steady and rng.random() < _STEADY:
+        # Longer than a listener may be silent, and never a pause in which it has time to speak.
+        chunks = (chunks * _STEADY_CHUNKS)[:_STEADY_CHUNKS]
+        pauses = (_STEADY_PACE,) * (_STEADY_CHUNKS + 1)
     return Script(
         tuple(chunks),
         pauses,
