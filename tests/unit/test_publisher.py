@@ -56,6 +56,18 @@ async def test_a_window_bounds_the_answer() -> None:
 
 @pytest.mark.rule("REQ-3")
 @in_virtual_time
+async def test_an_offset_inside_a_chunk_is_answered_from_there() -> None:
+    async with world() as here:
+        await begin(here, "ab", "é😀cd")
+        peer = await Peer(here).listen()
+        await peer.ask(skip=5, window=PLENTY)
+        (frame,) = peer.frames()
+        assert isinstance(frame, DataFrame)
+        assert (frame.place, frame.offset, frame.parts) == (Place(1, 6), 5, (b"cd",))
+
+
+@pytest.mark.rule("REQ-3")
+@in_virtual_time
 async def test_an_empty_stream_is_acknowledged() -> None:
     async with world() as here:
         *_, generation = await begin(here)
