@@ -279,3 +279,17 @@ async def test_heartbeats_tell_how_far_the_stream_is() -> None:
         await peer.ask(window=PLENTY)
         await asyncio.sleep(LEASE / 5 + 0.1)
         assert peer.live_frames(generation) == [DataFrame(generation, Place(2), end=2)]
+
+
+@pytest.mark.rule("FRM-5", "P3")
+@in_virtual_time
+async def test_the_end_is_told_again_with_each_heartbeat() -> None:
+    async with world() as here:
+        source, _, generation = await begin(here, "a")
+        peer = await Peer(here).listen(generation)
+        await peer.ask(window=PLENTY)
+        source.finish()
+        await asyncio.sleep(LEASE)
+        ends = ends_of(peer.live_frames(generation))
+        assert len(ends) >= 4
+        assert set(ends) == {"completed"}
