@@ -7,6 +7,8 @@ import functools
 import selectors
 from typing import TYPE_CHECKING, ParamSpec
 
+from spinning import LIMIT, Interruptible, spinning_is_ended, what_is_left
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -23,16 +25,17 @@ class _Selector(selectors.DefaultSelector):
     loop: VirtualTimeLoop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.loop.check()
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
         if timeout is None:
-            raise DeadlockError("every task waits for another")
+            raise DeadlockError(f"every task waits for another: {what_is_left(self.loop)}")
         self.loop.now += timeout
         return ready
 
 
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
+class VirtualTimeLoop(Interruptible, asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.now = 1_000.0
         selector = _Selector()
@@ -52,7 +55,13 @@ def in_virtual_time(test: Callable[P, Coroutine[None, None, None]]) -> Callable[
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(test(*args, **kwargs))
+        run_in_virtual_time(test(*args, **kwargs))
 
     return run
+
+
+def run_in_virtual_time(program: Coroutine[None, None, None], *, limit: float = LIMIT) -> None:
+    """Run a program, which may take ``limit`` seconds of processor time."""
+    loop = VirtualTimeLoop()
+    with spinning_is_ended(loop, limit), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(program)

@@ -92,15 +92,17 @@ class V1Listener(RemoteReader):
         on_message: Callable[[bytes], None],
         on_loss: Callable[[Loss], None],
     ) -> None:
-        self._asked_at = self._loop.time()
+        began = self._asked_at = self._loop.time()
         if self._asking_since is None:
-            self._asking_since = self._asked_at
+            self._asking_since = began
         self._subscriptions.append(
             await self._backend.subscribe(self._names.chunk(listener_id), on_message, on_loss)
         )
+        # The producer's time runs from here: over a slow link a subscription alone takes long.
+        self._asked_at = self._loop.time()
         request = Request(listener_id, version=1, skip=self._units)
         await self._backend.publish(self._names.request(self.stream_id), encode_request(request))
-        self._broker_answered(self._asked_at)
+        self._broker_answered(began)
 
     async def _unsubscribe(self, keep: int) -> None:
         """Give up the subscriptions after the first ``keep``: handshake's first, probe's second."""

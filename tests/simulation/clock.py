@@ -9,6 +9,8 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
+from spinning import Interruptible, LivelockError, what_is_left
+
 if TYPE_CHECKING:
     import random
     from collections import deque
@@ -22,10 +24,6 @@ MAX_STEPS = 400_000
 
 class DeadlockError(AssertionError):
     """Nothing is ready, nothing is scheduled, and the run is not over."""
-
-
-class LivelockError(AssertionError):
-    """The run does not come to an end."""
 
 
 @dataclass(eq=False)
@@ -61,7 +59,7 @@ class Host:
 HOST: contextvars.ContextVar[Host | None] = contextvars.ContextVar("HOST", default=None)
 
 
-class SimulatedLoop(asyncio.BaseEventLoop):
+class SimulatedLoop(Interruptible, asyncio.BaseEventLoop):
     """Runs one ready callback at a time; with ``shuffle``, any of them.
 
     asyncio promises its callbacks first-in first-out, so a program may not break without it, but it
@@ -131,9 +129,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return tasks
 
     def _run_once(self) -> None:
+        self.check()
         self.steps += 1
         if self.steps > MAX_STEPS:
-            raise LivelockError(f"no end after {MAX_STEPS} steps")
+            raise LivelockError(f"no end after {MAX_STEPS} steps; there are {what_is_left(self)}")
         handle = self._next()
         if handle is not None and not handle._cancelled:
             handle._run()

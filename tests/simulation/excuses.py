@@ -25,7 +25,7 @@ _FINAL = {Kind.KILL, Kind.CLOSE}
 # An outage seems longer than it is: to connect again takes a moment.
 _RECOVERY = 4.0
 # That many messages missed are as good as a connection lost: for a listener that waits for an end,
-# for one that shakes hands, and for a cancel.
+# for one that shakes hands, and, of requests alone, for a cancel.
 _MANY = 3
 _HANDSHAKE = 5
 _CANCEL = 8
@@ -180,7 +180,10 @@ class Excuses:
             return True
         end = cancel.ended or float("inf")
         if self._plan.climate in {Climate.CALM, Climate.MESSAGES}:
-            return self._missed(cancel.began, end, _CANCEL)
+            asked = self._world.timeline.losses_between(
+                cancel.began, end, f":rs:request:{cancel.stream_id}"
+            )
+            return asked >= _CANCEL
         return self.any_trouble(cancel.began - 2 * self._options.lease, end)
 
     def any_trouble(self, begin: float, end: float) -> bool:

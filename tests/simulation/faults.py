@@ -282,6 +282,12 @@ MUTANTS = (
         "self._cancellers",
     ),
     Mutant(
+        "a cancel is sent once",
+        "_canceller.py",
+        "await backend.publish(names.request(stream_id), request)\n",
+        "if pause == _FIRST_PAUSE: await backend.publish(names.request(stream_id), request)\n",
+    ),
+    Mutant(
         "a listener has room for everything",
         "_listener.py",
         "        if self._room() <= 0:\n",

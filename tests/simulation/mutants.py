@@ -30,6 +30,7 @@ def catch(mutant: Mutant) -> str:
             shutil.copytree(ROOT / part, root / part)
         mutant.apply(root)
         paths = [str(root / name) for name in ("src", "backends", "tests")]
+        paths.append(str(ROOT / "tests"))
         found = subprocess.run(
             [sys.executable, "-m", "simulation", f"0-{_LIMIT}", "--most", "1"],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
@@ -54,7 +55,8 @@ def main() -> int:
         rows.append(f"| {mutant.what} | `{mutant.path}` | {catch(mutant)} |")
         print(rows[-1], flush=True)
     if not words:
-        TABLE.write_text(_HEAD + "\n".join(rows) + "\n")
+        notes = "".join(TABLE.read_text().partition("\n## ")[1:])
+        TABLE.write_text(_HEAD + "\n".join(rows) + "\n" + notes)
     return any("not caught" in row or "broken" in row for row in rows)
 
 

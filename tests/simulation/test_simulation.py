@@ -18,6 +18,9 @@ from simulation.world import Report, simulate
 _SEEDS = 3_000
 _EACH = 150
 
+# What seeds have found in the core beside the table's faults: too rare to stand there.
+_RARE = {"a TypeScript producer's time ran while its reader subscribed": 24_024}
+
 
 def explain(report: Report) -> str:
     problems = "\n".join(report.problems)
@@ -80,4 +83,10 @@ def test_every_fault_fits_the_core_and_is_caught(mutant: Mutant) -> None:
 )
 def test_seeds_that_found_a_fault_of_the_core(mutant: Mutant) -> None:
     report = simulate(seeds_to_catch(mutant) - 1)
+    assert not report.problems, explain(report)
+
+
+@pytest.mark.parametrize("seed", _RARE.values(), ids=_RARE)
+def test_seeds_that_found_a_rare_fault(seed: int) -> None:
+    report = simulate(seed)
     assert not report.problems, explain(report)

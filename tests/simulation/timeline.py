@@ -27,8 +27,9 @@ class Timeline:
         self.losses.append((self._loop.now, who.name, channel))
         self.note(who, "misses a message,", how, channel)
 
-    def losses_between(self, start: float, end: float) -> int:
-        return sum(start <= at <= end for at, _who, _channel in self.losses)
+    def losses_between(self, start: float, end: float, channel: str = "") -> int:
+        """Count what was lost, on channels whose name ends so."""
+        return sum(start <= at <= end and name.endswith(channel) for at, _who, name in self.losses)
 
     def text(self) -> str:
         return "\n".join(

@@ -16,13 +16,14 @@ from unittest import mock
 from resumable_stream import ResumableStreamContext, create_resumable_stream_context
 from simulation.actors import Cancel, Client, Visit, cancel
 from simulation.broker import Adapter, Server
-from simulation.clock import DeadlockError, Host, LivelockError, SimulatedLoop
+from simulation.clock import DeadlockError, Host, SimulatedLoop
 from simulation.oracle import Oracle
 from simulation.plan import Climate, Plan, TypeScript, draw
 from simulation.sources import Sources
 from simulation.timeline import Timeline
 from simulation.typescript import TypeScriptProducer, TypeScriptReader
 from simulation.weather import Weatherman
+from spinning import LivelockError, spinning_is_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +167,7 @@ def simulate(seed: int) -> Report:
         world = World.__new__(World)
         problems: list[str] = []
         try:
-            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            with spinning_is_ended(loop), asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.get_loop()
                 world.__init__(plan, loop, rng)  # type: ignore[misc]
                 try:

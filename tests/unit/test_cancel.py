@@ -9,7 +9,7 @@ import pytest
 
 from resumable_stream import CancelResult, StreamCancelledError
 from virtual_time import in_virtual_time
-from world import ID, rest, world
+from world import ID, NAMES, begin, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,3 +40,22 @@ async def test_a_source_that_is_slow_to_close_is_waited_for(where: str) -> None:
         assert closed
         with pytest.raises(StreamCancelledError):
             await rest(stream)
+
+
+@pytest.mark.rule("P9", "REQ-7")
+@in_virtual_time
+async def test_a_cancel_that_is_lost_is_sent_again() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+        lost: list[str] = []
+
+        def drop(channel: str, _message: bytes) -> bool:
+            if channel != NAMES.request(ID) or len(lost) == 3:
+                return False
+            lost.append(channel)
+            return True
+
+        broker.drop = drop
+        assert await context.cancel_stream(ID) is CancelResult.CANCELLED
+        assert len(lost) == 3

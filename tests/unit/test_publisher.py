@@ -56,6 +56,18 @@ async def test_a_window_bounds_the_answer() -> None:
 
 @pytest.mark.rule("REQ-3")
 @in_virtual_time
+async def test_an_offset_inside_a_chunk_is_answered_from_there() -> None:
+    async with world() as here:
+        await begin(here, "ab", "é😀cd")
+        peer = await Peer(here).listen()
+        await peer.ask(skip=5, window=PLENTY)
+        (frame,) = peer.frames()
+        assert isinstance(frame, DataFrame)
+        assert (frame.place, frame.offset, frame.parts) == (Place(1, 6), 5, (b"cd",))
+
+
+@pytest.mark.rule("REQ-3")
+@in_virtual_time
 async def test_an_empty_stream_is_acknowledged() -> None:
     async with world() as here:
         *_, generation = await begin(here)
@@ -267,3 +279,17 @@ async def test_heartbeats_tell_how_far_the_stream_is() -> None:
         await peer.ask(window=PLENTY)
         await asyncio.sleep(LEASE / 5 + 0.1)
         assert peer.live_frames(generation) == [DataFrame(generation, Place(2), end=2)]
+
+
+@pytest.mark.rule("FRM-5", "P3")
+@in_virtual_time
+async def test_the_end_is_told_again_with_each_heartbeat() -> None:
+    async with world() as here:
+        source, _, generation = await begin(here, "a")
+        peer = await Peer(here).listen(generation)
+        await peer.ask(window=PLENTY)
+        source.finish()
+        await asyncio.sleep(LEASE)
+        ends = ends_of(peer.live_frames(generation))
+        assert len(ends) >= 4
+        assert set(ends) == {"completed"}

@@ -49,7 +49,7 @@ async def test_sentinel_names_the_generation() -> None:
         assert int(value) < 2**53
 
 
-@pytest.mark.parametrize("hostile", ["9" * 5000, "-5", "٣", "1.5", " 1", "done", ""])
+@pytest.mark.parametrize("hostile", ["9" * 5000, "9" * 17, "-5", "٣", "1.5", " 1", "done", ""])
 def test_strange_sentinels_name_no_generation(hostile: str) -> None:
     assert generation_of(hostile) == 0
 
@@ -360,5 +360,6 @@ async def test_cancelled_start_lets_go_of_its_claim() -> None:
                 await asyncio.sleep(1.5)
                 assert await here.sentinel() is None
                 assert source.calls == 0
+                assert context._bound is None or not context._bound._tasks
             else:
                 assert (await context.stream_status(ID)).state is StreamState.ACTIVE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -176,6 +177,27 @@ async def test_an_offset_beyond_a_typescript_text_waits() -> None:
         await producer.send("ab", "cd")
         await producer.finish()
         assert await rest(stream) == ["d"]
+
+
+@pytest.mark.rule("V1-4", "P4")
+@in_virtual_time
+async def test_a_slow_link_does_not_cost_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as here:
+        producer = TypeScriptProducer(here)
+        await producer.start()
+        await producer.send("a")
+        context, broker = here.instance()
+        loop, subscribe, answer = asyncio.get_running_loop(), broker.subscribe, producer._publish
+
+        async def subscribe_slowly(*request: Any) -> Any:
+            await asyncio.sleep(0.7)
+            return await subscribe(*request)
+
+        monkeypatch.setattr(broker, "subscribe", subscribe_slowly)
+        monkeypatch.setattr(producer, "_publish", lambda *what: loop.call_later(0.7, answer, *what))
+        stream = await join(context)
+        assert await anext(stream) == "a"
+        await stream.aclose()
 
 
 @pytest.mark.rule("V1-4", "P4")

@@ -125,6 +125,11 @@ def test_a_typescript_request_is_understood() -> None:
     )
 
 
+def test_a_place_without_a_byte_is_a_chunks_beginning() -> None:
+    request = decode_request(b'{"listenerId":"a","version":2,"sequence":3}')
+    assert request == Request("a", place=Place(3))
+
+
 @pytest.mark.parametrize("listener", ["", "a b", "a:b", "*", "1:stream", "é", "x" * 129, 7, None])
 def test_listener_ids_cannot_name_other_channels(listener: object) -> None:
     assert decode_request(json.dumps({"listenerId": listener}).encode()) is None

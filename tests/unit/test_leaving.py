@@ -1,0 +1,63 @@
+"""What a remote reader leaves behind, and how soon."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from resumable_stream import Options, ResumableStream
+from resumable_stream._endings import Start
+from resumable_stream._listener import Listener
+from virtual_time import in_virtual_time, loop_time
+from world import ID, LEASE, NAMES, World, begin, rest, world
+
+
+async def join(here: World) -> ResumableStream:
+    context, _ = here.instance()
+    stream = await context.resume_existing_stream(ID)
+    assert isinstance(stream, ResumableStream)
+    return stream
+
+
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_a_reader_at_its_end_unsubscribes_at_once() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        remote = await join(here)
+        source.finish()
+        assert await rest(remote) == ["a"]
+        await asyncio.sleep(0.1)
+        assert not here.brokers[1]._subscriptions
+
+
+@pytest.mark.rule("P4", "P10")
+@in_virtual_time
+async def test_a_reader_leaves_though_the_broker_stands_still() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        remote = await join(here)
+        broker = here.brokers[1]
+        broker.running.clear()
+        await asyncio.sleep(LEASE / 3)  # by now it has asked, and waits for the broker
+        began = loop_time()
+        await remote.aclose()
+        assert loop_time() - began < 3
+        broker.running.set()
+
+
+@pytest.mark.rule("LSN-6")
+@pytest.mark.parametrize(("took", "troubled"), [(0.3, False), (0.5, True)])
+def test_a_slow_answer_counts_as_trouble(took: float, *, troubled: bool) -> None:
+    """Slow for its lease: half a second is nothing to a long one."""
+
+    @in_virtual_time
+    async def run() -> None:
+        async with world() as here:
+            for lease, expected in ((2.0, troubled), (LEASE, False)):
+                reader = Listener(ID, 1, here.raw, NAMES, Options(lease=lease), Start())
+                reader._broker_answered(loop_time() - took)
+                assert (reader._disturbed_at == loop_time()) is expected
+
+    run()
