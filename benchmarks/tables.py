@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
 # Wider than this, each size of a workload gets a table of its own.
 _MAX_COLUMNS = 8
-_PYTHON_PEERS = [c.name for c in ALL if c.kind is Kind.PEER and c is not NPM]
+_PYTHON_PEERS = [c for c in ALL if c.kind is Kind.PEER and c is not NPM]
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,12 @@ def short_table(results: Results) -> str:
     head = ["", OURS_REDIS.name, OURS_NATS.name, "npm", "best Python peer", "bare"]
     rows = []
     for title, workload, metric, floor in _SHORT:
-        peers = [results.value(workload, name, metric) for name in _PYTHON_PEERS]
+        peers = [
+            results.value(workload, peer.name, metric)
+            for peer in _PYTHON_PEERS
+            # Who keeps the text at the broker has none in the process.
+            if not (peer.store and metric == "memory")
+        ]
         known = [value for value in peers if value is not None]
         best = (max if METRICS[metric].more else min)(known) if known else None
         values = [
