@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from benchmarks.brokers import Brokers
     from benchmarks.contenders import Contender
+    from benchmarks.results import Record
 
 _GROUPS = ("W1", "W1b", "W2u", "W3", "W7")
 _SHOWN = (
     *("chunks_per_s", "deliveries_per_s", "first_ms", "caught_up_ms", "lag_ms"),
     *("cpu_us", "listener_cpu_us", "cpu_ms", "listener_cpu_ms", "import_ms"),
+    "import_cpu_ms",
 )
-# Less than this is the weather's doing.
-_NOISE = 0.1
 
 
 async def compare(brokers: Brokers, base: str, rounds: int) -> str:
@@ -44,7 +44,7 @@ async def compare(brokers: Brokers, base: str, rounds: int) -> str:
         chosen = [w for w in workloads(QUICK) if w.group in _GROUPS]
         for number in range(rounds):
             await runner.run(number, chosen, [one for pair in pairs for one in pair])
-    return _table(Results.from_records({}, runner.records), pairs)
+    return _table(runner.records, pairs)
 
 
 @contextmanager
@@ -60,7 +60,8 @@ def worktree(base: str, repository: Path = ROOT) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _table(results: Results, pairs: list[tuple[Contender, Contender]]) -> str:
+def _table(records: list[Record], pairs: list[tuple[Contender, Contender]]) -> str:
+    results = Results.from_records({}, records)
     rows = []
     for workload, row in results.cells.items():
         for now, before in pairs:
@@ -71,14 +72,20 @@ def _table(results: Results, pairs: list[tuple[Contender, Contender]]) -> str:
                 old = results.value(workload, before.name, metric)
                 if new and old:
                     title = f"{METRICS[metric].title} {METRICS[metric].unit}".strip()
-                    ratio = new / old
-                    verdict = _verdict(ratio, more=METRICS[metric].more)
-                    shown = [number(old), number(new), f"{ratio:.2f}x {verdict}".strip()]
+                    said = verdict(records, workload, metric, (now.name, before.name))
+                    shown = [number(old), number(new), f"{new / old:.2f}x {said}".strip()]
                     rows.append([workload, now.name, title, *shown])
     return table(["", "", "", "before", "now", "ratio"], rows)
 
 
-def _verdict(ratio: float, *, more: bool) -> str:
-    if abs(ratio - 1) < _NOISE:
-        return ""
-    return "better" if (ratio > 1) == more else "worse"
+def verdict(records: list[Record], workload: str, metric: str, names: tuple[str, str]) -> str:
+    """Say so if every round of the one beats every round of the other; all else may be chance."""
+    now, before = (
+        [r.metrics[metric] for r in records if (r.workload, r.contender) == (workload, name)]
+        for name in names
+    )
+    if min(now) > max(before):
+        return "better" if METRICS[metric].more else "worse"
+    if max(now) < min(before):
+        return "worse" if METRICS[metric].more else "better"
+    return ""

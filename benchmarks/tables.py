@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from benchmarks.targets import Target
 
 _OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
-_PYTHON_PEERS = [c.name for c in ALL if c.kind is Kind.PEER and c is not NPM]
+# Wider than this, each size of a workload gets a table of its own.
+_MAX_COLUMNS = 8
+_PYTHON_PEERS = [c for c in ALL if c.kind is Kind.PEER and c is not NPM]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ METRICS = {
     "commands_per_s": Metric("commands/s", compared=False),
     "starts_per_s": Metric("starts/s", more=True),
     "import_ms": Metric("import", "ms"),
+    "import_cpu_ms": Metric("its CPU", "ms"),
     "drivers": Metric("drivers imported", compared=False),
 }
 
@@ -124,7 +127,7 @@ GROUPS = (
         ("W6",),
         ("memory_kb", "cpu", "commands_per_s", "starts_per_s"),
     ),
-    Group("Import", imports, ("W7",), ("import_ms", "drivers")),
+    Group("Import", imports, ("W7",), ("import_ms", "import_cpu_ms", "drivers")),
 )
 
 
@@ -146,28 +149,32 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def group_table(results: Results, group: Group) -> str:
     """Show every contender, with ratios to ours on Redis, and what failed; "" if nothing ran."""
-    columns = [
-        (workload, metric)
-        for workload in group.workloads
-        for metric in group.metrics
-        if _is_measured(results, workload, metric)
+    run = [workload for workload in group.workloads if workload in results.cells]
+    if len(run) * len(group.metrics) > _MAX_COLUMNS:
+        parts = [_contenders_table(results, [workload], group.metrics) for workload in run]
+    else:
+        parts = [_contenders_table(results, run, group.metrics)] if run else []
+    failures = [
+        f"- {contender} failed {workload}: {cell.failure}"
+        for workload in run
+        for contender, cell in results.cells[workload].items()
+        if cell.failure
     ]
-    several = len(group.workloads) > 1
-    head = ["", *(_heading(workload if several else "", metric) for workload, metric in columns)]
-    rows, failures = [], []
+    return "\n\n".join([*parts, *(["\n".join(failures)] if failures else [])])
+
+
+def _contenders_table(results: Results, workloads: list[str], metrics: tuple[str, ...]) -> str:
+    columns = [(w, m) for w in workloads for m in metrics if _is_measured(results, w, m)]
+    several = len(workloads) > 1
+    head = ["" if several else workloads[0]]
+    head += [_heading(workload if several else "", metric) for workload, metric in columns]
+    rows = []
     for contender in ALL:
-        if not any(contender.name in results.cells.get(w, {}) for w in group.workloads):
-            continue
-        mine = contender.kind is Kind.OURS
-        name = f"**{contender.name}**" if mine else contender.name
-        rows.append([name, *(_cell(results, w, contender.name, m) for w, m in columns)])
-        for workload in group.workloads:
-            cell = results.cells.get(workload, {}).get(contender.name)
-            if cell and cell.failure:
-                failures.append(f"- {contender.name} failed {workload}: {cell.failure}")
-    if not rows:
-        return ""
-    return "\n".join([table(head, rows), *(["", *failures] if failures else [])])
+        if any(contender.name in results.cells[workload] for workload in workloads):
+            mine = contender.kind is Kind.OURS
+            name = f"**{contender.name}**" if mine else contender.name
+            rows.append([name, *(_cell(results, w, contender.name, m) for w, m in columns)])
+    return table(head, rows)
 
 
 def targets_table(results: Results) -> str:
@@ -204,7 +211,12 @@ def short_table(results: Results) -> str:
     head = ["", OURS_REDIS.name, OURS_NATS.name, "npm", "best Python peer", "bare"]
     rows = []
     for title, workload, metric, floor in _SHORT:
-        peers = [results.value(workload, name, metric) for name in _PYTHON_PEERS]
+        peers = [
+            results.value(workload, peer.name, metric)
+            for peer in _PYTHON_PEERS
+            # Who keeps the text at the broker has none in the process.
+            if not (peer.store and metric == "memory")
+        ]
         known = [value for value in peers if value is not None]
         best = (max if METRICS[metric].more else min)(known) if known else None
         values = [

@@ -14,7 +14,7 @@ from benchmarks.agent.texts import CHUNK, Reading, text_of
 from benchmarks.brokers import Brokers
 from benchmarks.contenders import ALL, HIREDIS, NATS_PY, OURS_MEMORY, OURS_REDIS, Kind
 from benchmarks.plot import plot
-from benchmarks.quick import worktree
+from benchmarks.quick import verdict, worktree
 from benchmarks.results import Cell, Record, Results
 from benchmarks.runner import Runner
 from benchmarks.stage import SMOKE
@@ -153,6 +153,19 @@ def test_tables_show_all_contenders() -> None:
     assert short_table(results).count("| **1**") > 5
     drawn = plot(results)
     assert all(contender.name in drawn for contender in ALL if contender.kind is not Kind.FLOOR)
+
+
+@pytest.mark.parametrize(
+    ("now", "said"), [((3.0, 4.0), "worse"), ((0.5, 0.9), "better"), ((0.5, 1.5), "")]
+)
+def test_verdict_needs_every_round(now: tuple[float, float], said: str) -> None:
+    before = (1.0, 2.0)
+    records = [
+        Record("W3/100", name, at, {"first_ms": value})
+        for name, values in (("now", now), ("before", before))
+        for at, value in enumerate(values)
+    ]
+    assert verdict(records, "W3/100", "first_ms", ("now", "before")) == said
 
 
 def test_rendering_replaces_what_is_marked(tmp_path: Path) -> None:

@@ -57,11 +57,11 @@ async def _left(stage: Stage) -> Metrics:
         await _run(producer, [stage.stream() for _ in range(streams)])
         after = await producer.ask("gauges")
         keys, eternal = await stage.brokers.keys(stage.contender)
-    return {
-        "left_kb": (after["memory"] - before) / streams / 1e3,
-        "keys": (keys - keys_before) / streams,
-        "eternal_keys": eternal,
-    }
+    left: Metrics = {"left_kb": (after["memory"] - before) / streams / 1e3}
+    # Only Redis is asked: NATS keeps what is marked as removed among its messages for a while.
+    if stage.contender.broker == "redis":
+        left |= {"keys": (keys - keys_before) / streams, "eternal_keys": eternal}
+    return left
 
 
 async def _run(producer: Process, streams: list[str]) -> None:
