@@ -101,6 +101,9 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         # Imported when asked for: the other commands need none of it.
         if arguments.web:
             return _demo_in_browser(arguments)
+        if arguments.host is not None or arguments.port is not None:
+            report("--host and --port are for the page: give --web, too")
+            return ExitStatus.USAGE
         from resumable_stream._demo import demo  # noqa: PLC0415
 
         return run(demo(arguments.file, arguments.url, sys.stdout))
@@ -116,7 +119,8 @@ def _demo_in_browser(arguments: argparse.Namespace) -> int:
             "run: pip install 'resumable-stream[web]'"
         )
         return ExitStatus.USAGE
-    return run(web_demo(arguments.file, arguments.url, arguments.host, arguments.port, sys.stdout))
+    host = arguments.host or "127.0.0.1"
+    return run(web_demo(arguments.file, arguments.url, host, arguments.port, sys.stdout))
 
 
 async def _on_a_context(arguments: argparse.Namespace) -> int:
@@ -189,11 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--url", default="memory://demo", help="the backend (default: %(default)s)")
     demo.add_argument("--web", action="store_true", help="serve a page to do so in a browser")
-    demo.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="with --web, the address to listen on (default: %(default)s)",
-    )
+    demo.add_argument("--host", help="with --web, the address to listen on (default: 127.0.0.1)")
     demo.add_argument(
         "--port", type=_port, help="with --web, the port (default: 8000, or any if it is taken)"
     )

@@ -71,6 +71,7 @@ class Site:
             Route("/readers/{reader:uuid}/{trouble}", self._trouble, methods=["POST"]),
             Route("/answers/{answer:uuid}/stop", self._stop, methods=["POST"]),
             Route("/answers/{answer:uuid}/kill", self._kill, methods=["POST"]),
+            Route("/answers/{answer:uuid}/text", self._stored_text),
             Route("/answers/{answer:uuid}/picture", self._picture),
             Route("/read/{answer:uuid}/{reader:uuid}", self.balancer, methods=["GET"]),
         ]
@@ -81,6 +82,13 @@ class Site:
 
     async def _whole_text(self, _request: Request) -> Response:
         return JSONResponse(self._text)
+
+    async def _stored_text(self, request: Request) -> Response:
+        """What an application has stored of an answer: all of it, once it is complete."""
+        told = await ask_all(self._instances, "GET", _picture_of(request))
+        if any(one is not None and one["state"] == "completed" for one in told):
+            return JSONResponse(self._text)
+        return Response(status_code=404)
 
     async def _start(self, _request: Request) -> Response:
         """Start again what was killed."""

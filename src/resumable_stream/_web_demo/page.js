@@ -51,17 +51,15 @@ class Reader {
   opened() {
     if (this.waiting) this.marks.push(this.text.length);
     this.waiting = false;
-    const times = this.marks.length;
-    const resumed = times ? `, resumed ${times === 1 ? "once" : `${times} times`}` : "";
-    this.say(`Reading${resumed}.`);
+    this.say(["Reading", resumed(this.marks.length)].filter(Boolean).join(", "));
   }
 
   interrupted() {
     if (this.source.readyState === EventSource.CLOSED) {
-      this.end("This answer is over, and a stream does not keep its text. Start a new one.", "bad");
+      this.load();
     } else {
       this.waiting = true;
-      this.say("The connection is lost. The browser comes back by itself …", "bad");
+      this.say("The connection is lost. The browser comes back by itself.", "bad");
     }
   }
 
@@ -69,10 +67,20 @@ class Reader {
     this.end("Complete.");
     const whole = await (await fetch("/text")).json();
     if (this.text.data === whole) {
-      this.say(`Complete: exactly the source’s text, ${count(whole.length)} characters.`, "good");
+      this.say(`Complete: exactly what was written, ${count(whole.length)} characters.`, "good");
     } else {
-      this.say("Complete, but this is not the source’s text!", "bad");
+      this.say("Complete, but this is not what was written!", "bad");
     }
+  }
+
+  // The stream has completed and is gone. Its text is where the application keeps finished answers.
+  async load() {
+    this.end("This answer is over.");
+    const response = await fetch(`/answers/${answer}/text`);
+    if (!response.ok) return this.say("There is no such answer here. Start a new one.", "bad");
+    this.text.data = await response.json();
+    const length = count(this.text.length);
+    this.say(`Complete: ${length} characters, loaded from the store, as the stream is over.`, "good");
   }
 
   fail({ code, message }) {
@@ -98,6 +106,11 @@ class Reader {
     this.source.close();
     this.panel.remove();
   }
+}
+
+function resumed(times) {
+  if (!times) return "";
+  return `resumed ${["once", "twice"][times - 1] ?? `${times} times`}`;
 }
 
 function uuid() {
@@ -194,10 +207,9 @@ function draw() {
   const producer = picture.instances.find((instance) => instance.produces);
   const rows = [row("Written", end, producer ? producer.name : "", [], stateOf(producer))];
   for (const reader of shown) {
-    const times = reader.resumed ? `resumed ${reader.resumed}×` : "";
     const place = reader.over || !reader.instance ? "" : `through ${reader.instance}`;
-    const notes = [reader.connected || reader.over ? place : "not connected", times];
-    const note = notes.filter(Boolean).join(", ");
+    const notes = [reader.connected || reader.over ? place : "not connected"];
+    const note = [...notes, resumed(reader.resumed)].filter(Boolean).join(", ");
     rows.push(row(reader.name, reader.offset, reader.instance ?? "", reader.marks, note));
   }
   update($("#bars"), rows);
