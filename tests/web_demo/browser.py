@@ -48,8 +48,8 @@ _ARGUMENTS = (
 
 
 @asynccontextmanager
-async def chromium(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
-    """Run one; its pages are closed with it."""
+async def chromium(request: pytest.FixtureRequest | None = None) -> AsyncIterator[Browser]:
+    """Run one; its pages are closed with it. Without a request, npm's is not looked for."""
     async with async_playwright() as playwright:
         program, more = _found(playwright, request)
         browser = await playwright.chromium.launch(
@@ -61,7 +61,9 @@ async def chromium(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
             await browser.close()
 
 
-def _found(playwright: Playwright, request: pytest.FixtureRequest) -> tuple[Path, dict[str, str]]:
+def _found(
+    playwright: Playwright, request: pytest.FixtureRequest | None
+) -> tuple[Path, dict[str, str]]:
     """The program, and what it needs in its environment."""
     if named := os.environ.get(VARIABLE):
         return Path(named), {}
@@ -71,7 +73,7 @@ def _found(playwright: Playwright, request: pytest.FixtureRequest) -> tuple[Path
     for likely in (_OF_MACOS, Path(playwright.chromium.executable_path)):
         if likely.exists():
             return likely, {}
-    if sys.platform == "linux" and platform.machine() == "x86_64":
+    if request is not None and sys.platform == "linux" and platform.machine() == "x86_64":
         return _unpacked(request)
     pytest.fail(_REMEDY, pytrace=False)
 

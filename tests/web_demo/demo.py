@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEXT = (files("resumable_stream") / "_web_demo" / "answer.txt").read_text(encoding="utf-8")
 COMPLETE = f"exactly what was written, {len(TEXT.encode('utf-16-le')) // 2:,} characters."
-LOST = "The connection is lost. The browser comes back by itself."
+LOST = "Connection lost. The browser comes back by itself."
 
 # Counts what the page's own script does, in the page.
 _COUNT_SOURCES = """

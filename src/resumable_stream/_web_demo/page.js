@@ -25,6 +25,12 @@ class Reader {
     this.box = this.panel.querySelector(".text");
     this.box.setAttribute("aria-label", `What reader ${number} has received`);
     this.text = this.box.appendChild(document.createTextNode(""));
+    // Whoever scrolls up to read is left there.
+    this.following = true;
+    this.box.onscroll = () => {
+      const { scrollHeight, scrollTop, clientHeight } = this.box;
+      this.following = scrollHeight - scrollTop - clientHeight < 60;
+    };
     for (const button of this.panel.querySelectorAll("button")) {
       button.onclick = () => post(`/readers/${this.id}/${button.dataset.trouble}`);
     }
@@ -43,9 +49,8 @@ class Reader {
   }
 
   take(chunk) {
-    const follow = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 60;
     this.text.appendData(chunk);
-    if (follow) this.box.scrollTop = this.box.scrollHeight;
+    if (this.following) this.box.scrollTop = this.box.scrollHeight;
   }
 
   opened() {
@@ -59,7 +64,7 @@ class Reader {
       this.load();
     } else {
       this.waiting = true;
-      this.say("The connection is lost. The browser comes back by itself.", "bad");
+      this.say("Connection lost. The browser comes back by itself.", "bad");
     }
   }
 
