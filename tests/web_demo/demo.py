@@ -185,4 +185,8 @@ def is_running(pid: int) -> bool:
 
 
 async def ended(pids: list[int]) -> None:
-    await eventually(lambda: not any(map(is_running, pids)), f"the end of {pids}")
+    try:
+        await eventually(lambda: not any(map(is_running, pids)), f"the end of {pids}")
+    finally:
+        for pid in filter(is_running, pids):
+            os.kill(pid, signal.SIGKILL)

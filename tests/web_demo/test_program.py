@@ -52,7 +52,7 @@ async def test_only_the_page_itself_is_served(memory_demo: Demo) -> None:
         assert (await client.post(f"{demo.url}start", headers=own)).status_code == 204
         for path in ("read/x/y", f"read/{ANSWER}/y", "page.html", "../answer.txt", "pace/none"):
             assert (await client.get(demo.url + path)).status_code in (404, 405)
-        for path in ("pace/none", f"readers/{READER}/cut"):
+        for path in ("pace/none", f"readers/{uuid.uuid4()}/cut"):
             assert (await client.post(demo.url + path)).status_code == 404
 
 
