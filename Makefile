@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test check simulate mutants bench bench-quick format clean
+.PHONY: demo demo-web test check simulate mutants bench bench-quick format clean
 
 $(VENV)/.ready: pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit("resumable-stream needs Python 3.11 or newer; run: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -21,6 +21,13 @@ $(VENV)/.demo:
 
 demo: $(VENV)/.demo
 	$(BIN)/resumable-stream demo
+
+$(VENV)/.demo-web: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[web]"
+	touch $@
+
+demo-web: $(VENV)/.demo-web
+	$(BIN)/resumable-stream demo --web
 
 # Most tests wait for something: more of them at a time than there are processors.
 test: check

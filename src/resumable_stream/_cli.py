@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _STDIN = 0
 _STDOUT = 1
+_HIGHEST_PORT = 65535
 
 _PRODUCE = """\
 Start a stream with the text of standard input, and stay until it has ended.
@@ -52,7 +53,10 @@ The exit status is 0 if the stream is over now: cancelled, or already_over."""
 
 _DEMO = """\
 Stream a file's text from one instance, cut its reader part-way, resume on a second instance, follow
-on a third, and compare what was read with the file, byte for byte."""
+on a third, and compare what was read with the file, byte for byte.
+
+With --web, serve a page on which you do so yourself, until Ctrl-C; it needs the extra "web". With a
+broker (--url) each instance is a process of its own, which you can kill."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,10 +99,28 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         logging.getLogger("resumable_stream").addHandler(logging.NullHandler())
     if arguments.command == "demo":
         # Imported when asked for: the other commands need none of it.
+        if arguments.web:
+            return _demo_in_browser(arguments)
+        if arguments.host is not None or arguments.port is not None:
+            report("--host and --port are for the page: give --web, too")
+            return ExitStatus.USAGE
         from resumable_stream._demo import demo  # noqa: PLC0415
 
         return run(demo(arguments.file, arguments.url, sys.stdout))
     return run(_on_a_context(arguments))
+
+
+def _demo_in_browser(arguments: argparse.Namespace) -> int:
+    try:
+        from resumable_stream._web_demo._program import web_demo  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        report(
+            f"demo --web needs {error.name}, which is not installed; "
+            "run: pip install 'resumable-stream[web]'"
+        )
+        return ExitStatus.USAGE
+    host = arguments.host or "127.0.0.1"
+    return run(web_demo(arguments.file, arguments.url, host, arguments.port, sys.stdout))
 
 
 async def _on_a_context(arguments: argparse.Namespace) -> int:
@@ -170,6 +192,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a UTF-8 text (default: a source file of this package)",
     )
     demo.add_argument("--url", default="memory://demo", help="the backend (default: %(default)s)")
+    demo.add_argument("--web", action="store_true", help="serve a page to do so in a browser")
+    demo.add_argument("--host", help="with --web, the address to listen on (default: 127.0.0.1)")
+    demo.add_argument(
+        "--port", type=_port, help="with --web, the port (default: 8000, or any if it is taken)"
+    )
 
     produce = add_for_stream("produce", _PRODUCE, "start a stream with the text of standard input")
     produce.add_argument("--tee", action="store_true", help="copy the input to standard output")
@@ -186,6 +213,14 @@ def _parser() -> argparse.ArgumentParser:
     add_for_stream("status", _STATUS, "write a stream's state")
     add_for_stream("cancel", _CANCEL, "stop a stream")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port: give a number up to {_HIGHEST_PORT}"
+        )
+    return int(text)
 
 
 class _Version(argparse.Action):

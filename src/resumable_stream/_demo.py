@@ -54,14 +54,14 @@ class Material:
         return length(self.text, OffsetUnit.UTF16)
 
 
-def load(path: str | None) -> Material:
-    """Read the file.
+def load(path: str | None, default: str = _DEFAULT_FILE) -> Material:
+    """Read the file; without a path, the default one of this package.
 
     Raises:
         InvalidArgumentError: it cannot be read, is empty, or is not UTF-8.
     """
-    source = files("resumable_stream") / _DEFAULT_FILE if path is None else Path(path)
-    name = path or _DEFAULT_FILE
+    source = files("resumable_stream") / default if path is None else Path(path)
+    name = path or default
     try:
         raw = source.read_bytes()
         text = raw.decode()
@@ -91,7 +91,7 @@ async def demo(path: str | None, url: str, output: TextIO) -> ExitStatus:
     chunks = tokens(material.text)
     scene = Scene(
         title=f"{one_line(material.name)}: {material.units:,} characters "
-        f"in {len(chunks):,} chunks, over {_without_secrets(url)}",
+        f"in {len(chunks):,} chunks, over {without_secrets(url)}",
         total=material.units,
     )
     live = is_live(output)
@@ -210,6 +210,6 @@ async def _together(*parts: Coroutine[None, None, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     return one_line(f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}")
