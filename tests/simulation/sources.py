@@ -27,7 +27,6 @@ _LONE = "\ud800\udfff"
 
 _STEADY = 0.15
 _STEADY_PACE = 0.2
-_STEADY_CHUNKS = 150
 _MOST_STEADY = 200
 
 
@@ -126,8 +125,9 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
     steady = chunks and V1_END not in chunks and max(map(len, chunks)) <= _MOST_STEADY
     if steady and rng.random() < _STEADY:
         # Longer than a listener may be silent, and never a pause in which it has time to speak.
-        chunks = (chunks * _STEADY_CHUNKS)[:_STEADY_CHUNKS]
-        pauses = (_STEADY_PACE,) * (_STEADY_CHUNKS + 1)
+        count = rng.randrange(20, 150)
+        chunks = (chunks * count)[:count]
+        pauses = (_STEADY_PACE,) * count + (rng.choice((0.0, _STEADY_PACE)),)
     return Script(
         tuple(chunks),
         pauses,

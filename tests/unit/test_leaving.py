@@ -9,6 +9,7 @@ import pytest
 from resumable_stream import Options, ResumableStream
 from resumable_stream._endings import Start
 from resumable_stream._listener import Listener
+from resumable_stream._wire import Decoder
 from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, World, begin, rest, world
 
@@ -56,7 +57,7 @@ def test_a_slow_answer_counts_as_trouble(took: float, *, troubled: bool) -> None
     async def run() -> None:
         async with world() as here:
             for lease, expected in ((2.0, troubled), (LEASE, False)):
-                reader = Listener(ID, 1, here.raw, NAMES, Options(lease=lease), Start())
+                reader = Listener(ID, 1, here.raw, NAMES, Options(lease=lease), Start(), Decoder())
                 reader._broker_answered(loop_time() - took)
                 assert (reader._disturbed_at == loop_time()) is expected
 

@@ -21,7 +21,7 @@ from resumable_stream import (
 )
 from resumable_stream._log import Ending, Status
 from resumable_stream._wire import EndFrame, Place, decode_request, encode_frame
-from virtual_time import in_virtual_time
+from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, SENTINEL, Source, World, data_frame, rest, world
 
 if TYPE_CHECKING:
@@ -399,3 +399,18 @@ async def test_a_cancel_nobody_answers_says_so() -> None:
         assert await context.cancel_stream(ID) == "no_producer_answered"
         await here.raw.set(SENTINEL, "3", ttl=500)
         assert await context.cancel_stream(ID) == "no_producer_answered"
+
+
+@pytest.mark.rule("LSN-4", "P1")
+@in_virtual_time
+async def test_a_reader_stays_enrolled_while_text_keeps_coming() -> None:
+    async with world() as here:
+        source, *_ = await begin(here)
+        context, _ = here.instance()
+        stream = await join(context)
+        for _ in range(int(3 * LEASE / 0.2)):
+            came = loop_time()
+            source.put("x")
+            assert await anext(stream) == "x"
+            assert loop_time() < came + 0.02, "it was forgotten, and had to ask"
+            await asyncio.sleep(0.2)
