@@ -76,6 +76,7 @@ class RemoteReader(RunReader):
         self._cost = 0  # of these and of the run that is being read
         self._half = options.window // 2
         self._over = False
+        self._releasing = False
         self._error: ResumableStreamError | None = None
         self._reading: dict[asyncio.Future[None], None] = {}
         self._attached: asyncio.Future[Attached] = self._loop.create_future()
@@ -148,7 +149,7 @@ class RemoteReader(RunReader):
         self._ready.clear()
         self._unread = 0
         self._begin_run([])
-        if self._task is not None:
+        if self._task is not None and not self._releasing:
             self._task.cancel()
 
     async def aclose(self) -> None:
@@ -193,6 +194,7 @@ class RemoteReader(RunReader):
             await self._release()
 
     async def _release(self) -> None:
+        self._releasing = True
         for subscription in self._subscriptions:
             await subscription.aclose()
         try:

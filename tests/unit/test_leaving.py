@@ -62,3 +62,21 @@ def test_a_slow_answer_counts_as_trouble(took: float, *, troubled: bool) -> None
                 assert (reader._disturbed_at == loop_time()) is expected
 
     run()
+
+
+@pytest.mark.rule("LSN-4", "P10")
+@in_virtual_time
+async def test_a_reader_that_closes_at_the_end_says_that_it_leaves() -> None:
+    async with world() as here:
+        source, *_ = await begin(here, "a")
+        remote = await join(here)
+        broker = here.brokers[1]
+        source.finish()
+        broker.running.clear()
+        assert await rest(remote) == ["a"]
+        asked = len(broker.published)
+        closing = asyncio.create_task(remote.aclose())
+        await asyncio.sleep(0.5)
+        broker.running.set()
+        await closing
+        assert [b'"leave"' in message for _, message in broker.published[asked:]] == [True]
