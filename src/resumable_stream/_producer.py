@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 # A source that never waits gives way to the event loop after this many seconds.
-_MAX_HOLD = 0.002
+_MAX_HOLD = 0.0005
 _CHECK_HOLD_EVERY = 32
 _MIN_PAUSE = 0.05
 _MAX_PAUSE = 1.0

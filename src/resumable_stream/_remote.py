@@ -119,7 +119,8 @@ class RemoteReader(RunReader):
 
     async def _next_run(self) -> None:
         while self._read == len(self._run):
-            self._let_go()
+            if self._run:
+                self._let_go()
             if self._ready:
                 self._begin_run(self._ready.popleft())
                 self._unread -= len(self._run)
@@ -222,9 +223,11 @@ class RemoteReader(RunReader):
                 self._end(error)
                 return
         if chunks:
-            self._ready.extend(
-                chunks[at : at + _RUN_CHUNKS] for at in range(0, len(chunks), _RUN_CHUNKS)
-            )
+            if len(chunks) <= _RUN_CHUNKS:
+                self._ready.append(chunks)
+            else:
+                starts = range(0, len(chunks), _RUN_CHUNKS)
+                self._ready.extend(chunks[at : at + _RUN_CHUNKS] for at in starts)
             self._unread += len(chunks)
             self._cost += _cost_of(chunks)
             self._wake_readers()
