@@ -160,9 +160,8 @@ class OwnLink:
             raise refused(error) from error
         finally:
             if not connected:
-                _driver.abort(client)
-                if client.is_connected:
-                    await _driver.discard(client)
+                # Also one that has closed itself: it may have done so half-way.
+                await _driver.discard(client)
         return line
 
     def _options(self, server: str, limit: float) -> dict[str, Any]:

@@ -149,7 +149,8 @@ class Worker:
                 status = await self._process.wait()
         finally:
             await self.kill()
-        assert (status, self._errors.read_text()) == (0, "")
+        complaints = self._errors.read_text()
+        assert (status, complaints) == (0, ""), f"status {status}:\n{complaints}"
 
     async def _joined(self, command: dict[str, Any]) -> str:
         joined: str = (await self.ask(**command))["joined"]
