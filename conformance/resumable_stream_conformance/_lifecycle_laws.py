@@ -190,7 +190,8 @@ class LifecycleLaws(SuiteBase):
         await recorder.subscribe(backend, self.name("to-us"))
         await backend.set(self.name("ours"), "from us", ttl=LONG)
         async with other_process(self.url, self.namespace):
-            await recorder.until_received(b"ready")
+            # A busy machine takes its time to start a program.
+            await recorder.until(lambda: b"ready" in recorder.messages, "meets another process", 30)
             assert await backend.get(self.name("theirs")) == "from us, seen"
             await backend.publish(self.name("to-them"), b"ping")
             await recorder.until_received(b"ping, heard")

@@ -38,17 +38,17 @@ class Recorder:
     async def subscribe(self, backend: PubSub, channel: str) -> Subscription:
         return await backend.subscribe(channel, self.on_message, self.on_loss)
 
-    async def until(self, holds: Callable[[], bool], what: str) -> None:
+    async def until(self, holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
         """Wait until something holds of what was recorded."""
         __tracebackhide__ = True
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 while not holds():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError as error:
             raise AssertionError(
-                f"{what}: not within {PATIENCE:g} s; {len(self.messages)} messages, "
+                f"{what}: not within {patience:g} s; {len(self.messages)} messages, "
                 f"the last {[m[:40] for m in self.messages[-3:]]}, losses {self.losses!r}"
             ) from error
 

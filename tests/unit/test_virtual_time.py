@@ -14,7 +14,7 @@ from spinning import LivelockError, spinning_is_ended
 from virtual_time import DeadlockError, run_in_virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 
 async def nothing() -> None:
@@ -47,8 +47,22 @@ SPINNING = pytest.mark.parametrize(
 )
 
 
+spun: list[asyncio.Task[None]] = []
+
+
+@pytest.fixture(autouse=True)
+def what_spun_is_forgotten() -> Iterator[None]:
+    """Else asyncio complains when Python collects it, which may be in the midst of another test."""
+    yield
+    for task in spun:
+        if task.done() and not task.cancelled():
+            task.exception()
+    spun.clear()
+
+
 async def beside(spin: Callable[[], Coroutine[None, None, None]]) -> None:
     spinning = asyncio.create_task(spin(), name="the one that spins")
+    spun.append(spinning)
     await asyncio.Event().wait()
     await spinning
 
