@@ -44,6 +44,7 @@ logger = logging.getLogger("resumable_stream")
 # What is handed to the broker at a time; between batches the event loop runs.
 _BATCH_BYTES = 1024 * 1024
 _MAX_PAUSE = 1.0
+_LEAST_WAIT = 0.001
 # A reply's first piece is small, so that the reader has something soon.
 _FIRST_PIECE = 16 * 1024
 
@@ -172,14 +173,11 @@ class Publisher:
             self._refuse(listener, Refusal.OTHER_GENERATION)
             return
         reply = self._reply_to(request)
-        if reply is None:
-            self._followers.remove(listener)
-            return
         if not self._followers:
             self._live = Place(self._log.end)
             self._live_at = asyncio.get_running_loop().time()
-        if not self._followers.enrol(listener, request.place):
-            return
+        if not self._followers.enrol(listener, request.place) or reply is None:
+            return  # who was refused leaves by itself, or has missed it and asks again
         # A window of nothing only keeps the listener enrolled.
         if request.window or self._end is not None:
             self._replies[listener] = reply
@@ -245,7 +243,9 @@ class Publisher:
         if self._timer is None:
             now, interval = loop.time(), self._options.heartbeat_interval
             due = self._live_at + interval
-            self._timer = loop.call_at(due if due > now else now + interval, self._tick)
+            # A moment on, at least: timers go off a little early, and would at once again.
+            due = max(due, now + _LEAST_WAIT) if due > now else now + interval
+            self._timer = loop.call_at(due, self._tick)
         self._log.watch(self._waiter)
         try:
             await self._waiter

@@ -213,7 +213,11 @@ class Claim:
     async def release(self) -> None:
         """Let go of a claim that nothing was produced under: its key goes within a second."""
         self._held_until = 0.0
-        await self._store.compare_and_set(self._key, self._value, self._value, ttl=1)
+        present: str | None = self._value
+        while present is not None and generation_of(present) == self.generation:
+            if await self._store.compare_and_set(self._key, present, present, ttl=1):
+                return
+            present = await self._store.get(self._key)  # TypeScript peers count in it
 
     async def finish(self, end: int, ending: Ending) -> None:
         """Record the outcome, then turn the sentinel ``DONE``.

@@ -113,8 +113,8 @@ MUTANTS = (
     Mutant(
         "an abandoned claim is not released",
         "_sentinel.py",
-        "await self._store.compare_and_set(self._key, self._value, self._value, ttl=1)",
-        "return",
+        "if await self._store.compare_and_set(self._key, present, present, ttl=1):",
+        "if True:",
     ),
     Mutant(
         "requests are heard only once the claim is won",
@@ -155,10 +155,11 @@ MUTANTS = (
     Mutant(
         "a replay is cut after an await: enrolled too late",
         "_publisher.py",
-        "        if not self._followers.enrol(listener, request.place):\n            return\n",
-        "        asyncio.get_running_loop().call_later(\n"
+        "if not self._followers.enrol(listener, request.place) or reply is None:",
+        "asyncio.get_running_loop().call_later(\n"
         "            0.05, self._followers.enrol, listener, request.place\n"
-        "        )\n",
+        "        )\n"
+        "        if reply is None:",
     ),
     Mutant(
         "the end frame is never pushed",

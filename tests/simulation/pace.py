@@ -92,7 +92,9 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
 
 def _check_outages(world: World, visit: Visit) -> Iterator[Problem]:
     """P4: nobody bears an outage for longer than he was told to."""
-    patience = world.plan.options.outage_timeout + _CALL + 2 * _SOON
+    # Who reads live has nothing to ask for, and notices with the next heartbeat.
+    notices = world.plan.options.heartbeat_interval
+    patience = world.plan.options.outage_timeout + notices + _CALL + 2 * _SOON
     for damage in world.oracle.damages:
         if damage.kind is not Kind.OUTAGE or damage.end < damage.begin + patience:
             continue

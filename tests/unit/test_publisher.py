@@ -183,6 +183,22 @@ async def test_what_cannot_be_served_is_refused() -> None:
             assert peer.frames() == [RefusalFrame(generation, refusal, start)]
 
 
+@pytest.mark.rule("REQ-5", "END-3")
+@in_virtual_time
+async def test_a_refusal_is_repeated_after_the_end() -> None:
+    async with world() as here:
+        source, _, generation = await begin(here, "a😀", "x" * 20, buffer_limit=20)
+        peer = await Peer(here).listen()
+        await peer.ask(window=PLENTY)
+        refusal = RefusalFrame(generation, Refusal.TRIMMED, 3)
+        assert peer.frames() == [refusal]
+        source.finish()
+        await asyncio.sleep(1)
+        peer.messages.clear()
+        await peer.ask(window=PLENTY)
+        assert peer.frames() == [refusal]
+
+
 @pytest.mark.rule("REQ-5")
 @in_virtual_time
 async def test_half_a_pair_is_refused() -> None:

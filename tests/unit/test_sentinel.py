@@ -363,3 +363,15 @@ async def test_cancelled_start_lets_go_of_its_claim() -> None:
                 assert context._bound is None or not context._bound._tasks
             else:
                 assert (await context.stream_status(ID)).state is StreamState.ACTIVE
+
+
+@pytest.mark.rule("SEN-2", "P10")
+@in_virtual_time
+async def test_an_abandoned_claim_goes_though_typescript_peers_have_counted_in_it() -> None:
+    async with world() as here:
+        claim = Claim(here.raw, NAMES, ID, Options(lease=LEASE))
+        assert await claim.take()
+        await here.raw.set(SENTINEL, str(int(await here.sentinel() or "") + 2), ttl=15)
+        await claim.release()
+        await asyncio.sleep(1.1)
+        assert await here.sentinel() is None
