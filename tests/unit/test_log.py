@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -101,6 +102,17 @@ def test_sealed_and_new_chunks_read_alike(chunks: list[str]) -> None:
         got += texts
         sequence += len(texts)
     assert got == chunks[log.first :] == [log.chunk(n) for n in range(log.first, log.end)]
+
+
+@pytest.mark.rule("P7")
+def test_short_chunks_take_little_more_than_their_text() -> None:
+    log, count = log_of(limit=10**9), 50_000
+    tracemalloc.start()
+    for number in range(count):
+        log.append(f"{number:040}")
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 1.5 * 40 * count
 
 
 @in_virtual_time
