@@ -263,6 +263,9 @@ class Claim:
                 raise SupersededError
             if present is None:
                 written = await self._store.create(self._outcome_key, record, ttl=ttl)
+            elif value is None:
+                await self.renew()  # whose the other record is, only the sentinel can decide
+                continue
             else:
                 written = await self._store.compare_and_set(
                     self._outcome_key, present, record, ttl=ttl

@@ -11,7 +11,6 @@ import secrets
 from collections import deque
 from typing import TYPE_CHECKING
 
-from resumable_stream._log import Ending, Status
 from resumable_stream._offsets import OffsetUnit, decode_text, length
 from resumable_stream._remote import Attached, RemoteReader, is_active
 from resumable_stream._sentinel import Absence, read_state
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 # The TypeScript package itself waits this long for an answer.
 _ANSWER_TIMEOUT = 1.0
 _LEAST_WAIT = 0.01
+_MARKS = 3
 _REPLACEMENT = "\ufffd"
 _END = V1_END.encode()
 
@@ -44,6 +44,7 @@ class V1Listener(RemoteReader):
         self._inbox_bytes = 0
         self._overflowed = False
         self._dropped = False
+        self._whole = False
         self._listener_id = ""
         self._mark: bytes | None = None
         self._marked = asyncio.Event()
@@ -71,7 +72,8 @@ class V1Listener(RemoteReader):
         await self._unsubscribe(keep=0)
         self._inbox.clear()
         self._inbox_bytes = 0
-        self._overflowed, self._dropped, self._in_handshake = False, False, True
+        self._overflowed = self._dropped = self._whole = False
+        self._in_handshake = True
         self._turn += 1
         turn = self._turn
         self._listener_id = secrets.token_hex(16)
@@ -128,6 +130,7 @@ class V1Listener(RemoteReader):
 
     async def _act(self) -> float:
         try:
+            await self._look_for_end()
             await self._take_inbox()
             if not self._over and self._unanswered():
                 if self._asking_since is not None:
@@ -158,8 +161,10 @@ class V1Listener(RemoteReader):
     async def _take_inbox(self) -> None:
         while self._inbox and not self._over and (self._in_handshake or self._room() > 0):
             message = self._inbox[0]
-            if message == _END and await self._is_end():
-                self._end_as(Ending(Status.COMPLETED))
+            if message == _END and len(self._inbox) == 1 and await self._may_be_end():
+                # If anything may be missing around it, it may as well be text.
+                whole = self._whole and not self._in_handshake
+                self._end(None if whole else ProducerLostError(self.stream_id, self._received()))
                 return
             self._inbox.popleft()
             self._inbox_bytes -= len(message)
@@ -181,31 +186,36 @@ class V1Listener(RemoteReader):
         self._units, self._skip.remaining = 0, self._start.offset
         await self._shake_hands()
 
-    async def _is_end(self) -> bool:
-        """Tell the end marker, which is next, from text that reads the same.
+    async def _look_for_end(self) -> None:
+        """Recognise the end marker as soon as it has come: what is lost later no longer matters."""
+        if self._whole or not self._inbox or self._inbox[-1] != _END:
+            return
+        came = len(self._inbox)
+        if await self._may_be_end() and await self._catch_up():
+            self._whole = not self._overflowed and len(self._inbox) == came
+
+    async def _may_be_end(self) -> bool:
+        """Tell the end marker, which has come last, from text that reads the same.
 
         The sentinel turns before the marker is sent, and nothing is sent after it.
         """
+        came = len(self._inbox)
         state = await read_state(self._backend, self._names, self.stream_id)
-        if self._same(state):
-            return False
-        if not self._followed():
-            await self._catch_up()
-        return not self._followed()
+        return not self._same(state) and not self._dropped and len(self._inbox) == came
 
-    def _followed(self) -> bool:
-        return len(self._inbox) > 1 or self._dropped
-
-    async def _catch_up(self) -> None:
+    async def _catch_up(self) -> bool:
         """Wait until what the producer has sent so far is here: a message sent now comes after."""
         self._marked.clear()
         self._mark = secrets.token_bytes(16)
-        await self._backend.publish(self._names.chunk(self._listener_id), self._mark)
-        try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT):
-                await self._marked.wait()
-        except TimeoutError:
-            pass  # the connection was lost, and more than this message cannot come
+        for _ in range(_MARKS):
+            await self._backend.publish(self._names.chunk(self._listener_id), self._mark)
+            try:
+                async with asyncio.timeout(_ANSWER_TIMEOUT):
+                    await self._marked.wait()
+            except TimeoutError:
+                continue  # a lost connection is noticed in time
+            return True
+        return False
 
     def _on_loss(self, loss: Loss) -> None:
         super()._on_loss(loss)

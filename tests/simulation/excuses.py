@@ -25,10 +25,12 @@ _FINAL = {Kind.KILL, Kind.CLOSE}
 # An outage seems longer than it is: to connect again takes a moment.
 _RECOVERY = 4.0
 # That many messages missed are as good as a connection lost: for a listener that waits for an end,
-# for one that shakes hands, and, of requests alone, for a cancel.
+# for one that shakes hands, and, of requests alone, for a cancel. One that shakes hands may also
+# meet as many claims whose callers leave them.
 _MANY = 3
 _HANDSHAKE = 5
 _CANCEL = 8
+_CLAIMS = 3
 
 
 class Excuses:
@@ -84,6 +86,8 @@ class Excuses:
             return True  # it leaves its sentinel behind
         if self._plan.weather.reset or self._missed(begin, visit.ended, _HANDSHAKE):
             return True
+        if len(self.abandoned(visit.stream_id)) >= _CLAIMS:
+            return True  # one caller after another claims and goes
         return self._plan.climate is not Climate.CALM and (
             bool(self._around(begin - 2 * self._options.lease, visit.ended))
             or bool(self.abandoned(visit.stream_id))

@@ -132,6 +132,8 @@ class Oracle:
             self.fail("P5", f"{write.by.host.name} writes another's generation {generation}")
         if write.before is not None and before != generation:
             self.fail("P5", f"{write.by.host.name} takes over {write.before!r}")
+        if write.before is None and generation in claims:
+            claims.remove(generation)  # an emptied broker is claimed anew
         if generation not in claims:
             claims.append(generation)
 
@@ -186,7 +188,7 @@ class Oracle:
         for run in runs:
             for damage in damages:
                 due = damage.end + soon
-                over = run.exhausted or run.closed or due + 1
+                over = min(run.exhausted or due + 1, run.closed or due + 1, run.released or due + 1)
                 if damage.keys != "none" or run.started > damage.begin or over < due:
                     continue
                 if excuses.superseded(run) or excuses.any_other_trouble(damage, due):

@@ -24,6 +24,8 @@ _RARE = {
     "an abandoned claim stayed where TypeScript peers had counted in it": 16_952,
     "a refusal that was lost at the end was not repeated": 23_173,
     "a heartbeat's timer went off a moment too early, again and again": 28_925,
+    "text that reads as a TypeScript end hid what was lost after it": 67_336,
+    "the end of a stream that had lost its claim was written over its successor's": 110_961,
 }
 
 

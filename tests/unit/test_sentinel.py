@@ -15,7 +15,7 @@ from resumable_stream import (
     StreamSupersededError,
 )
 from resumable_stream._log import Ending, Status
-from resumable_stream._sentinel import Claim, SupersededError, generation_of, read_outcome
+from resumable_stream._sentinel import Claim, Outcome, SupersededError, generation_of, read_outcome
 from resumable_stream._wire import RequestType
 from virtual_time import in_virtual_time
 from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Peer, Source, rest, text_of, world
@@ -252,6 +252,27 @@ async def test_paused_zombie_does_not_overwrite_the_outcome() -> None:
         outcome = await read_outcome(here.raw, NAMES, ID)
         assert outcome is not None
         assert (outcome.end, outcome.ending) == (7, COMPLETED)
+        await slow.aclose()
+
+
+@pytest.mark.rule("SEN-8", "P5")
+@in_virtual_time
+async def test_whose_end_stays_is_decided_by_the_sentinel_alone() -> None:
+    async with world() as here:
+        zombie = claim_on(here.raw)
+        assert await zombie.take()
+        successor = await superseded_by(here.raw)
+        await here.raw.delete(SENTINEL)  # the broker comes back empty: who is first there holds it
+
+        slow = Paused(here.bus)
+        zombie._store = slow
+        await successor._record(Outcome(successor.generation, 7, COMPLETED).encode())
+        slow.meanwhile = successor.renew
+        with pytest.raises(SupersededError):
+            await zombie.finish(1, COMPLETED)
+        outcome = await read_outcome(here.raw, NAMES, ID)
+        assert outcome is not None
+        assert outcome.generation == successor.generation
         await slow.aclose()
 
 

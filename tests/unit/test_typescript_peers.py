@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resumable_stream import ResumableStream, ResumableStreamContext
+from resumable_stream import ProducerLostError, ResumableStream, ResumableStreamContext
 from resumable_stream._wire import V1_END, decode_request
 from resumable_stream_memory._backend import MAX_MESSAGE_SIZE
 from virtual_time import in_virtual_time
@@ -15,6 +15,7 @@ from world import (
     ID,
     LEASE,
     NAMES,
+    SENTINEL,
     Peer,
     TypeScriptProducer,
     begin,
@@ -241,6 +242,61 @@ async def test_a_typescript_end_without_its_marker_is_a_loss() -> None:
         await producer.finish()
         with pytest.raises(Exception, match="reached 2"):
             await asyncio.wait_for(rest(stream), 2 * LEASE)
+
+
+@pytest.mark.rule("V1-4", "P1")
+@in_virtual_time
+async def test_text_that_reads_as_the_end_does_not_hide_a_loss() -> None:
+    async with world() as here:
+        producer = TypeScriptProducer(here)
+        await producer.start()
+        context, broker = here.instance()
+        stream = await join(context)
+        await here.raw.set(SENTINEL, "DONE", ttl=86_400)  # told before the text that it is about
+
+        def lose_more(_channel: str, _message: bytes) -> bool:
+            broker.reconnect()
+            return False
+
+        broker.drop = lose_more
+        await producer.send(V1_END)
+        here.raw.drop = lambda _channel, _message: True
+        await producer.send("the rest")
+        await producer.finish()
+        with pytest.raises(ProducerLostError):
+            await rest(stream)
+
+
+@pytest.mark.rule("V1-4", "P3")
+@in_virtual_time
+async def test_an_end_that_has_come_survives_a_lost_connection() -> None:
+    async with world() as here:
+        producer = TypeScriptProducer(here)
+        await producer.start()
+        context, broker = here.instance(window=4096)
+        stream = await join(context)
+        text = "a" * 4096
+        await producer.send(text, "b")
+        await producer.finish()
+        await asyncio.sleep(1)
+        broker.reconnect()
+        await asyncio.sleep(1)
+        assert await rest(stream) == [text, "b"]
+
+
+@pytest.mark.rule("V1-4", "P1")
+@in_virtual_time
+async def test_an_end_whose_connection_is_silent_is_not_believed() -> None:
+    async with world() as here:
+        producer = TypeScriptProducer(here)
+        await producer.start()
+        context, broker = here.instance()
+        stream = await join(context)
+        await producer.send("a")
+        broker.drop = lambda _channel, _message: True
+        await producer.finish()
+        with pytest.raises(ProducerLostError, match="reached 1"):
+            await rest(stream)
 
 
 @pytest.mark.rule("P1", "V1-3")
