@@ -49,6 +49,8 @@ class Instance:
         self.loop = asyncio.get_running_loop()
         self.backend = backend
         self.producers: dict[str, Producer] = {}
+        # Also those that were superseded, and followed by another here, while they still close.
+        self.running: dict[Producer, None] = {}
         self._names = names
         self._options = options
         self._wait_until = wait_until
@@ -121,13 +123,13 @@ class Instance:
     async def drain(self, patience: float) -> None:
         """Take no new streams; wait for the running ones."""
         self._closing = True
-        if closing := {producer.closed for producer in self.producers.values()}:
+        if closing := {producer.closed for producer in self.running}:
             await asyncio.wait(closing, timeout=patience)
 
     async def end(self, *, close_backend: bool) -> None:
         """End truthfully what still runs, and release everything."""
         self._ended = True
-        producers = list(self.producers.values())
+        producers = list(self.running)
         for producer in producers:
             producer.stop(Ending(Status.LOST))
         if producers:
@@ -177,8 +179,10 @@ class Instance:
     def _produce(self, producer: Producer, make_stream: MakeStream) -> None:
         stream_id = producer.stream_id
         self.producers[stream_id] = producer
+        self.running[producer] = None
 
         def forget(_: object) -> None:
+            del self.running[producer]
             if self.producers.get(stream_id) is producer:
                 del self.producers[stream_id]
 

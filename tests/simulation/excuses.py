@@ -93,6 +93,12 @@ class Excuses:
             or bool(self.abandoned(visit.stream_id))
         )
 
+    def stood_still(self, visit: Visit) -> float:
+        """For how long the reader's host was paused while the visit lasted."""
+        pauses = [one for one in self._damages if one.kind is Kind.PAUSE]
+        mine = [one for one in pauses if one.host == visit.host.name]
+        return self._time(mine, visit.began, visit.ended)
+
     def broker_away(self, visit: Visit) -> bool:
         if any(self._over(visit.host, visit.ended)):
             return True

@@ -60,7 +60,7 @@ class Oracle:
                 producer.closed
                 for machine in self._world.machines
                 if not machine.gone and (bound := machine.context._bound) is not None
-                for producer in bound.producers.values()
+                for producer in bound.running
             ]
             if not running:
                 return
@@ -213,7 +213,7 @@ class Oracle:
         plan, largest = self._plan, self._largest_chunk()
         for machine in self._world.machines:
             bound = machine.context._bound
-            for producer in bound.producers.values() if bound is not None else ():
+            for producer in bound.running if bound is not None else ():
                 log: Any = producer.log
                 kept = sum(len(decode_text(block.data)) for block in log._blocks)
                 kept += sum(map(len, log._open))

@@ -44,7 +44,7 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
             yield from _check_remote(world, visit, runs[0])
     for visit in world.visits:
         if visit.reader == "Listener":
-            yield from _check_outages(world, visit)
+            yield from _check_outages(world, visit, excuses)
     for sources in world.sources.values():
         for run in sources.runs:
             yield from _check_release(world, run, excuses)
@@ -90,7 +90,7 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
             return
 
 
-def _check_outages(world: World, visit: Visit) -> Iterator[Problem]:
+def _check_outages(world: World, visit: Visit, excuses: Excuses) -> Iterator[Problem]:
     """P4: nobody bears an outage for longer than he was told to."""
     # Who reads live has nothing to ask for, and notices with the next heartbeat.
     notices = world.plan.options.heartbeat_interval
@@ -99,7 +99,8 @@ def _check_outages(world: World, visit: Visit) -> Iterator[Problem]:
         if damage.kind is not Kind.OUTAGE or damage.end < damage.begin + patience:
             continue
         attached = visit.attached or damage.begin
-        late = visit.ended - damage.begin - patience
+        # Nor does time count in which he stood still.
+        late = visit.ended - damage.begin - patience - excuses.stood_still(visit)
         if attached < damage.begin and late > 0 and visit.ended < damage.end + _SOON:
             yield "P4", f"bore an outage {late:.3f} s too long: {visit}"
 
@@ -146,12 +147,17 @@ def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:
 
 
 def _connected(world: World, time: float) -> float:
-    """The time, or if something is unplugged then, when it is connected again."""
+    """The time, or if something is unplugged then or on the way, when it is connected again."""
+    way = _PACE + 4 * _latency(world)
     for damage in world.oracle.damages:
-        if damage.begin <= time <= damage.end + _RECONNECT:
+        if damage.begin - way <= time <= damage.end + _RECONNECT:
             time = damage.end + _RECONNECT
     return time
 
 
 def _soon(world: World) -> float:
-    return _SOON + 20 * max(latency for latency, _offset, _rate in world.plan.hosts)
+    return _SOON + 20 * _latency(world)
+
+
+def _latency(world: World) -> float:
+    return max(latency for latency, _offset, _rate in world.plan.hosts)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
-from resumable_stream import ContextClosedError, ResumableStream
+from resumable_stream import ContextClosedError, ResumableStream, StreamSupersededError
 from virtual_time import in_virtual_time
-from world import ID, begin, world
+from world import ID, SENTINEL, Source, begin, rest, world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.mark.rule("P10")
@@ -49,3 +53,32 @@ async def test_a_call_that_the_close_overtook_attaches_nothing() -> None:
         with pytest.raises(ContextClosedError):
             await joining
         source.finish()
+
+
+@pytest.mark.rule("P10", "P5")
+@in_virtual_time
+async def test_a_superseded_producer_that_was_followed_here_is_closed_too() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        sources = [SlowToClose(), Source("b")]
+        first = await context.create_new_resumable_stream(ID, sources[0])
+        await here.raw.set(SENTINEL, str(1 << 20), ttl=60)
+        broker.reconnect()
+        with pytest.raises(StreamSupersededError):
+            await rest(first)
+        await here.raw.delete(SENTINEL)
+        await context.create_new_resumable_stream(ID, sources[1])
+        await context.aclose(0)
+        left = [task.get_name() for task in asyncio.all_tasks() if ID in task.get_name()]
+        assert left == [f"resumable-stream producer {ID!r} source"], "only what ignores its end"
+        assert not broker._subscriptions
+        await asyncio.sleep(60)
+
+
+class SlowToClose(Source):
+    async def __call__(self) -> AsyncIterator[str]:
+        try:
+            yield "a"
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(60)
