@@ -47,6 +47,11 @@ class Watch:
         if not self.first.done():
             self.first.set_result(denial)
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing was denied."""
+        return not self._denied
+
     def denial_of(self, subject: str) -> DeniedError | None:
         return self._denied.get(subject.lower())
 

@@ -10,6 +10,7 @@ in ``=h`` and the SHA-256 of the whole name, as no other name does. A leading ``
 from __future__ import annotations
 
 import string
+from functools import lru_cache
 from hashlib import sha256
 
 MAX_SUBJECT = 255
@@ -18,6 +19,7 @@ _KEPT = frozenset(string.ascii_letters + string.digits + "-_")
 _HASH_LENGTH = len(".=h") + 2 * sha256().digest_size
 
 
+@lru_cache(maxsize=4096)
 def subject_of(name: str) -> str:
     """Return the subject, or the key within a bucket, of a key or channel."""
     tokens = [_token(part) for part in name.split(":")]
