@@ -42,6 +42,7 @@ def _fits(contender: Contender) -> bool:
 
 
 async def _run(stage: Stage) -> Metrics:
+    await _import(stage)  # compiles what is not compiled yet, as an installation is
     found = [await _import(stage) for _ in range(stage.scale.imports)]
     return {
         "import_ms": statistics.median(took for took, _, _ in found) * 1e3,
@@ -53,10 +54,12 @@ async def _run(stage: Stage) -> Metrics:
 async def _import(stage: Stage) -> Any:
     adapter = stage.contender.adapter
     assert adapter is not None  # noqa: S101
+    variables = os.environ | stage.launch.variables
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     process = await asyncio.create_subprocess_exec(
         *(stage.launch.command[0], "-c", _PROGRAM.format(package=_PACKAGES[adapter])),
         stdout=asyncio.subprocess.PIPE,
-        env=os.environ | stage.launch.variables,
+        env=variables,
     )
     try:
         async with asyncio.timeout(stage.scale.patience):
