@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from resumable_stream._log import Ending, Status
 from resumable_stream._offsets import MAX_SAFE_INTEGER
@@ -19,8 +19,7 @@ from resumable_stream.errors import (
 _EVENT_ID = re.compile(r"([1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
 
 
-@dataclass(frozen=True, slots=True)
-class EventId:
+class EventId(NamedTuple):
     """A generation, and the sequence number of the chunk that comes next."""
 
     generation: int
@@ -45,8 +44,7 @@ class EventId:
         return cls(*numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Where a reader begins: at an offset, or at an event id."""
 
     offset: int = 0

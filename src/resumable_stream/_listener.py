@@ -11,6 +11,7 @@ from resumable_stream._assembly import Assembly
 from resumable_stream._endings import EventId
 from resumable_stream._log import Ending, Status
 from resumable_stream._offsets import inside_pair
+from resumable_stream._options import staggered
 from resumable_stream._remote import CHUNK_COST, Attached, RemoteReader, is_active
 from resumable_stream._sentinel import Absence, Active, live_id
 from resumable_stream._wire import (
@@ -73,7 +74,7 @@ class Listener(RemoteReader):
         self._decoder = decoder
         self._assembly = Assembly(hold=options.window)
         self._retry_at = 0.0
-        self._asked_at = 0.0
+        self._beat_at = 0.0
         self._check_at = self._began + _CHECK_FIRST
         self._asked_place: Place | None = None
         self._came = (0, 0)  # bytes of text, and chunks
@@ -130,7 +131,7 @@ class Listener(RemoteReader):
             if now >= self._retry_at:
                 most = self._window() if self._attached.done() else _FIRST_WINDOW
                 await self._ask(max(1, min(most, self._room())))
-        elif now - self._asked_at >= self._options.heartbeat_interval:
+        elif now >= self._beat_at:
             await self._ask(0)
         if now >= self._check_at and self._unanswered():
             self._check_at = now + (
@@ -161,9 +162,7 @@ class Listener(RemoteReader):
         elif self._wants_text():
             due = self._retry_at
         else:
-            due = min(
-                self._asked_at + self._options.heartbeat_interval, self._heard + self._patience
-            )
+            due = min(self._beat_at, self._heard + self._patience)
         return max(_LEAST_WAIT, due - self._loop.time())
 
     async def _ask(self, window: int) -> None:
@@ -178,8 +177,10 @@ class Listener(RemoteReader):
             place=place,
             window=window,
         )
-        now = self._asked_at = self._loop.time()
+        now, interval = self._loop.time(), self._options.heartbeat_interval
+        self._beat_at = now + interval
         if window:
+            self._beat_at = now + interval * staggered(int(self._id, 16))
             self._retry_at = now + self._next_pause()
         try:
             await self._backend.publish(

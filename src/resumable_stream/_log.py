@@ -6,7 +6,7 @@ import asyncio
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._blocks import Block, encode_run
 from resumable_stream._offsets import OffsetUnit, length
@@ -32,8 +32,7 @@ class Status(StrEnum):
     SUPERSEDED = "superseded"
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """The one truthful end of a stream, the same for all its readers."""
 
     status: Status

@@ -14,6 +14,15 @@ _LEAST_WINDOW = 4096
 CLOSE_TIMEOUT = 5.0
 
 
+def staggered(number: int) -> float:
+    """Return which part of an interval to wait at first, so that not all of many act at once.
+
+    Args:
+        number: drawn at random.
+    """
+    return 0.2 + 0.8 * (number % 1024) / 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a context behaves. All times are in seconds.

@@ -48,7 +48,8 @@ def cut(log: Log, place: Place, size: int) -> Piece:
     lengths: list[int] = []
     slices: list[memoryview] = []
     sequence, byte = place
-    while sequence < log.end:
+    end = log.end
+    while sequence < end:
         data, ends, at = log.encoded(sequence)
         start = (ends[at - 1] if at else 0) + byte
         until = _most(ends, at, start, size)
@@ -57,7 +58,10 @@ def cut(log: Log, place: Place, size: int) -> Piece:
             if lengths or room <= 0:
                 break
             return Piece([room], data[start : start + room], True, Place(sequence, byte + room))
-        fitting = [end - begin for begin, end in pairwise((start, *ends[at:until]))]
+        if until == at + 1:
+            fitting = [ends[at] - start]
+        else:
+            fitting = [end - begin for begin, end in pairwise((start, *ends[at:until]))]
         lengths += fitting
         slices.append(memoryview(data)[start : ends[until - 1]])
         size -= ends[until - 1] - start + len(str(fitting))
@@ -69,10 +73,12 @@ def cut(log: Log, place: Place, size: int) -> Piece:
 
 def _most(ends: array[int], at: int, start: int, size: int) -> int:
     """Return how far the chunks from ``at`` on surely fit; beyond the first, if that one does."""
+    each = _cost(ends[-1] - start)  # no length has more digits
+    if ends[-1] - start + (len(ends) - at) * each <= size:
+        return len(ends)
     first = ends[at] - start
     if first + _cost(first) > size:
         return at
-    each = _cost(ends[-1] - start)  # no length has more digits
     following = range(at + 1, len(ends))
     return (
         at + 1 + bisect_right(following, size, key=lambda k: ends[k] - start + (k + 1 - at) * each)

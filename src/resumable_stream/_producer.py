@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resumable_stream._log import Ending, Log, Status
-from resumable_stream._options import CLOSE_TIMEOUT
+from resumable_stream._options import CLOSE_TIMEOUT, staggered
 from resumable_stream._publisher import Publisher
 from resumable_stream._sentinel import Claim, SupersededError
 from resumable_stream._source import Source
@@ -188,7 +187,8 @@ class Producer:
         """Renew the lease until the stream ends."""
         loop = asyncio.get_running_loop()
         # A claim that was long in coming may not be sure any more.
-        wait, failures = self._options.renew_interval if self._claim.held else 0, 0
+        wait = self._options.renew_interval * staggered(self.generation)
+        wait, failures = wait if self._claim.held else 0, 0
         while True:
             timer = loop.call_later(wait, self._renewal_due.set)
             try:
@@ -231,7 +231,7 @@ class Producer:
         told = (
             ending
             if self._options.disclose_errors
-            else replace(ending, error_type=None, error_message=None)
+            else ending._replace(error_type=None, error_message=None)
         )
         if ending.status is not Status.SUPERSEDED:
             told = await self._record(told, asyncio.get_running_loop().time() + patience)

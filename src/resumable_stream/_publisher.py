@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._followers import MAX_LISTENERS, Followers
 from resumable_stream._log import InsidePairError, Position, TrimmedError
@@ -49,8 +48,7 @@ _LEAST_WAIT = 0.001
 _FIRST_PIECE = 16 * 1024
 
 
-@dataclass(slots=True)
-class _Reply:
+class _Reply(NamedTuple):
     """What is still owed to one request."""
 
     place: Place
@@ -330,12 +328,12 @@ class Publisher:
         if not self._followers:
             self._end_told = self._end is not None
             return 0
-        now = asyncio.get_running_loop().time()
+        now, end = asyncio.get_running_loop().time(), self._log.end
         if self._live.sequence < self._log.first:
-            self._live = Place(self._log.end)
+            self._live = Place(end)
         size, room = 0, piece_size(self._live_id, self._pubsub.max_message_size)
         due = now >= self._live_at + self._options.heartbeat_interval
-        while self._live.sequence < self._log.end and size < _BATCH_BYTES:
+        while self._live.sequence < end and size < _BATCH_BYTES:
             piece = cut(self._log, self._live, room)
             frame = DataFrame(
                 self._claim.generation,
@@ -343,7 +341,7 @@ class Publisher:
                 piece.lengths,
                 piece.payload,
                 partial=piece.partial,
-                end=self._log.end,
+                end=end,
             )
             size += self._add(batch, self._live_id, frame)
             self._live, self._live_at, due = piece.after, now, False
@@ -351,7 +349,7 @@ class Publisher:
             self._add(batch, self._live_id, self._end)
             self._end_told, self._live_at = True, now
         elif due:
-            beat = DataFrame(self._claim.generation, Place(self._log.end), end=self._log.end)
+            beat = DataFrame(self._claim.generation, Place(end), end=end)
             self._add(batch, self._live_id, beat)
             self._live_at = now
         return size

@@ -6,9 +6,8 @@ import asyncio
 import json
 import logging
 import secrets
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resumable_stream._log import Ending, Status
 from resumable_stream._offsets import is_encodable
@@ -40,8 +39,7 @@ _CLAIM_ATTEMPTS = 5
 _PAUSE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """Keys and channels under one prefix."""
 
     prefix: str
@@ -85,8 +83,7 @@ class Absence(Enum):
     DONE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
+class Active(NamedTuple):
     """Somebody produces the stream; ``generation`` is None for a TypeScript peer."""
 
     generation: int | None
@@ -111,8 +108,7 @@ def generation_of(value: str) -> int:
     return int(value) >> _FOREIGN_BITS
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The record beside ``DONE``: which generation ended, after how many chunks, and how."""
 
     generation: int

@@ -56,8 +56,7 @@ class Place(NamedTuple):
     byte: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a listener asks of a producer, on the stream's request channel."""
 
     listener_id: str
@@ -98,8 +97,7 @@ class DataFrame:
         return cut_up(self.payload, accumulate(self.lengths, initial=0))
 
 
-@dataclass(frozen=True, slots=True)
-class EndFrame:
+class EndFrame(NamedTuple):
     """The stream is over; ``end`` chunks are all there are."""
 
     generation: int
@@ -107,8 +105,7 @@ class EndFrame:
     ending: Ending
 
 
-@dataclass(frozen=True, slots=True)
-class RefusalFrame:
+class RefusalFrame(NamedTuple):
     """The request cannot be served."""
 
     generation: int
@@ -181,27 +178,15 @@ def decode_request(message: bytes) -> Request | None:
 
 def encode_frame(channel_id: str, frame: Frame) -> bytes:
     """Encode a frame for the channel of the given listener id."""
-    payload = b""
     match frame:
         case DataFrame():
-            header: dict[str, object] = {
-                "type": "data",
-                "generation": frame.generation,
-                "sequence": frame.place.sequence,
-                "byte": frame.place.byte,
-                "lengths": frame.lengths,
-                "end": frame.end,
-            }
-            if frame.partial:
-                header["partial"] = True
-            if frame.last:
-                header["last"] = True
-            if frame.offset is not None:
-                header["offset"] = frame.offset
-            payload = frame.payload
+            return b"".join((frame_prefix(channel_id), _data_header(frame), b"\n", frame.payload))
         case EndFrame():
-            header = {"type": "end", "generation": frame.generation, "end": frame.end}
-            header |= ending_fields(frame.ending)
+            header: dict[str, object] = {
+                "type": "end",
+                "generation": frame.generation,
+                "end": frame.end,
+            } | ending_fields(frame.ending)
         case _:
             header = {
                 "type": "refusal",
@@ -209,7 +194,22 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
                 "reason": frame.refusal,
                 "start": frame.start,
             }
-    return b"".join((frame_prefix(channel_id), _dump(header), b"\n", payload))
+    return b"".join((frame_prefix(channel_id), _dump(header), b"\n"))
+
+
+def _data_header(frame: DataFrame) -> bytes:
+    """Only numbers: a third of the time that a JSON encoder takes."""
+    sequence, byte = frame.place
+    lengths = ",".join(map(str, frame.lengths))
+    optional = (
+        (',"partial":true' if frame.partial else "")
+        + (',"last":true' if frame.last else "")
+        + ("" if frame.offset is None else f',"offset":{frame.offset}')
+    )
+    return (
+        f'{{"type":"data","generation":{frame.generation},"sequence":{sequence},"byte":{byte}'
+        f',"lengths":[{lengths}],"end":{frame.end}{optional}}}'
+    ).encode()
 
 
 def frame_prefix(channel_id: str) -> bytes:

@@ -177,7 +177,7 @@ MUTANTS = (
     Mutant(
         "heartbeats carry no end",
         "_publisher.py",
-        "beat = DataFrame(self._claim.generation, Place(self._log.end), end=self._log.end)",
+        "beat = DataFrame(self._claim.generation, Place(end), end=end)",
         "beat = DataFrame(self._claim.generation, Place(0), end=0)",
     ),
     Mutant(
@@ -343,8 +343,8 @@ MUTANTS = (
     Mutant(
         "TypeScript's end marker is believed at once",
         "_v1_listener.py",
-        "if message == _END and await self._is_end():",
-        "if message == _END:",
+        "return not self._same(state) and not self._dropped and len(self._inbox) == came",
+        "return True",
     ),
     Mutant(
         "a TypeScript listener is not told the end",

@@ -104,6 +104,23 @@ async def test_lost_sentinel_is_created_again_at_once() -> None:
         assert await rest(stream) == ["a"]
 
 
+@pytest.mark.rule("SEN-3")
+@in_virtual_time
+async def test_producers_that_start_together_do_not_renew_together() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        source = Source("a")
+        for number in range(50):
+            await context.create_new_resumable_stream(f"{ID}-{number}", source)
+        assert len(broker.writes) == 50
+        await asyncio.sleep(LEASE / 3 * 0.6)
+        assert 5 < len(broker.writes) - 50 < 45
+        await asyncio.sleep(LEASE / 3 * 0.4)
+        assert len(broker.writes) == 100
+        await asyncio.sleep(LEASE / 3)
+        assert len(broker.writes) == 150
+
+
 @pytest.mark.rule("SEN-5", "P5")
 @in_virtual_time
 async def test_superseded_producer_stops_at_once() -> None:

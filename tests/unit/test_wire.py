@@ -11,6 +11,7 @@ from resumable_stream._log import Ending, Status
 from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, encode_text
 from resumable_stream._wire import (
     MAX_ERROR_BYTES,
+    VERSION,
     EndFrame,
     Frame,
     MalformedFrameError,
@@ -34,6 +35,7 @@ LISTENERS = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
 REQUESTS = st.builds(
     Request,
     LISTENERS,
+    version=st.just(VERSION),
     type=st.sampled_from(RequestType),
     generation=st.none() | NATURAL,
     skip=NATURAL,
@@ -53,8 +55,13 @@ FRAMES = st.one_of(
         last=st.booleans(),
         offset=st.none() | NATURAL,
     ),
-    st.builds(EndFrame, NATURAL, NATURAL, st.builds(Ending, st.sampled_from(Status))),
-    st.builds(EndFrame, NATURAL, NATURAL, st.builds(Ending, st.just(Status.FAILED), TEXTS, TEXTS)),
+    st.builds(EndFrame, NATURAL, NATURAL, st.sampled_from(Status).map(Ending)),
+    st.builds(
+        EndFrame,
+        NATURAL,
+        NATURAL,
+        st.builds(lambda kind, text: Ending(Status.FAILED, kind, text), TEXTS, TEXTS),
+    ),
     st.builds(RefusalFrame, NATURAL, st.sampled_from(Refusal), NATURAL),
 )
 ANY_ID = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
