@@ -44,12 +44,15 @@ class Assembly:
             self.final = frame
 
     def accept(self, frame: DataFrame) -> list[str]:
-        """Take in a frame; return the chunks it completes."""
+        """Take in a frame; return the chunks it completes, as a list to read only."""
         self.note(frame)
         if self.place is None:
             if frame.offset is None:
                 return []
             self.place = frame.place
+        if frame.place == self.place and not (frame.partial or self._held or self._partial):
+            self.place = frame.after
+            return frame.texts
         chunks: list[str] = []
         if frame.place > self.place:
             self._keep(frame)

@@ -92,6 +92,11 @@ class DataFrame:
     offset: int | None = None
 
     @cached_property
+    def after(self) -> Place:
+        """The place that follows, where all chunks are there to their ends."""
+        return Place(self.place.sequence + len(self.lengths)) if self.lengths else self.place
+
+    @cached_property
     def texts(self) -> list[str]:
         """The chunks, where all of them are there to their ends."""
         return cut_up(self.payload, accumulate(self.lengths, initial=0))

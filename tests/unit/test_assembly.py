@@ -56,6 +56,20 @@ def test_disorder_doubles_and_overlap_change_nothing(
     assert got == chunks
 
 
+@pytest.mark.rule("FRM-3")
+def test_whole_chunks_and_a_part_of_one_may_share_a_frame() -> None:
+    assembly = Assembly(hold=0, place=Place(0))
+    assert assembly.accept(data_frame(Place(0), b"ab", b"c", b"d", partial=True, end=3)) == [
+        "ab",
+        "c",
+    ]
+    assert assembly.place == Place(2, 1)
+    assert assembly.behind
+    assert assembly.accept(data_frame(Place(2, 1), b"ef", b"g", end=4)) == ["def", "g"]
+    assert assembly.place == Place(4)
+    assert not assembly.behind
+
+
 def test_frames_before_the_first_reply_are_ignored() -> None:
     assembly = Assembly(hold=100)
     assert assembly.accept(data_frame(Place(3), b"x", end=4)) == []

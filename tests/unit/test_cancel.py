@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resumable_stream import CancelResult, StreamCancelledError
-from virtual_time import in_virtual_time
+from virtual_time import in_virtual_time, loop_time
 from world import ID, NAMES, begin, rest, world
 
 if TYPE_CHECKING:
@@ -59,3 +59,24 @@ async def test_a_cancel_that_is_lost_is_sent_again() -> None:
         broker.drop = drop
         assert await context.cancel_stream(ID) is CancelResult.CANCELLED
         assert len(lost) == 3
+
+
+@pytest.mark.rule("P9", "REQ-7")
+@in_virtual_time
+async def test_a_cancel_hears_of_the_end_at_once() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, _ = here.instance()
+        began = loop_time()
+        assert await context.cancel_stream(ID) is CancelResult.CANCELLED
+        assert loop_time() - began < 0.05
+
+
+@pytest.mark.rule("P9", "REQ-7")
+@in_virtual_time
+async def test_a_cancel_whose_answers_are_lost_finds_the_end_recorded() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, _ = here.instance()
+        here.brokers[0].drop = lambda _channel, _message: True
+        assert await context.cancel_stream(ID) is CancelResult.CANCELLED

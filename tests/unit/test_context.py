@@ -401,3 +401,15 @@ async def test_logs_name_the_stream_and_never_its_text() -> None:
     messages = [record.getMessage() for record in records]
     assert any("stream 'stream': generation" in message for message in messages)
     assert not any("secret" in message for message in messages)
+
+
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_leaving_its_block_closes_a_context() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        async with context:
+            stream = await context.create_new_resumable_stream(ID, two_chunks)
+            assert await rest(stream) == ["a", "b"]
+        with pytest.raises(ContextClosedError):
+            await context.resume_existing_stream(ID)

@@ -243,6 +243,21 @@ async def test_a_listener_that_never_reads_is_given_up() -> None:
             await asyncio.sleep(10)
 
 
+@pytest.mark.rule("END-3", "P3")
+@in_virtual_time
+async def test_a_listener_that_reads_slowly_is_not_given_up() -> None:
+    async with world() as here:
+        source, stream, generation = await begin(here, *"a" * 30, linger_timeout=100)
+        peer = await Peer(here).listen(generation)
+        await peer.ask(window=1)
+        source.finish()
+        assert await rest(stream) == ["a"] * 30
+        for turn in range(30):
+            await peer.ask(window=0, place=Place(turn), generation=generation)
+            assert peer.frames(), turn
+            await asyncio.sleep(10)
+
+
 @pytest.mark.rule("REQ-7", "P9")
 @in_virtual_time
 async def test_a_cancel_is_acknowledged_each_time() -> None:
