@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BLOCK_SIZE = 32 * 1024
 _CHUNK_COST = 32
 # Chunks that follow one another within this many seconds wake the readers once for all.
-_PACE = 0.001
+PACE = 0.001
 
 
 class Status(StrEnum):
@@ -205,8 +205,8 @@ class Log:
         """Wake the readers for this chunk, or a moment later for it and what follows it at once."""
         loop = next(iter(self._waiters)).get_loop()
         now = loop.time()
-        if now < self._woken_at + _PACE:
-            self._timer = loop.call_at(self._woken_at + _PACE, self._wake, loop)
+        if now < self._woken_at + PACE:
+            self._timer = loop.call_at(self._woken_at + PACE, self._wake, loop)
         else:
             self._wake(loop)
 

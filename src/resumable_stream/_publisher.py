@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._followers import MAX_LISTENERS, Followers
-from resumable_stream._log import InsidePairError, Position, TrimmedError
+from resumable_stream._log import PACE, InsidePairError, Position, TrimmedError
 from resumable_stream._pieces import cut, piece_size, place_of
 from resumable_stream._sentinel import live_id
 from resumable_stream._v1 import V1Cursor
@@ -234,32 +234,46 @@ class Publisher:
             self._left.set()
 
     async def _wait_for_work(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._may_answer() and (self._has_work() or self._has_news()):
-            return
+        loop, pacer = asyncio.get_running_loop(), None
+        if self._may_answer():
+            if self._has_work() or self._has_news():
+                return
+            if self._followers and self._live.sequence < self._log.end:
+                # Sent at once, or together with what comes a moment after the last that was sent.
+                if loop.time() >= self._live_at + PACE:
+                    return
+                pacer = loop.call_at(self._live_at + PACE, self.wake)
         self._waiter = loop.create_future()
+        if pacer is None:
+            self._watch_for_work(loop)
+        try:
+            await self._waiter
+        finally:
+            if pacer is not None:
+                pacer.cancel()
+            self._log.unwatch(self._waiter)
+            self._waiter = None
+
+    def _watch_for_work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake up at the next chunk, or for a heartbeat."""
+        assert self._waiter is not None  # noqa: S101
+        self._log.watch(self._waiter)
         if self._timer is None:
             now, interval = loop.time(), self._options.heartbeat_interval
             due = self._live_at + interval
             # A moment on, at least: timers go off a little early, and would at once again.
             due = max(due, now + _LEAST_WAIT) if due > now else now + interval
             self._timer = loop.call_at(due, self._tick)
-        self._log.watch(self._waiter)
-        try:
-            await self._waiter
-        finally:
-            self._log.unwatch(self._waiter)
-            self._waiter = None
 
     def _tick(self) -> None:
         self._timer = None
         self.wake()
 
     def _has_news(self) -> bool:
+        """There is more than live text to tell."""
         if self._end is not None and not self._end_told:
             return True
-        live = bool(self._followers) and self._live.sequence < self._log.end
-        return live or any(
+        return any(
             cursor.has_news(self._log, ended=self._end is not None) for cursor in self._v1.values()
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resumable_stream._log import _PACE
+from resumable_stream._log import PACE
 from resumable_stream._sentinel import generation_of
 from simulation.plan import Climate, Kind
 from simulation.texts import runs_of
@@ -56,7 +56,7 @@ def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
     attached = visit.attached or 0.0
     if not world.plan.shuffle:
         for made, read in _pairs(visit, run):
-            if read > max(made, attached) + _PACE + _EPSILON:
+            if read > max(made, attached) + PACE + _EPSILON:
                 yield "P6", f"a chunk came {read - made:.3f} s late: {visit}"
                 return
     if visit.ending == "complete" and run.closed is not None:
@@ -148,7 +148,7 @@ def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:
 
 def _connected(world: World, time: float) -> float:
     """The time, or if something is unplugged then or on the way, when it is connected again."""
-    way = _PACE + 4 * _latency(world)
+    way = PACE + 4 * _latency(world)
     for damage in world.oracle.damages:
         if damage.begin - way <= time <= damage.end + _RECONNECT:
             time = damage.end + _RECONNECT

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from resumable_stream import ResumableStream
+from resumable_stream._sentinel import generation_of
 from resumable_stream._wire import (
     DataFrame,
     Place,
@@ -27,6 +29,9 @@ from world import (
     text_of,
     world,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
 
 PLENTY = 1_000_000
 
@@ -241,6 +246,35 @@ async def test_a_listener_that_never_reads_is_given_up() -> None:
             await peer.ask(window=0, place=Place(0), generation=generation)
             assert bool(peer.frames()) == (turn < 11), turn
             await asyncio.sleep(10)
+
+
+@pytest.mark.rule("P8")
+@in_virtual_time
+async def test_a_source_in_a_hurry_is_sent_in_few_messages() -> None:
+    async def source() -> AsyncIterator[str]:
+        await asyncio.sleep(1.0)
+        for _ in range(200):
+            await asyncio.sleep(0.0001)
+            yield "a"
+
+    async with world() as here:
+        context, broker = here.instance()
+        publish_many = broker.publish_many
+
+        async def takes_its_time(messages: Sequence[tuple[str, bytes]]) -> None:
+            await asyncio.sleep(0.0002)
+            await publish_many(messages)
+
+        broker.publish_many = takes_its_time  # type: ignore[method-assign]
+        stream = await context.create_new_resumable_stream(ID, source)
+        generation = generation_of(await here.sentinel() or "")
+        peer = await Peer(here).listen(generation)
+        await peer.ask(window=PLENTY)
+        assert await rest(stream) == ["a"] * 200
+        await asyncio.sleep(0.01)
+        frames = peer.live_frames(generation)
+        assert text_of(frames) == "a" * 200
+        assert 15 <= len([frame for frame in frames if isinstance(frame, DataFrame)]) <= 25
 
 
 @pytest.mark.rule("END-3", "P3")
