@@ -85,6 +85,7 @@ class Pipe:
         self._stale = False
         self._closed = False
         self._last_reply = 0.0
+        self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._doubting = False
 
@@ -102,7 +103,10 @@ class Pipe:
             raise closed()
         call = _Call(len(commands), write=write)
         self._queue.extend((command, call) for command in commands)
-        self._wake.set()
+        if not self._flushing:
+            # With all that is called in this turn of the event loop.
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="resumable-stream redis commands")
         if self._timer is None:
@@ -160,6 +164,15 @@ class Pipe:
             overdue.append(call)
         return overdue, None
 
+    def _flush(self) -> None:
+        """Send what is queued, or leave it to the writer, who may wait."""
+        self._flushing = False
+        connection = self._connection
+        if connection is not None and not self._stale and _wire.is_ready(connection):
+            _wire.send_now(connection, self._next_batch())
+        if connection is None or self._queue:
+            self._wake.set()
+
     async def _run(self) -> None:
         try:
             while self._drop_withdrawn():
@@ -199,6 +212,7 @@ class Pipe:
             await asyncio.sleep(0.02)
 
     async def _write(self, connection: _wire.Connection, reader: asyncio.Task[None]) -> None:
+        clock = asyncio.get_running_loop().time
         while not reader.done():
             if self._stale and not self._unanswered:
                 return
@@ -206,11 +220,13 @@ class Pipe:
                 await _wire.send(connection, data)
                 continue
             self._wake.clear()
+            idle = clock() - self._last_reply
             try:
-                async with asyncio.timeout(_LINGER):
+                async with asyncio.timeout(_LINGER - idle if idle < _LINGER else _LINGER):
                     await self._wake.wait()
             except TimeoutError:
-                if not self._unanswered and not self._queue:
+                idle = clock() - self._last_reply
+                if idle >= _LINGER and not self._unanswered and not self._queue:
                     return
 
     async def _read(self, connection: _wire.Connection) -> None:

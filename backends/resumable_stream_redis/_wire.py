@@ -97,12 +97,34 @@ async def read(connection: Connection) -> object:
         return error
 
 
+def is_ready(connection: Connection) -> bool:
+    """Tell whether ``send_now`` may be used: the server has taken all that was sent."""
+    transport = _transport(connection)
+    return (
+        transport is not None
+        and not transport.is_closing()
+        and not transport.get_write_buffer_size()
+    )
+
+
+def send_now(connection: Connection, data: bytes) -> None:
+    """As ``send`` does, but without a task to wait in."""
+    transport = _transport(connection)
+    if transport is not None:
+        transport.write(data)
+
+
 def abort(connection: Connection) -> None:
     """Cut the connection, without waiting for what is still to be sent."""
     # redis-py offers only a close that first flushes, which a frozen server holds up for ever.
+    transport = _transport(connection)
+    if transport is not None:
+        transport.abort()
+
+
+def _transport(connection: Connection) -> asyncio.WriteTransport | None:
     writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
-    if writer is not None:
-        writer.transport.abort()
+    return writer.transport if writer is not None else None
 
 
 async def drop(connection: Connection) -> None:

@@ -218,3 +218,18 @@ async def test_idle_connection_closes_itself(
     assert len(asyncio.all_tasks()) == 1
     assert await backend.get(name) == "v"
     await backend.aclose()
+
+
+async def test_connection_in_use_stays(
+    valkey: ValkeyServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resumable_stream_redis._pipe._LINGER", 2.0)
+    backend = RedisBackend(valkey.url)
+    with valkey.client() as client:
+        await backend.set(name, "v", ttl=60)
+        (own,) = (entry["id"] for entry in client.client_list() if entry["cmd"] == "set")
+        for _ in range(40):
+            assert await backend.get(name) == "v"
+            await asyncio.sleep(0.1)
+        assert own in {entry["id"] for entry in client.client_list()}
+    await backend.aclose()
