@@ -73,7 +73,7 @@ def _all_tables(results: Results) -> str:
 def _setting(results: Results) -> str:
     told = results.about
     return (
-        f"Medians of {told['rounds']} rounds on {told['date']}: {told['machine']}, "
+        f"Medians of {told['rounds']} round{'s' * (told['rounds'] != '1')} on {told['date']}: {told['machine']}, "
         f"Python {told['python']}, {told['servers']}; {told['packages']}; {told['peers']}."
     )
 
