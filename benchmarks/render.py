@@ -72,8 +72,9 @@ def _all_tables(results: Results) -> str:
 
 def _setting(results: Results) -> str:
     told = results.about
+    rounds = "1 round" if told["rounds"] == "1" else f"{told['rounds']} rounds"
     return (
-        f"Medians of {told['rounds']} round{'s' * (told['rounds'] != '1')} on {told['date']}: {told['machine']}, "
+        f"Medians of {rounds} on {told['date']}: {told['machine']}, "
         f"Python {told['python']}, {told['servers']}; {told['packages']}; {told['peers']}."
     )
 
