@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from resumable_stream._log import Ending, Log, Status
@@ -27,6 +28,7 @@ logger = logging.getLogger("resumable_stream")
 # A source that never waits gives way to the event loop after this many seconds.
 _MAX_HOLD = 0.0005
 _CHECK_HOLD_EVERY = 32
+_TICK = 0.025
 _MIN_PAUSE = 0.05
 _MAX_PAUSE = 1.0
 # More requests than this, made while the claim is being taken, must be made again.
@@ -68,8 +70,10 @@ class Producer:
         )
         self._subscription: Subscription | None = None
         self._early: list[bytes] = []
-        self._renewal_due = asyncio.Event()
-        self._ended = asyncio.Event()
+        # Futures, of which an idle stream has few: an event takes a kilobyte.
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._renewal: asyncio.Future[None] | None = None
+        self._renewal_due = False
         self._source: asyncio.Task[None] | None = None
         self._run_task: asyncio.Task[None] | None = None
 
@@ -107,7 +111,8 @@ class Producer:
         return True
 
     def _finish(self, ending: Ending) -> bool:
-        self._ended.set()
+        if not self._ended.done():
+            self._ended.set_result(None)
         return self.log.finish(ending)
 
     async def _run(self, source: asyncio.Task[None]) -> None:
@@ -176,7 +181,7 @@ class Producer:
 
     async def _source_ended(self, source: asyncio.Task[None]) -> None:
         """Wait for the source; once the stream is stopped, for a bounded time only."""
-        await self._ended.wait()
+        await self._ended
         await asyncio.wait({source}, timeout=CLOSE_TIMEOUT)
         if not source.done():
             logger.warning("stream %r: the source ignores being closed", self.stream_id)
@@ -190,12 +195,16 @@ class Producer:
         wait = self._options.renew_interval * staggered(self.generation)
         wait, failures = wait if self._claim.held else 0, 0
         while True:
-            timer = loop.call_later(wait, self._renewal_due.set)
-            try:
-                await self._renewal_due.wait()
-            finally:
-                timer.cancel()
-            self._renewal_due.clear()
+            if not self._renewal_due:
+                self._renewal = loop.create_future()
+                # Those that fall due at about the same time go in one message.
+                due = math.ceil((loop.time() + wait) / _TICK) * _TICK
+                timer = loop.call_at(due, self._renew_soon)
+                try:
+                    await self._renewal
+                finally:
+                    timer.cancel()
+            self._renewal_due = False
             try:
                 await self._claim.renew()
                 wait, failures = self._options.renew_interval, 0
@@ -211,6 +220,11 @@ class Producer:
                 wait = min(_MAX_PAUSE, _MIN_PAUSE * 2 ** min(failures, 10))
                 logger.debug("stream %r: lease not renewed: %s", self.stream_id, error)
 
+    def _renew_soon(self) -> None:
+        self._renewal_due = True
+        if self._renewal is not None and not self._renewal.done():
+            self._renewal.set_result(None)
+
     def _on_request(self, message: bytes) -> None:
         if self._run_task is not None:
             self._publisher.handle(message)
@@ -219,7 +233,7 @@ class Producer:
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
-        self._renewal_due.set()
+        self._renew_soon()
         self._publisher.resync()
 
     async def _settle(self, patience: float) -> None:

@@ -89,7 +89,7 @@ class Publisher:
         self._failures = 0
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._left: asyncio.Event = asyncio.Event()
+        self._left: asyncio.Event | None = None  # while somebody waits for the listeners to leave
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -135,7 +135,7 @@ class Publisher:
         """Wait until every listener has got the end, or is gone, or no longer reads."""
         self._followers.progress()
         while self._task is not None and (self._listened_to() or self._has_work()):
-            self._left.clear()
+            self._left = asyncio.Event()
             await self._left.wait()
 
     async def dismiss(self, end: EndFrame) -> None:
@@ -223,7 +223,7 @@ class Publisher:
                 await self._wait_for_work()
                 self._expire()
                 await self._publish_batch()
-                self._left.set()
+                self._tell_who_left()
         except Exception:
             logger.exception("stream %r: serving its listeners failed", self._stream_id)
         finally:
@@ -231,6 +231,10 @@ class Publisher:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+            self._tell_who_left()
+
+    def _tell_who_left(self) -> None:
+        if self._left is not None:
             self._left.set()
 
     async def _wait_for_work(self) -> None:

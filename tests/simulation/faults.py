@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "a loss is not told to the lease",
         "_producer.py",
-        "        self._renewal_due.set()\n",
+        "        self._renew_soon()\n",
         "",
     ),
     Mutant(
