@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from resumable_stream import (
 from resumable_stream._log import Ending, Status
 from resumable_stream._sentinel import Claim, Outcome, SupersededError, generation_of, read_outcome
 from resumable_stream._wire import RequestType
-from virtual_time import in_virtual_time
+from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Peer, Source, rest, text_of, world
 
 if TYPE_CHECKING:
@@ -115,10 +115,34 @@ async def test_producers_that_start_together_do_not_renew_together() -> None:
         assert len(broker.writes) == 50
         await asyncio.sleep(LEASE / 3 * 0.6)
         assert 5 < len(broker.writes) - 50 < 45
-        await asyncio.sleep(LEASE / 3 * 0.4)
+        await asyncio.sleep(LEASE / 3 * 0.4 + 0.05)
         assert len(broker.writes) == 100
-        await asyncio.sleep(LEASE / 3)
+        await asyncio.sleep(LEASE / 3 + 0.05)
         assert len(broker.writes) == 150
+
+
+@pytest.mark.rule("SEN-3")
+@in_virtual_time
+async def test_renewals_that_fall_due_together_are_sent_together() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        times: set[float] = set()
+        write = broker._write
+
+        async def note_time(*arguments: Any) -> bool:
+            times.add(loop_time())
+            return await write(*arguments)
+
+        for number in range(200):
+            await context.create_new_resumable_stream(f"{ID}-{number}", Source("a"))
+        patched: Any = broker
+        patched._write = note_time
+        await asyncio.sleep(LEASE / 3 + 0.05)
+        assert len(broker.writes) == 400
+        assert len(times) < 150
+        assert sorted(times) == pytest.approx(
+            [round(time / 0.025) * 0.025 for time in sorted(times)]
+        )
 
 
 @pytest.mark.rule("SEN-5", "P5")
