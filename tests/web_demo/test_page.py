@@ -111,7 +111,8 @@ async def test_reader_without_network_catches_up(visit: Visit) -> None:
     await visit.button("Offline for 5 s").click()
     await visit.says(LOST)
     behind = await visit.text()
-    await until(visit.row(0).locator(".number").inner_text, lambda end: int(end) > len(behind))
+    produced = visit.row(0).locator(".number").inner_text
+    await until(produced, lambda end: int(end.replace(",", "")) > len(behind))
     assert await visit.text() == behind
     await visit.says("resumed once")
     await visit.completes(1)
