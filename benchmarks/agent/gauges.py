@@ -31,16 +31,21 @@ class LoopLag:
     def __init__(self) -> None:
         self.worst = 0.0
         self._slept_at = 0.0
-        self._task = asyncio.create_task(self._tick())
+        self._task: asyncio.Task[None] | None = None
 
     def reset(self) -> None:
         """Begin anew; what has held the loop up until now is not counted."""
         self.worst = 0.0
         self._slept_at = time.monotonic()
+        if self._task is None:
+            self._task = asyncio.create_task(self._tick())
 
     async def aclose(self) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        """Measure no more, until the next ``reset``."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def _tick(self) -> None:
         while True:

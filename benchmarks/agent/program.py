@@ -79,9 +79,11 @@ class Program:
             await asyncio.gather(*(start(number, stream) for number, stream in some))
         return {"seconds": (time.monotonic_ns() - self._begun) / 1e9}
 
-    async def do_watch(self) -> None:
-        """Begin to measure."""
+    async def do_watch(self, *, lag: bool = True) -> None:
+        """Begin to measure; not the event loop's lag, which takes time itself, if told so."""
         self._watch()
+        if not lag:
+            await self._lag.aclose()
 
     async def do_release(self) -> None:
         """Open the gates, and measure from here on."""

@@ -136,6 +136,7 @@ let begun = 0;
 let cpu = 0;
 let slept = 0;
 let worst = 0;
+let ticking;
 const texts = new Map();
 const sources = new Map();
 const own = new Map();
@@ -143,7 +144,7 @@ let listeners = [];
 
 function tick() {
   slept = now();
-  setTimeout(() => {
+  ticking = setTimeout(() => {
     worst = Math.max(worst, now() - slept - TICK);
     tick();
   }, 1);
@@ -164,6 +165,7 @@ function watch() {
   global.gc();
   worst = 0;
   slept = begun = now();
+  if (!ticking) tick();
   cpu = cpuSeconds();
 }
 
@@ -218,8 +220,12 @@ const commands = {
     });
     return { seconds: (now() - begun) / 1e9 };
   },
-  async watch() {
+  async watch({ lag = true } = {}) {
     watch();
+    if (!lag) {
+      clearTimeout(ticking);
+      ticking = undefined;
+    }
   },
   async release() {
     watch();
