@@ -41,6 +41,8 @@ class Oracle:
         self._plan: Plan = world.plan
         self._publishers: dict[int, Host] = {}
         self._requests = 0
+        self.heard: dict[int, list[float]] = {}
+        """When each generation has spoken to all who follow it."""
         world.server.on_publish = self._published
 
     def fail(self, promise: str, what: str) -> None:
@@ -102,6 +104,8 @@ class Oracle:
         digits = message[at + 13 : at + 26].split(b",")[0].split(b"}")[0]
         if not digits.isdigit():
             return
+        if f"{_CHUNK}{digits.decode()}:" in channel:
+            self.heard.setdefault(int(digits), []).append(self._world.loop.now)
         holder = self._publishers.setdefault(int(digits), by.host)
         if holder is not by.host:
             self.fail("P5", f"{by.host.name} publishes as {holder.name}'s generation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from resumable_stream._log import PACE
@@ -42,6 +43,7 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
             yield from _check_local(world, visit, runs[0])
         if visit.reader == "Listener":
             yield from _check_remote(world, visit, runs[0])
+            yield from _check_heartbeats(world, visit, runs[0])
     for visit in world.visits:
         if visit.reader == "Listener":
             yield from _check_outages(world, visit, excuses)
@@ -90,6 +92,19 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
             return
 
 
+def _check_heartbeats(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
+    """P4: who follows a producer that is silent knows that it is alive."""
+    if world.plan.climate is not Climate.CALM or not world.plan.weather.fair:
+        return
+    begin, end = visit.attached or 0.0, min(visit.ended, run.closed or visit.ended)
+    times = [time for time in world.oracle.heard.get(run.generation, ()) if begin < time < end]
+    longest = world.plan.options.heartbeat_interval + _soon(world)
+    for before, after in pairwise((begin, *times, end)):
+        if after > before + longest:
+            yield "P4", f"nothing was heard for {after - before:.3f} s: {visit}"
+            return
+
+
 def _check_outages(world: World, visit: Visit, excuses: Excuses) -> Iterator[Problem]:
     """P4: nobody bears an outage for longer than he was told to."""
     # Who reads live has nothing to ask for, and notices with the next heartbeat.
@@ -101,7 +116,7 @@ def _check_outages(world: World, visit: Visit, excuses: Excuses) -> Iterator[Pro
         attached = visit.attached or damage.begin
         # Nor does time count in which he stood still.
         late = visit.ended - damage.begin - patience - excuses.stood_still(visit)
-        if attached < damage.begin and late > 0 and visit.ended < damage.end + _SOON:
+        if attached < damage.begin and late > 0 and visit.prompt:
             yield "P4", f"bore an outage {late:.3f} s too long: {visit}"
 
 
