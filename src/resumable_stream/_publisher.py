@@ -240,7 +240,7 @@ class Publisher:
     async def _wait_for_work(self) -> None:
         loop, pacer = asyncio.get_running_loop(), None
         if self._may_answer():
-            if self._has_work() or self._has_news():
+            if self._has_work() or self._has_news() or self._beat_is_due(loop.time()):
                 return
             if self._followers and self._live.sequence < self._log.end:
                 # Sent at once, or together with what comes a moment after the last that was sent.
@@ -268,6 +268,10 @@ class Publisher:
             # A moment on, at least: timers go off a little early, and would at once again.
             due = max(due, now + _LEAST_WAIT) if due > now else now + interval
             self._timer = loop.call_at(due, self._tick)
+
+    def _beat_is_due(self, now: float) -> bool:
+        interval = self._options.heartbeat_interval
+        return bool(self._followers) and now >= self._live_at + interval
 
     def _tick(self) -> None:
         self._timer = None
@@ -350,7 +354,7 @@ class Publisher:
         if self._live.sequence < self._log.first:
             self._live = Place(end)
         size, room = 0, piece_size(self._live_id, self._pubsub.max_message_size)
-        due = now >= self._live_at + self._options.heartbeat_interval
+        due = self._beat_is_due(now)
         while self._live.sequence < end and size < _BATCH_BYTES:
             piece = cut(self._log, self._live, room)
             frame = DataFrame(

@@ -347,6 +347,23 @@ async def test_heartbeats_tell_how_far_the_stream_is() -> None:
         assert peer.live_frames(generation) == [DataFrame(generation, Place(2), end=2)]
 
 
+@pytest.mark.rule("FRM-5")
+@in_virtual_time
+async def test_a_heartbeat_that_is_due_while_an_answer_is_sent_follows_at_once() -> None:
+    async with world() as here:
+        _, _, generation = await begin(here, "a")
+        peer = await Peer(here).listen(generation)
+        await peer.ask(window=PLENTY)
+        await asyncio.sleep(LEASE / 5 - 0.2)
+        here.brokers[0].running.clear()
+        await peer.ask(window=PLENTY)
+        await asyncio.sleep(0.4)
+        assert peer.live_frames(generation) == []
+        here.brokers[0].running.set()
+        await asyncio.sleep(0.1)
+        assert peer.live_frames(generation) == [DataFrame(generation, Place(1), end=1)]
+
+
 @pytest.mark.rule("FRM-5", "P3")
 @in_virtual_time
 async def test_the_end_is_told_again_with_each_heartbeat() -> None:
