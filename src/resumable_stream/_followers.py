@@ -34,6 +34,9 @@ class Followers:
     def __len__(self) -> int:
         return len(self._known)
 
+    def __contains__(self, listener: str) -> bool:
+        return listener in self._known
+
     def enrol(self, listener: str, place: Place | None) -> bool:
         """Keep the listener for as long as it may be silent; False if there are too many."""
         known = self._known.get(listener)

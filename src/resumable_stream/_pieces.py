@@ -64,7 +64,7 @@ def cut(log: Log, place: Place, size: int) -> Piece:
             fitting = [end - begin for begin, end in pairwise((start, *ends[at:until]))]
         lengths += fitting
         slices.append(memoryview(data)[start : ends[until - 1]])
-        size -= ends[until - 1] - start + len(str(fitting))
+        size -= ends[until - 1] - start + len(fitting) * _cost(max(fitting))
         sequence, byte = sequence + len(fitting), 0
         if until < len(ends):
             break

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from resumable_stream._followers import MAX_LISTENERS, Followers
-from resumable_stream._log import PACE, InsidePairError, Position, TrimmedError
-from resumable_stream._pieces import cut, piece_size, place_of
+from resumable_stream._log import PACE
+from resumable_stream._pieces import cut, piece_size
+from resumable_stream._replies import Replies
 from resumable_stream._sentinel import live_id
 from resumable_stream._v1 import V1Cursor
 from resumable_stream._wire import (
@@ -44,16 +45,6 @@ logger = logging.getLogger("resumable_stream")
 _BATCH_BYTES = 1024 * 1024
 _MAX_PAUSE = 1.0
 _LEAST_WAIT = 0.001
-# A reply's first piece is small, so that the reader has something soon.
-_FIRST_PIECE = 16 * 1024
-
-
-class _Reply(NamedTuple):
-    """What is still owed to one request."""
-
-    place: Place
-    window: int
-    offset: int | None
 
 
 class Publisher:
@@ -80,7 +71,7 @@ class Publisher:
         self._live = Place(0)
         self._live_at = 0.0
         self._followers = Followers(stream_id, options)
-        self._replies: OrderedDict[str, _Reply] = OrderedDict()
+        self._replies = Replies(claim.generation, log, options.unit)
         self._notices: dict[str, Frame] = {}
         self._cancellers: dict[str, None] = {}
         self._v1: OrderedDict[str, V1Cursor] = OrderedDict()
@@ -102,7 +93,7 @@ class Publisher:
             self._enrol_v1(request)
         elif request.type is RequestType.LEAVE:
             self._followers.remove(request.listener_id)
-            self._replies.pop(request.listener_id, None)
+            self._replies.drop(request.listener_id)
         elif self._may_answer():
             if request.type is RequestType.CANCEL:
                 self._cancellers[request.listener_id] = None
@@ -168,46 +159,23 @@ class Publisher:
     def _enrol(self, request: Request) -> None:
         listener = request.listener_id
         if request.generation not in (None, self._claim.generation):
-            self._refuse(listener, Refusal.OTHER_GENERATION)
+            self._refuse(listener, RefusalFrame(self._claim.generation, Refusal.OTHER_GENERATION))
             return
-        reply = self._reply_to(request)
+        reply = self._replies.answer(request, first=listener not in self._followers)
         if not self._followers:
             self._live = Place(self._log.end)
             self._live_at = asyncio.get_running_loop().time()
-        if not self._followers.enrol(listener, request.place) or reply is None:
-            return  # who was refused leaves by itself, or has missed it and asks again
-        # A window of nothing only keeps the listener enrolled.
-        if request.window or self._end is not None:
-            self._replies[listener] = reply
+        # Who is refused leaves by itself, or misses it and asks again.
+        enrolled = self._followers.enrol(listener, request.place)
+        if isinstance(reply, RefusalFrame):
+            self._refuse(listener, reply)
+        elif enrolled and (request.window or self._end is not None):
+            # A window of nothing only keeps the listener enrolled.
+            self._replies.owe(listener, reply)
 
-    def _reply_to(self, request: Request) -> _Reply | None:
-        place, offset = request.place, None
-        if place is None:
-            try:
-                position = self._log.locate(request.skip, request.unit)
-            except TrimmedError as error:
-                self._refuse(request.listener_id, Refusal.TRIMMED, error.start)
-                return None
-            except InsidePairError:
-                self._refuse(request.listener_id, Refusal.INSIDE_PAIR)
-                return None
-            # Beyond the present end: the listener drops what it does not want.
-            position = position or Position(self._log.end)
-            place = place_of(self._log, position)
-            offset = self._log.offset(position, request.unit)
-        elif place.sequence < self._log.first:
-            self._refuse(request.listener_id, Refusal.TRIMMED, self._log.start_offset(request.unit))
-            return None
-        elif place > Place(self._log.end):
-            self._refuse(request.listener_id, Refusal.UNKNOWN_PLACE)
-            return None
-        elif not place.byte:
-            offset = self._log.offset(Position(place.sequence), request.unit)
-        return _Reply(place, request.window, offset)
-
-    def _refuse(self, listener: str, refusal: Refusal, start: int = 0) -> None:
+    def _refuse(self, listener: str, refusal: RefusalFrame) -> None:
         if len(self._notices) < MAX_LISTENERS:
-            self._notices[listener] = RefusalFrame(self._claim.generation, refusal, start)
+            self._notices[listener] = refusal
 
     def _enrol_v1(self, request: Request) -> None:
         # Its requests name no generation: only who surely holds the claim may answer one.
@@ -326,9 +294,12 @@ class Publisher:
             self._add(batch, listener, notice)
         self._notices.clear()
         size = self._add_live(batch)
-        while self._replies and size < _BATCH_BYTES:
-            listener, reply = self._replies.popitem(last=False)
-            size += self._add_piece(batch, listener, reply)
+        for listener, frame in self._replies.pieces(self._pubsub.max_message_size):
+            size += self._add(batch, listener, frame)
+            if self._end is not None and isinstance(frame, DataFrame) and frame.last:
+                self._add(batch, listener, self._end)
+            if size >= _BATCH_BYTES:
+                break
         for listener in list(self._v1):
             if size >= _BATCH_BYTES:
                 break
@@ -374,35 +345,6 @@ class Publisher:
             beat = DataFrame(self._claim.generation, Place(end), end=end)
             self._add(batch, self._live_id, beat)
             self._live_at = now
-        return size
-
-    def _add_piece(self, batch: list[tuple[str, bytes]], listener: str, reply: _Reply) -> int:
-        """Add the next piece of a reply; queue the reply again if more is owed."""
-        if reply.place.sequence < self._log.first:
-            start = self._log.start_offset(self._options.unit)
-            trimmed = RefusalFrame(self._claim.generation, Refusal.TRIMMED, start)
-            return self._add(batch, listener, trimmed)
-        room = min(reply.window, piece_size(listener, self._pubsub.max_message_size))
-        if reply.offset is not None:
-            room = min(room, _FIRST_PIECE)
-        piece = cut(self._log, reply.place, room)
-        window = max(0, reply.window - len(piece.payload))
-        last = piece.after.sequence == self._log.end or not window or not piece.lengths
-        frame = DataFrame(
-            self._claim.generation,
-            reply.place,
-            piece.lengths,
-            piece.payload,
-            partial=piece.partial,
-            end=self._log.end,
-            last=last,
-            offset=reply.offset,
-        )
-        size = self._add(batch, listener, frame)
-        if not last:
-            self._replies[listener] = _Reply(piece.after, window, None)
-        elif self._end is not None:
-            self._add(batch, listener, self._end)
         return size
 
     def _add(self, batch: list[tuple[str, bytes]], listener: str, frame: Frame) -> int:

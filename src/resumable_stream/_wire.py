@@ -205,7 +205,7 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
 def _data_header(frame: DataFrame) -> bytes:
     """Only numbers: a third of the time that a JSON encoder takes."""
     sequence, byte = frame.place
-    lengths = ",".join(map(str, frame.lengths))
+    lengths = str(list(frame.lengths))[1:-1].replace(" ", "")
     optional = (
         (',"partial":true' if frame.partial else "")
         + (',"last":true' if frame.last else "")

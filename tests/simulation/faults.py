@@ -155,11 +155,11 @@ MUTANTS = (
     Mutant(
         "a replay is cut after an await: enrolled too late",
         "_publisher.py",
-        "if not self._followers.enrol(listener, request.place) or reply is None:",
-        "asyncio.get_running_loop().call_later(\n"
+        "enrolled = self._followers.enrol(listener, request.place)",
+        "enrolled = True\n"
+        "        asyncio.get_running_loop().call_later(\n"
         "            0.05, self._followers.enrol, listener, request.place\n"
-        "        )\n"
-        "        if reply is None:",
+        "        )",
     ),
     Mutant(
         "the end frame is never pushed",
@@ -183,8 +183,8 @@ MUTANTS = (
     Mutant(
         "there are no heartbeats",
         "_publisher.py",
-        "        elif due:\n",
-        "        elif due and not self._followers:\n",
+        "return bool(self._followers) and now >= self._live_at + interval",
+        "return False",
     ),
     Mutant(
         "listeners never expire",
