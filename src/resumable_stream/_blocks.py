@@ -32,7 +32,7 @@ class Block:
         self.data, self.ends = encode_run(chunks)
         self._before = before
         self._ends = dict.fromkeys(OffsetUnit, self.ends)
-        if len(self.data) != sum(map(len, chunks)):
+        if not self.data.isascii():
             for unit in OffsetUnit:
                 self._ends[unit] = _array(accumulate(length(chunk, unit) for chunk in chunks))
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 # What is handed to the broker at a time; between batches the event loop runs.
-_BATCH_BYTES = 1024 * 1024
+_BATCH_BYTES = 512 * 1024
 _MAX_PAUSE = 1.0
 _LEAST_WAIT = 0.001
 
