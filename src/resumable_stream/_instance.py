@@ -14,6 +14,7 @@ from resumable_stream._producer import Producer
 from resumable_stream._remote import Attached
 from resumable_stream._sentinel import Absence, Claim, ending_of, read_outcome, read_state
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
+from resumable_stream._ticks import Ticks
 from resumable_stream._v1_listener import V1Listener
 from resumable_stream._wire import Decoder
 from resumable_stream.errors import (
@@ -55,6 +56,7 @@ class Instance:
         self._options = options
         self._wait_until = wait_until
         self._decoder = Decoder()
+        self._ticks = Ticks()
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._closing = False
@@ -148,7 +150,7 @@ class Instance:
     async def _claim(self, stream_id: str) -> Producer | None:
         """Make a producer that listens and holds the claim; None if somebody else holds it."""
         claim = Claim(self.backend, self._names, stream_id, self._options)
-        producer = Producer(stream_id, claim, self.backend, self._names, self._options)
+        producer = Producer(stream_id, claim, self.backend, self._names, self._options, self._ticks)
         won = False
         try:
             await producer.listen()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from typing import TYPE_CHECKING
 
 from resumable_stream._log import Ending, Log, Status
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from resumable_stream._options import Options
     from resumable_stream._sentinel import Names
     from resumable_stream._source import MakeStream
+    from resumable_stream._ticks import Ticks
     from resumable_stream.ports import Backend, Loss, Subscription
 
 logger = logging.getLogger("resumable_stream")
@@ -28,7 +28,6 @@ logger = logging.getLogger("resumable_stream")
 # A source that never waits gives way to the event loop after this many seconds.
 _MAX_HOLD = 0.0005
 _CHECK_HOLD_EVERY = 32
-_TICK = 0.025
 _MIN_PAUSE = 0.05
 _MAX_PAUSE = 1.0
 # More requests than this, made while the claim is being taken, must be made again.
@@ -47,7 +46,13 @@ class Producer:
     """
 
     def __init__(
-        self, stream_id: str, claim: Claim, backend: Backend, names: Names, options: Options
+        self,
+        stream_id: str,
+        claim: Claim,
+        backend: Backend,
+        names: Names,
+        options: Options,
+        ticks: Ticks,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.stream_id = stream_id
@@ -59,6 +64,7 @@ class Producer:
         self._backend = backend
         self._request_channel = names.request(stream_id)
         self._options = options
+        self._ticks = ticks
         self._publisher = Publisher(
             stream_id,
             claim,
@@ -198,12 +204,11 @@ class Producer:
             if not self._renewal_due:
                 self._renewal = loop.create_future()
                 # Those that fall due at about the same time go in one message.
-                due = math.ceil((loop.time() + wait) / _TICK) * _TICK
-                timer = loop.call_at(due, self._renew_soon)
+                tick = self._ticks.call_later(wait, self._renew_soon)
                 try:
                     await self._renewal
                 finally:
-                    timer.cancel()
+                    self._ticks.cancel(tick, self._renew_soon)
             self._renewal_due = False
             try:
                 await self._claim.renew()
