@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -176,10 +177,12 @@ class Pipe:
     async def _run(self) -> None:
         try:
             while self._drop_withdrawn():
+                begun = asyncio.get_running_loop().time()
                 try:
                     connection = await _wire.connect(self._open, self._timeout)
                 except BackendUnavailableError as error:
-                    self._fail_queue(error)
+                    # Whoever came meanwhile has not had the whole time: for them, once more.
+                    self._fail_queue(error, until=begun)
                     continue
                 await self._serve(connection)
         finally:
@@ -264,8 +267,8 @@ class Pipe:
             self._queue.popleft()
         return bool(self._queue)
 
-    def _fail_queue(self, error: BackendError) -> None:
-        while self._queue:
+    def _fail_queue(self, error: BackendError, until: float = math.inf) -> None:
+        while self._queue and self._queue[0][1].began <= until:
             _, call = self._queue.popleft()
             if call.sent:
                 call.fail(lost(error, sent=True, write=call.write))

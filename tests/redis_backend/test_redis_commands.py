@@ -158,6 +158,23 @@ async def test_server_that_never_greets_fails_in_time(name: str) -> None:
         await backend.aclose()
 
 
+async def test_call_that_joins_a_failing_connect_has_its_own_time(
+    valkey: ValkeyServer, name: str
+) -> None:
+    async with FaultProxy(valkey.port) as proxy:
+        proxy.to_client.black_hole = True
+        backend = RedisBackend(proxy.url, timeout=3)
+        early = asyncio.create_task(backend.get(name))
+        await asyncio.sleep(1.5)
+        late = asyncio.create_task(backend.set(name, "late", ttl=60))
+        with pytest.raises(BackendUnavailableError):
+            await early
+        proxy.to_client.black_hole = False
+        await late
+        assert await backend.get(name) == "late"
+        await backend.aclose()
+
+
 @pytest.mark.parametrize("after", [1, 20, 300, 5000])
 async def test_cut_inside_a_command_is_told(valkey: ValkeyServer, name: str, after: int) -> None:
     async with FaultProxy(valkey.port) as proxy:

@@ -78,10 +78,14 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
     events = [("a chunk", made, read) for made, read in _pairs(visit, run)]
     if visit.ending == "complete" and run.closed is not None:
         events.append(("the end", run.closed, visit.ended))
+    unsure = world.plan.options.lease - world.plan.options.renew_interval
     for what, made, read in events:
         ready = _connected(world, max(made, visit.attached or 0.0))
         if kinds:
             allowed = _soon(world)
+            if any(damage.end - damage.begin > unsure for damage in world.oracle.damages):
+                # Until it has renewed its claim, the producer answers nobody: ask once more.
+                allowed += _REPAIR
         else:
             # Only what was lost while it was still to be expected.
             repair = world.plan.options.heartbeat_interval + _REPAIR
@@ -135,12 +139,16 @@ def _check_release(world: World, run: Run, excuses: Excuses) -> Iterator[Problem
 
 def _check_fence(world: World, run: Run) -> Iterator[Problem]:
     """P5: who has lost the claim learns so at the next renewal, and stops."""
+    writes = [w for w in world.server.writes if w.key.endswith(f"sentinel:{run.stream_id}")]
+    claimed = run.started
+    for write in writes:
+        if write.before is None and generation_of(write.after) == run.generation:
+            # Also anew, where the sentinel was gone: then it is the other one that has lost.
+            claimed = max(claimed, write.at)
     successors = [
         write.at
-        for write in world.server.writes
-        if write.key.endswith(f"sentinel:{run.stream_id}")
-        and write.at > run.started
-        and generation_of(write.after) not in {0, run.generation}
+        for write in writes
+        if write.at > claimed and generation_of(write.after) not in {0, run.generation}
     ]
     if not successors or not run.times or run.producer is None:
         return
