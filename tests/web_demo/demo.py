@@ -118,6 +118,11 @@ class Visit:
         """In the picture: 0 is what is written, then come the readers."""
         return self.page.locator("#bars .row").nth(number)
 
+    async def picture(self) -> str:
+        """All that the picture says, and whether the page thinks that nobody looks at it."""
+        hidden = await self.page.evaluate("document.hidden")
+        return f"{await self.page.locator('#bars').inner_text()}\nhidden: {hidden}"
+
     async def text(self, reader: int = 1) -> str:
         return await self.page.locator(f"#reader-{reader} .text").text_content() or ""
 

@@ -9,7 +9,7 @@ import pytest
 from web_demo.demo import LOST, TEXT, until, visiting
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext
+    from playwright.async_api import Browser, BrowserContext, Route
 
     from web_demo.demo import Demo, Visit
 
@@ -69,12 +69,29 @@ async def test_second_tab_reads_the_same(visit: Visit, tabs: BrowserContext) -> 
         await visit.page.get_by_role("link", name="Read it in another tab").click()
     tab = await opened.value
     async with visiting(tabs, tab.url) as other:
-        await until(visit.row(2).inner_text, lambda text: "Other tab" in text)
+        await until(visit.picture, lambda rows: "Other tab" in rows)
         await other.more()
         await other.button("Cut the connection").click()
         await other.says("resumed once")
         await other.completes(1)
         await visit.completes(1)
+
+
+@pytest.mark.parametrize("demo", ["memory"], indirect=True)
+async def test_picture_gives_up_a_request_that_hangs(visit: Visit) -> None:
+    await visit.reads(20)
+    held: list[Route] = []
+
+    async def hold_the_first(route: Route) -> None:
+        if held:
+            await route.continue_()
+        held.append(route)
+
+    await visit.page.route("**/picture", hold_the_first)
+    await until(visit.picture, lambda _: len(held) == 1)
+    before = await visit.picture()
+    await until(visit.picture, lambda rows: rows != before)
+    assert len(held) > 1
 
 
 @pytest.mark.parametrize("demo", ["memory"], indirect=True)

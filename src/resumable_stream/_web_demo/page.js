@@ -4,6 +4,7 @@ const $ = (selector) => document.querySelector(selector);
 const count = (number) => number.toLocaleString("en");
 const INSTANCES = { A: 60, B: 180, C: 300 };
 const POLL = { active: 250, over: 1000 };
+const PATIENCE = 5_000;
 const LOST = ["producer_lost", "no_answer", "history_changed", "superseded"];
 
 let about;
@@ -175,7 +176,8 @@ async function watch() {
   for (;;) {
     if (!document.hidden) {
       try {
-        picture = await (await fetch(`/answers/${answer}/picture`)).json();
+        const signal = AbortSignal.timeout(PATIENCE);
+        picture = await (await fetch(`/answers/${answer}/picture`, { signal })).json();
         $("#notice").hidden = true;
         draw();
       } catch {
