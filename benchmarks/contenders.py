@@ -63,6 +63,7 @@ FASTAPI = Contender(
     store=True,
 )
 HIREDIS = Contender("bare hiredis", Kind.FLOOR, "bare_hiredis", broker="redis")
+FRAMES = Contender("bare frames", Kind.FLOOR, "bare_frames", broker="redis")
 REDIS_PY = Contender("bare redis-py", Kind.FLOOR, "bare_redis_py", broker="redis")
 NATS_PY = Contender("bare nats-py", Kind.FLOOR, "bare_nats_py", broker="nats")
 QUEUE = Contender("bare asyncio.Queue", Kind.FLOOR, "bare_queue")
@@ -78,6 +79,7 @@ ALL = (
     ASSISTANT,
     FASTAPI,
     HIREDIS,
+    FRAMES,
     REDIS_PY,
     NATS_PY,
     QUEUE,

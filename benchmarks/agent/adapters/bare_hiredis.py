@@ -80,10 +80,14 @@ class Hiredis:
         self.subscribing.close()
 
 
-async def create(url: str) -> Floor:
+async def connect(url: str) -> Hiredis:
     wire, place = Hiredis(), urlsplit(url)
     assert place.hostname and place.port  # noqa: S101, PT018
     loop = asyncio.get_running_loop()
     await loop.create_connection(lambda: wire.publishing, place.hostname, place.port)
     await loop.create_connection(lambda: wire.subscribing, place.hostname, place.port)
-    return Floor(wire)
+    return wire
+
+
+async def create(url: str) -> Floor:
+    return Floor(await connect(url))
