@@ -12,6 +12,7 @@ from redis.exceptions import InvalidResponse
 from resumable_stream.ports import Loss
 from resumable_stream_redis import _wire
 from resumable_stream_redis._errors import closed, refused
+from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -23,10 +24,6 @@ _SILENT_INTERVALS = 3
 
 # Commands written at once when very many channels are subscribed anew.
 _BATCH_COMMANDS = 256
-
-# Handlers run one after the other; after so many bytes or messages others get their turn.
-_TURN_MESSAGES = 64
-_TURN_BYTES = 256 * 1024
 
 _FIRST_DELAY = 0.02
 _LONGEST_DELAY = 2.0
@@ -162,33 +159,34 @@ class Hub:
         self._connected = True
         for channel in self._channels.values():
             self._send_subscribe(channel)
-        tasks = [asyncio.create_task(self._read(connection), name="resumable-stream redis inbox")]
+        line = Line(connection, self._on_reply, self._wake.set)
+        watch = None
         if self._watch is not None:
-            tasks.append(
-                asyncio.create_task(self._watch(connection), name="resumable-stream redis watch")
+            watch = asyncio.create_task(
+                self._watch(connection), name="resumable-stream redis watch"
             )
-            tasks[-1].add_done_callback(lambda _: self._wake.set())
+            watch.add_done_callback(lambda _: self._wake.set())
         try:
-            await self._write(connection, tasks)
+            await self._write(line, watch)
         finally:
             self._connected = False
             for channel in self._channels.values():
                 channel.live = False
-            for task in tasks:
-                task.cancel()
-            await _wire.drop(connection)
-            await asyncio.wait(tasks)
-        for task in tasks:
-            if not task.cancelled():
-                task.result()
+            await line.close()
+            if watch is not None:
+                await _wire.stop(watch)
+        if line.cause is not None:
+            raise line.cause
+        if watch is not None and not watch.cancelled():
+            watch.result()
 
-    async def _write(self, connection: _wire.Connection, tasks: list[asyncio.Task[None]]) -> None:
+    async def _write(self, line: Line, watch: asyncio.Task[None] | None) -> None:
         loop = asyncio.get_running_loop()
         next_tick = loop.time() + PING_INTERVAL
         silent = idle = 0
-        while not any(task.done() for task in tasks):
+        while not line.lost and not (watch and watch.done()):
             if self._outbox:
-                await _wire.send(connection, self._next_batch())
+                await line.send(self._next_batch())
                 continue
             self._wake.clear()
             try:
@@ -206,26 +204,14 @@ class Hub:
                 return
             self._outbox.append((_wire.pack(b"PING"), None))
 
-    async def _read(self, connection: _wire.Connection) -> None:
-        messages = size = 0
-        try:
-            while True:
-                reply = await _wire.read(connection)
-                self._heard = True
-                if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":  # noqa: PLR2004 - the kind, the channel, the message
-                    self._deliver(reply[1], reply[2])
-                    messages += 1
-                    size += len(reply[2])
-                    if messages >= _TURN_MESSAGES or size >= _TURN_BYTES:
-                        messages = size = 0
-                        await asyncio.sleep(0)
-                elif self._expected:
-                    self._answered(self._expected.popleft(), reply)
-                else:
-                    raise InvalidResponse(f"the server sent {reply!r} unasked")
-        finally:
-            _wire.abort(connection)
-            self._wake.set()
+    def _on_reply(self, reply: object) -> None:
+        self._heard = True
+        if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":  # noqa: PLR2004 - the kind, the channel, the message
+            self._deliver(reply[1], reply[2])
+        elif self._expected:
+            self._answered(self._expected.popleft(), reply)
+        else:
+            raise InvalidResponse(f"the server sent {reply!r} unasked")
 
     def _next_batch(self) -> bytes:
         batch = [self._outbox.popleft() for _ in range(min(len(self._outbox), _BATCH_COMMANDS))]

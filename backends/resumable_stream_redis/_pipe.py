@@ -8,11 +8,12 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import InvalidResponse
 
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_redis import _wire
 from resumable_stream_redis._errors import STALE_CONNECTION, closed, lost, unavailable
+from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -82,7 +83,7 @@ class Pipe:
         self._unanswered: deque[_Call] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._connection: _wire.Connection | None = None
+        self._line: Line | None = None
         self._stale = False
         self._closed = False
         self._last_reply = 0.0
@@ -104,8 +105,10 @@ class Pipe:
             raise closed()
         call = _Call(len(commands), write=write)
         self._queue.extend((command, call) for command in commands)
-        if not self._flushing:
-            # With all that is called in this turn of the event loop.
+        if not self._unanswered:
+            self._flush()
+        elif not self._flushing:
+            # The server is busy: with all that is called in this turn of the event loop.
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
         if self._task is None:
@@ -143,11 +146,11 @@ class Pipe:
             self._check_later(_GRACE)
             return
         self._doubting = False
-        if overdue and now - self._last_reply >= self._timeout and self._connection is not None:
-            _wire.abort(self._connection)
         cause = TimeoutError(f"no answer within {self._timeout:g} s")
         for call in overdue:
             call.fail(lost(cause, sent=call.sent, write=call.write))
+        if overdue and now - self._last_reply >= self._timeout and self._line is not None:
+            self._line.fail(cause)
         self._timer = None
         if wait is not None:
             self._check_later(wait)
@@ -168,10 +171,10 @@ class Pipe:
     def _flush(self) -> None:
         """Send what is queued, or leave it to the writer, who may wait."""
         self._flushing = False
-        connection = self._connection
-        if connection is not None and not self._stale and _wire.is_ready(connection):
-            _wire.send_now(connection, self._next_batch())
-        if connection is None or self._queue:
+        line = self._line
+        if line is not None and not self._stale and line.has_room:
+            line.write(self._next_batch())
+        if line is None or self._queue:
             self._wake.set()
 
     async def _run(self) -> None:
@@ -191,36 +194,31 @@ class Pipe:
 
     async def _serve(self, connection: _wire.Connection) -> None:
         """Send and receive until the connection is idle, outdated or lost."""
-        self._connection = connection
         self._stale = False
         self._last_reply = asyncio.get_running_loop().time()
-        reader = asyncio.create_task(self._read(connection), name="resumable-stream redis replies")
-        cause: BaseException = ConnectionResetError("the backend was closed")
+        line = self._line = Line(connection, self._on_reply, self._wake.set)
         try:
-            await self._write(connection, reader)
-        except (RedisError, OSError) as error:
-            cause = error
+            await self._write(line)
+        except OSError as error:
+            line.fail(error)
         finally:
-            self._connection = None
-            if reader.done() and not reader.cancelled():
-                cause = reader.exception() or cause
-            reader.cancel()
-            await _wire.drop(connection)
+            self._line = None
+            await line.close()
+            cause = line.cause or ConnectionResetError("the backend was closed")
             while self._unanswered:
                 call = self._unanswered.popleft()
                 call.fail(lost(cause, sent=True, write=call.write))
-            await asyncio.wait([reader])
         if self._queue:
             # A server that accepts and hangs up at once is not asked again in a tight loop.
             await asyncio.sleep(0.02)
 
-    async def _write(self, connection: _wire.Connection, reader: asyncio.Task[None]) -> None:
+    async def _write(self, line: Line) -> None:
         clock = asyncio.get_running_loop().time
-        while not reader.done():
+        while not line.lost:
             if self._stale and not self._unanswered:
                 return
             if not self._stale and (data := self._next_batch()):
-                await _wire.send(connection, data)
+                await line.send(data)
                 continue
             self._wake.clear()
             idle = clock() - self._last_reply
@@ -232,22 +230,14 @@ class Pipe:
                 if idle >= _LINGER and not self._unanswered and not self._queue:
                     return
 
-    async def _read(self, connection: _wire.Connection) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while True:
-                reply = await _wire.read(connection)
-                self._last_reply = loop.time()
-                if not self._unanswered:
-                    raise InvalidResponse(f"the server sent {reply!r} unasked")
-                self._unanswered.popleft().answer(reply)
-                if isinstance(reply, STALE_CONNECTION):
-                    self._stale = True
-                if self._stale and not self._unanswered:
-                    self._wake.set()
-        finally:
-            # This also ends a write that the server does not take.
-            _wire.abort(connection)
+    def _on_reply(self, reply: object) -> None:
+        self._last_reply = asyncio.get_running_loop().time()
+        if not self._unanswered:
+            raise InvalidResponse(f"the server sent {reply!r} unasked")
+        self._unanswered.popleft().answer(reply)
+        if isinstance(reply, STALE_CONNECTION):
+            self._stale = True
+        if self._stale and not self._unanswered:
             self._wake.set()
 
     def _next_batch(self) -> bytes:
