@@ -25,6 +25,9 @@ _SILENT_INTERVALS = 3
 # Commands written at once when very many channels are subscribed anew.
 _BATCH_COMMANDS = 256
 
+# So many subscribers of a channel get a message one after the other; then these may read it.
+_TURN_SUBSCRIBERS = 16
+
 _FIRST_DELAY = 0.02
 _LONGEST_DELAY = 2.0
 
@@ -204,10 +207,12 @@ class Hub:
                 return
             self._outbox.append((_wire.pack(b"PING"), None))
 
-    def _on_reply(self, reply: object) -> None:
+    def _on_reply(self, line: Line, reply: object) -> None:
         self._heard = True
         if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":  # noqa: PLR2004 - the kind, the channel, the message
-            self._deliver(reply[1], reply[2])
+            channel = self._channels.get(reply[1])
+            if channel is not None:
+                self._deliver(line, channel.subscribers, reply[2])
         elif self._expected:
             self._answered(self._expected.popleft(), reply)
         else:
@@ -222,12 +227,26 @@ class Hub:
         self._outbox.append((_wire.pack(b"SUBSCRIBE", channel.name), channel))
         self._wake.set()
 
-    def _deliver(self, name: bytes, message: bytes) -> None:
-        channel = self._channels.get(name)
-        if channel is not None:
-            for subscription in channel.subscribers:
-                if not subscription.ended:
-                    _call(subscription.on_message, message)
+    def _deliver(
+        self, line: Line, subscribers: tuple[HubSubscription, ...], message: bytes
+    ) -> None:
+        for subscription in subscribers[:_TURN_SUBSCRIBERS]:
+            if not subscription.ended:
+                try:
+                    subscription.on_message(message)
+                except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
+                    _report(error)
+        rest = subscribers[_TURN_SUBSCRIBERS:]
+        if rest:
+            line.hold()
+            asyncio.get_running_loop().call_soon(self._deliver_on, line, rest, message)
+
+    def _deliver_on(
+        self, line: Line, subscribers: tuple[HubSubscription, ...], message: bytes
+    ) -> None:
+        self._deliver(line, subscribers, message)
+        if len(subscribers) <= _TURN_SUBSCRIBERS:
+            line.go_on()
 
     def _answered(self, channel: _Channel | None, reply: object) -> None:
         # A channel that was left and joined again meanwhile is another object, with its own reply.
@@ -267,10 +286,14 @@ def _settle(ready: asyncio.Future[None]) -> None:
         ready.exception()  # retrieved, lest asyncio report it as forgotten
 
 
-def _call(handler: Callable[..., None], argument: object) -> None:
+def _call(handler: Callable[[Loss], None], loss: Loss) -> None:
     try:
-        handler(argument)
+        handler(loss)
     except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "a subscription's handler raised", "exception": error}
-        )
+        _report(error)
+
+
+def _report(error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a subscription's handler raised", "exception": error}
+    )

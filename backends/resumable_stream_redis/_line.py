@@ -42,7 +42,7 @@ class Line(asyncio.Protocol):
     def __init__(
         self,
         connection: Connection,
-        on_reply: Callable[[object], None],
+        on_reply: Callable[[Line, object], None],
         on_lost: Callable[[], None],
     ) -> None:
         self.lost = False
@@ -56,7 +56,7 @@ class Line(asyncio.Protocol):
         )
         self._writable = asyncio.Event()
         self._writable.set()
-        self._turn_over = False
+        self._held = False
         self._transport = self._take_over()
 
     @property
@@ -97,10 +97,21 @@ class Line(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
+    def hold(self) -> None:
+        """Hand no more on, until ``go_on``."""
+        self._held = True
+        self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Hand on what has come meanwhile."""
+        self._held = False
+        self._hand_on()
+        if not self._held and not self.lost:
+            self._transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
         self._parser.feed(data)
-        if not self._turn_over:
-            self._hand_on()
+        self._hand_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.fail(exc or ConnectionResetError("the server closed the connection"))
@@ -123,22 +134,18 @@ class Line(asyncio.Protocol):
     def _hand_on(self) -> None:
         try:
             for _ in range(_TURN_REPLIES):
-                reply = self._parser.gets()
-                if reply is _NOTHING or self.lost:
+                if self._held or self.lost:
                     return
-                self._on_reply(_sound(reply))
+                reply = self._parser.gets()
+                if reply is _NOTHING:
+                    return
+                self._on_reply(self, _sound(reply))
         except Exception as error:  # noqa: BLE001 - whatever it is, the conversation has broken off
             self.fail(error)
         else:
-            self._turn_over = True
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._next_turn)
-
-    def _next_turn(self) -> None:
-        self._turn_over = False
-        self._hand_on()
-        if not self._turn_over:
-            self._transport.resume_reading()
+            if not self._held:
+                self.hold()
+                asyncio.get_running_loop().call_soon(self.go_on)
 
 
 def _sound(reply: object) -> object:

@@ -230,7 +230,7 @@ class Pipe:
                 if idle >= _LINGER and not self._unanswered and not self._queue:
                     return
 
-    def _on_reply(self, reply: object) -> None:
+    def _on_reply(self, _line: Line, reply: object) -> None:
         self._last_reply = asyncio.get_running_loop().time()
         if not self._unanswered:
             raise InvalidResponse(f"the server sent {reply!r} unasked")

@@ -14,6 +14,16 @@ class Assembly:
         place: where to begin; None until the first reply says so.
     """
 
+    __slots__ = (
+        "_held",
+        "_held_bytes",
+        "_hold",
+        "_partial",
+        "final",
+        "known_end",
+        "place",
+    )
+
     def __init__(self, hold: int, place: Place | None = None) -> None:
         self.place = place
         self.final: EndFrame | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._assembly import Assembly
@@ -18,7 +19,6 @@ from resumable_stream._wire import (
     DataFrame,
     Decoder,
     EndFrame,
-    Frame,
     MalformedFrameError,
     Place,
     Refusal,
@@ -58,6 +58,23 @@ class Listener(RemoteReader):
     is asked for again.
     """
 
+    __slots__ = (
+        "_asked_place",
+        "_assembly",
+        "_beat_at",
+        "_came_bytes",
+        "_came_chunks",
+        "_check_at",
+        "_decoder",
+        "_generation",
+        "_id",
+        "_left_at",
+        "_resync",
+        "_retry_at",
+        "_was_behind",
+        "_whole",
+    )
+
     def __init__(
         self,
         stream_id: str,
@@ -77,7 +94,9 @@ class Listener(RemoteReader):
         self._beat_at = 0.0
         self._check_at = self._began + _CHECK_FIRST
         self._asked_place: Place | None = None
-        self._came = (0, 0)  # bytes of text, and chunks
+        self._came_bytes = 0
+        self._came_chunks = 0
+        self._was_behind = True
         self._resync = False
         self._whole = False  # what is read next begins with a whole chunk
         self._left_at: int | None = None
@@ -91,13 +110,10 @@ class Listener(RemoteReader):
         self._left_at = self._next_sequence()
         super().close()
 
-    def _begin_run(self, run: list[str]) -> None:
-        self._whole = self._whole or self._read > 0
-        super()._begin_run(run)
-
     def _next_sequence(self) -> int | None:
         """The sequence number of the chunk to be read next, if it begins with that."""
-        if self._left_at is None and (self._whole or self._read) and self._assembly.place:
+        begun = self._whole or self._begun or self._read
+        if self._left_at is None and begun and self._assembly.place:
             return self._assembly.place.sequence - self._unread - len(self._run) + self._read
         return self._left_at
 
@@ -116,7 +132,7 @@ class Listener(RemoteReader):
         self._subscriptions.append(
             await self._backend.subscribe(
                 self._names.chunk(channel_id),
-                lambda message: self._on_message(channel_id, message),
+                partial(self._on_message, channel_id),
                 self._on_loss,
             )
         )
@@ -129,7 +145,7 @@ class Listener(RemoteReader):
         now = self._loop.time()
         if self._wants_text():
             if now >= self._retry_at:
-                most = self._window() if self._attached.done() else _FIRST_WINDOW
+                most = self._most_text() if self._attached.done() else _FIRST_WINDOW
                 await self._ask(max(1, min(most, self._room())))
         elif now >= self._beat_at:
             await self._ask(0)
@@ -150,10 +166,10 @@ class Listener(RemoteReader):
             return True
         return self._assembly.behind and self._room() >= self._options.window // 2
 
-    def _window(self) -> int:
+    def _most_text(self) -> int:
         """How much text there is room for, if the chunks to come are like those that came."""
-        text, chunks = self._came
-        return self._room() * text // (text + chunks * CHUNK_COST) if text else self._room()
+        text, room = self._came_bytes, self._room()
+        return room * text // (text + self._came_chunks * CHUNK_COST) if text else room
 
     def _idle_for(self) -> float:
         """How long until something is due, if nothing comes."""
@@ -202,55 +218,62 @@ class Listener(RemoteReader):
         except MalformedFrameError as error:
             logger.warning("stream %r: %s", self.stream_id, error)
             return
-        if frame is None:
-            # Damaged, or a TypeScript producer's, who would have left its mark in the sentinel.
-            self._check_at = 0.0
-            self._changed.set()
-            return
-        if frame.generation == self._generation or isinstance(frame, RefusalFrame):
-            self._take(frame, own=channel_id == self._id)
-
-    def _take(self, frame: Frame, *, own: bool) -> None:
-        was_behind = self._assembly.behind
         match frame:
+            case DataFrame():
+                if frame.generation == self._generation:
+                    self._take(frame, own=channel_id == self._id)
+            case EndFrame():
+                if frame.generation == self._generation:
+                    self._take_end(frame)
             case RefusalFrame():
                 self._refused(frame)
-                return
-            case EndFrame(ending=Ending(status=Status.SUPERSEDED)):
-                self._end_as(frame.ending)
-                return
-            case EndFrame():
-                self._listen_again()
-                self._assembly.note(frame)
-            case DataFrame():
-                self._listen_again()
-                self._take_data(frame, own=own)
-        if self._assembly.complete and self._assembly.final is not None:
-            self._end_as(self._assembly.final.ending)
-        elif own and isinstance(frame, DataFrame) and frame.last:
-            # Served: ask on at once, unless that brought nothing.
-            if self._assembly.place != self._asked_place:
-                self._retry_at = 0.0
-            self._changed.set()
-        elif self._assembly.behind and not was_behind:
-            self._changed.set()
+            case None:
+                # Damaged, or a TypeScript producer's, who would have left its mark in the sentinel.
+                self._check_at = 0.0
+                self._changed.set()
 
-    def _take_data(self, frame: DataFrame, *, own: bool) -> None:
-        if self._assembly.place is None and frame.offset is not None:
+    def _take_end(self, frame: EndFrame) -> None:
+        if frame.ending.status is Status.SUPERSEDED:
+            self._end_as(frame.ending)
+            return
+        self._listen_again()
+        self._assembly.note(frame)
+        self._look_on()
+
+    def _take(self, frame: DataFrame, *, own: bool) -> None:
+        self._listen_again()
+        assembly = self._assembly
+        if assembly.place is None and frame.offset is not None:
             self._begin(frame)
         if self._room() <= 0:
-            self._assembly.note(frame)
+            assembly.note(frame)
         else:
-            before = self._assembly.place
-            text, chunks = self._came
-            self._came = (text + len(frame.payload), chunks + len(frame.lengths))
-            self._deliver(self._assembly.accept(frame))
-            if self._assembly.place != before:
+            before = assembly.place
+            self._came_bytes += len(frame.payload)
+            self._came_chunks += len(frame.lengths)
+            self._deliver(assembly.accept(frame))
+            if assembly.place != before:
                 # A reply is on its way: give it time before asking again.
-                self._retry_at = max(self._retry_at, self._loop.time() + self._pause)
+                self._retry_at = max(self._retry_at, self._heard + self._pause)
         if own:
             self._resync = False
             self._answer(Attached.YES)
+            if frame.last:
+                # Served: ask on at once, unless that brought nothing.
+                if assembly.place != self._asked_place:
+                    self._retry_at = 0.0
+                self._changed.set()
+        self._look_on()
+
+    def _look_on(self) -> None:
+        """End, if all is there, or see to what is missing by now."""
+        assembly = self._assembly
+        if assembly.final is not None and assembly.complete:
+            self._end_as(assembly.final.ending)
+        behind = assembly.behind
+        if behind and not self._was_behind:
+            self._changed.set()
+        self._was_behind = behind
 
     def _begin(self, frame: DataFrame) -> None:
         """The first reply says where the text begins."""

@@ -60,6 +60,35 @@ class Attached(Enum):
 class RemoteReader(RunReader):
     """Reads a stream over the broker: ``attach`` starts its task, the end or ``close`` ends it."""
 
+    __slots__ = (
+        "_asking_since",
+        "_attached",
+        "_backend",
+        "_began",
+        "_changed",
+        "_cost",
+        "_disturbed_at",
+        "_error",
+        "_heard",
+        "_loop",
+        "_names",
+        "_options",
+        "_outage_since",
+        "_over",
+        "_pause",
+        "_reading",
+        "_ready",
+        "_releasing",
+        "_run_cost",
+        "_skip",
+        "_start",
+        "_subscriptions",
+        "_task",
+        "_unread",
+        "_window",
+        "stream_id",
+    )
+
     def __init__(
         self, stream_id: str, backend: Backend, names: Names, options: Options, start: Start
     ) -> None:
@@ -71,10 +100,11 @@ class RemoteReader(RunReader):
         self._options = options
         self._start = start
         self._skip = Skip(0, options.unit)
-        self._ready: deque[list[str]] = deque()  # runs to come
+        self._ready: deque[tuple[list[str], int]] = deque()  # runs to come, and their cost
         self._unread = 0  # how many chunks they have
-        self._cost = 0  # of these and of the run that is being read
-        self._half = options.window // 2
+        self._run_cost = 0  # of the run that is being read
+        self._cost = 0  # of that and of those to come
+        self._window = options.window
         self._over = False
         self._releasing = False
         self._error: ResumableStreamError | None = None
@@ -122,8 +152,9 @@ class RemoteReader(RunReader):
             if self._run:
                 self._let_go()
             if self._ready:
-                self._begin_run(self._ready.popleft())
-                self._unread -= len(self._run)
+                run, self._run_cost = self._ready.popleft()
+                self._unread -= len(run)
+                self._begin_run(run)
                 return
             if self._error is not None:
                 raise self._error
@@ -138,10 +169,10 @@ class RemoteReader(RunReader):
 
     def _let_go(self) -> None:
         """The run has been read: there is room for more."""
-        full = self._cost > self._half
-        self._cost -= _cost_of(self._run)
+        half, before = self._window // 2, self._cost
+        self._cost -= self._run_cost
         self._begin_run([])
-        if full and self._cost <= self._half:
+        if self._cost <= half < before:
             self._changed.set()
 
     def close(self) -> None:
@@ -207,11 +238,11 @@ class RemoteReader(RunReader):
 
     def _received(self) -> int:
         """The offset after all that has come, read or not."""
-        unread = chain(self._run[self._read :], *self._ready)
+        unread = chain(self._run[self._read :], *(run for run, _ in self._ready))
         return self.offset + length("".join(unread), self._unit)
 
     def _room(self) -> int:
-        return self._options.window - self._cost
+        return self._window - self._cost
 
     def _deliver(self, chunks: list[str]) -> None:
         if self._over:
@@ -224,13 +255,17 @@ class RemoteReader(RunReader):
                 return
         if chunks:
             if len(chunks) <= _RUN_CHUNKS:
-                self._ready.append(chunks)
+                self._queue(chunks)
             else:
-                starts = range(0, len(chunks), _RUN_CHUNKS)
-                self._ready.extend(chunks[at : at + _RUN_CHUNKS] for at in starts)
-            self._unread += len(chunks)
-            self._cost += _cost_of(chunks)
+                for at in range(0, len(chunks), _RUN_CHUNKS):
+                    self._queue(chunks[at : at + _RUN_CHUNKS])
             self._wake_readers()
+
+    def _queue(self, run: list[str]) -> None:
+        cost = sum(map(len, run)) + len(run) * CHUNK_COST
+        self._ready.append((run, cost))
+        self._unread += len(run)
+        self._cost += cost
 
     def _end(self, error: ResumableStreamError | None = None) -> None:
         """Nothing more will come; what has come is still read first."""
@@ -346,10 +381,6 @@ class RemoteReader(RunReader):
     def _patience(self) -> float:
         """How long silence is normal."""
         return self._options.lease / 2
-
-
-def _cost_of(chunks: list[str]) -> int:
-    return sum(map(len, chunks)) + len(chunks) * CHUNK_COST
 
 
 def _closed_under_it() -> ContextClosedError:

@@ -13,12 +13,22 @@ class RunReader(ABC):
     Per chunk it does as little as can be done: the offset is counted only when it is asked for.
     """
 
+    __slots__ = (
+        "_begun",
+        "_counted",
+        "_offset",
+        "_read",
+        "_run",
+        "_unit",
+    )
+
     def __init__(self, offset: int, unit: OffsetUnit) -> None:
         self._unit = unit
         self._run: list[str] = []
         self._read = 0  # how many chunks of the run
         self._offset = offset  # after the first chunks of the run that are counted in
         self._counted = 0
+        self._begun = False  # some chunk of an earlier run was read
 
     @property
     def offset(self) -> int:
@@ -40,5 +50,6 @@ class RunReader(ABC):
         """Begin another run once there is one, unless another caller did; raise at the end."""
 
     def _begin_run(self, run: list[str]) -> None:
-        self._offset, self._counted = self.offset, 0
+        if self._read:
+            self._offset, self._counted, self._begun = self.offset, 0, True
         self._run, self._read = run, 0
