@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nats.errors
 from nats.js import api
@@ -17,25 +18,26 @@ from resumable_stream_nats._errors import (
     STREAM_NOT_FOUND,
     WRONG_LAST_SEQUENCE,
     DeniedError,
-    LineLostError,
     has_code,
-    lost,
     refused,
     unusable,
+)
+from resumable_stream_nats._jetstream import (
+    NO_HEADERS,
+    PAUSE,
+    JetStream,
+    directly,
+    through_driver,
 )
 from resumable_stream_nats._names import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from nats.aio.client import Client
-    from nats.js import JetStreamContext
 
     from resumable_stream_nats._link import Link
     from resumable_stream_nats._settings import BucketSettings
 
-T = TypeVar("T")
-
+_TTL = api.Header.MSG_TTL.value
 _OPERATION = "KV-Operation"
 _MARKER = "Nats-Marker-Reason"
 _DELETED_FOR = 1
@@ -43,12 +45,6 @@ _DELETED_FOR = 1
 # Headers count towards max_payload: at most this much of them with each write.
 _HEADER_ROOM = 512
 _NEEDED_VERSION = (2, 11)
-
-# Between two questions to a stream without a leader.
-_PAUSE = 0.1
-
-# The part of the time-out after which a question is first asked again; each time it is doubled.
-_FIRST_PATIENCE = 1 / 8
 
 
 class _Entry(NamedTuple):
@@ -71,6 +67,7 @@ class Bucket:
     def __init__(self, settings: BucketSettings, link: Link, timeout: float) -> None:
         self._settings = settings
         self._link = link
+        self._jetstream = JetStream(link, timeout)
         self._timeout = timeout
         self._stream = f"KV_{settings.name}"
         self._subject = f"$KV.{settings.name}."
@@ -138,10 +135,8 @@ class Bucket:
     ) -> None:
         subject = self._target + subject_of(key)
 
-        def publish(jetstream: JetStreamContext) -> Coroutine[Any, Any, api.PubAck]:
-            return jetstream.publish(
-                subject, value, timeout=self._timeout, headers=dict(headers), msg_ttl=ttl
-            )
+        lines = (f"{name}: {content}\r\n" for name, content in headers.items())
+        block = f"NATS/1.0\r\n{_TTL}: {ttl}\r\n{''.join(lines)}\r\n".encode()
 
         def check(client: Client) -> None:
             limit = client.max_payload - _HEADER_ROOM
@@ -159,21 +154,27 @@ class Bucket:
                     f"{self._max_age:g} s, less than the {ttl} s that are needed"
                 )
             try:
-                await self._ask(publish, subject, until, write=True, check=check)
+                question = directly(
+                    subject,
+                    block,
+                    value,
+                    nobody=js_errors.NoStreamResponseError,
+                    read=lambda _: None,
+                )
+                await self._jetstream.ask(question, subject, until, write=True, check=check)
             except js_errors.NoStreamResponseError as error:
                 # Nobody took it: the bucket has gone, or its stream has no leader just now.
                 await self._look_again(error, until)
-            except (nats.errors.Error, json.JSONDecodeError) as error:
+            except nats.errors.Error as error:
                 raise refused(error) from error
             else:
                 return
 
     async def _read(self, key: str, until: float) -> _Entry:
-        get = self._last(self._subject + subject_of(key))
         while True:
             await self._prepare(until)
             try:
-                message = await self._ask(get, self._api("MSG.GET"), until)
+                return await self._last(key, until)
             except js_errors.NotFoundError as error:
                 if not has_code(error, {STREAM_NOT_FOUND}):
                     return _ABSENT
@@ -181,10 +182,8 @@ class Bucket:
                 await self._look_again(error, until)
             except js_errors.ServiceUnavailableError as error:
                 await self._look_again(error, until)
-            except (nats.errors.Error, json.JSONDecodeError) as error:
+            except nats.errors.Error as error:
                 raise refused(error) from error
-            else:
-                return _entry(message)
 
     async def _prepare(self, until: float) -> None:
         """See to it that the bucket is there and can hold the contract."""
@@ -204,10 +203,10 @@ class Bucket:
     async def _try_reading(self, until: float) -> None:
         """Whoever may write and not read would hear of it only at the end of a first stream."""
         try:
-            await self._ask(self._last(self._subject + subject_of("")), self._api("MSG.GET"), until)
+            await self._last("", until)
         except DeniedError as error:
             raise refused(error) from error
-        except (nats.errors.Error, json.JSONDecodeError):
+        except nats.errors.Error:
             return  # it may be read, but there is nothing, or nobody who knows it just now
 
     async def _find(self, until: float) -> api.StreamConfig | None:
@@ -231,9 +230,8 @@ class Bucket:
 
     async def _info(self, until: float) -> api.StreamConfig | None:
         try:
-            info = await self._ask(
-                lambda jetstream: jetstream.stream_info(self._stream), self._api("INFO"), until
-            )
+            question = through_driver(self._api_prefix, lambda js: js.stream_info(self._stream))
+            info = await self._jetstream.ask(question, self._api("INFO"), until)
         except js_errors.NotFoundError:
             return None
         return info.config
@@ -248,7 +246,8 @@ class Bucket:
             replicas=settings.replicas,
         )
         try:
-            await self._ask(lambda js: js.create_key_value(config), self._api("CREATE"), until)
+            question = through_driver(self._api_prefix, lambda js: js.create_key_value(config))
+            await self._jetstream.ask(question, self._api("CREATE"), until)
         except DeniedError as error:
             raise unusable(
                 f"bucket {settings.name!r} does not exist, and this user may not create it: create "
@@ -281,71 +280,35 @@ class Bucket:
     async def _look_again(self, error: Exception, until: float) -> None:
         self._checked = False
         loop = asyncio.get_running_loop()
-        if loop.time() + _PAUSE >= until:
+        if loop.time() + PAUSE >= until:
             raise refused(error) from error
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(PAUSE)
 
-    async def _ask(
-        self,
-        make: Callable[[JetStreamContext], Coroutine[Any, Any, T]],
-        subject: str,
-        until: float,
-        *,
-        write: bool = False,
-        check: Callable[[Client], None] | None = None,
-    ) -> T:
-        """Ask JetStream; what it answers, errors included, is the caller's to read.
-
-        A stream that is being made, or moves to another leader, drops what it is asked. So a
-        question is repeated; a write never is.
-        """
-        loop = asyncio.get_running_loop()
-        patience = self._timeout * (1 if write else _FIRST_PATIENCE)
-        while True:
-            try:
-                return await self._ask_once(make, subject, until, patience, check)
-            except TimeoutError as error:
-                if write or loop.time() + _PAUSE >= until:
-                    raise lost(error, write=write) from error
-                patience *= 2
-            except (LineLostError, OSError) as error:
-                raise lost(error, write=write) from error
-
-    async def _ask_once(
-        self,
-        make: Callable[[JetStreamContext], Coroutine[Any, Any, T]],
-        subject: str,
-        until: float,
-        patience: float,
-        check: Callable[[Client], None] | None,
-    ) -> T:
-        line = await self._link.reach(until)
-        if check is not None:
-            check(line.client)
-        jetstream = line.client.jetstream(prefix=self._api_prefix, timeout=patience)
-        with line.watch("publish", [subject], replies=True) as watch:
-            try:
-                return await line.run(make(jetstream), until=until, watch=watch)
-            except (
-                nats.errors.ConnectionClosedError,
-                nats.errors.ConnectionDrainingError,
-                nats.errors.OutboundBufferLimitError,
-            ) as error:
-                raise refused(error) from error
-
-    def _last(
-        self, subject: str
-    ) -> Callable[[JetStreamContext], Coroutine[Any, Any, api.RawStreamMsg]]:
-        return lambda jetstream: jetstream.get_last_msg(self._stream, subject)
+    async def _last(self, key: str, until: float) -> _Entry:
+        subject = self._api("MSG.GET")
+        wanted = json.dumps({"last_by_subj": self._subject + subject_of(key)}).encode()
+        question = directly(
+            subject,
+            NO_HEADERS,
+            wanted,
+            nobody=js_errors.ServiceUnavailableError,
+            read=lambda answer: _entry(answer["message"]),
+        )
+        return await self._jetstream.ask(question, subject, until)
 
     def _api(self, request: str) -> str:
         return f"{self._api_prefix}.STREAM.{request}.{self._stream}"
 
 
-def _entry(message: api.RawStreamMsg) -> _Entry:
-    headers = message.headers or {}
-    revision = message.seq or 0
-    if headers.get(_OPERATION) in ("DEL", "PURGE") or _MARKER in headers:
+def _entry(message: dict[str, Any]) -> _Entry:
+    headers = _headers(b64decode(message.get("hdrs") or ""))
+    revision = int(message["seq"])
+    if _MARKER in headers or headers.get(_OPERATION) in ("DEL", "PURGE"):
         return _Entry(None, revision)
     # Other programs may have written anything under the key.
-    return _Entry((message.data or b"").decode(errors="replace"), revision)
+    return _Entry(b64decode(message.get("data") or "").decode(errors="replace"), revision)
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in block.decode(errors="replace").split("\r\n"))
+    return {name: content.strip() for name, _, content in lines}

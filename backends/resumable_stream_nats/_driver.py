@@ -1,7 +1,8 @@
 """What nats-py does not offer, taken from its inside: kept here, and nowhere else.
 
 Its ``flush`` overtakes queued commands, and once timed out kills the client when the answer comes;
-its ``close`` waits for a dead server, and stops half-way where it fails; it tells nobody that a
+its ``publish`` and ``request`` take several turns of the event loop and tasks for each message; its
+``close`` waits for a dead server, and stops half-way where it fails; it tells nobody that a
 connection is over; it overlooks an account's limit on payloads; and ``tls://`` does not make it
 insist on TLS.
 """
@@ -10,18 +11,22 @@ insist on TLS.
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from nats.aio.client import Client
-from nats.errors import SecureConnWantedError
+from nats.aio.transport import TcpTransport
+from nats.errors import ConnectionClosedError, ConnectionDrainingError, SecureConnWantedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from nats.aio.msg import Msg
 
     ErrorCallback = Callable[[Exception], Awaitable[None]]
 
-_PAUSE = 0.001
-_EAGER_TURNS = 4
+_PING = b"PING\r\n"
+_questions = count()
 _CLOSE_TIMEOUT = 1.0
 
 
@@ -52,13 +57,61 @@ def reader_of(client: Client) -> asyncio.Task[None]:
     return task
 
 
-async def ping(client: Client, pong: asyncio.Future[bool]) -> None:
-    """Send a ping after all that was handed to the client; ``pong`` must not be cancelled."""
-    turns = 0
-    while client.pending_data_size:
-        turns += 1
-        await asyncio.sleep(0 if turns < _EAGER_TURNS else _PAUSE)
-    await client._send_ping(pong)
+def send(
+    client: Client, commands: Sequence[bytes], pong: asyncio.Future[bool] | None = None
+) -> None:
+    """Send commands at once, after all that was handed to the client before.
+
+    ``pong`` is done once the server has taken them in; it must not be cancelled.
+
+    Raises:
+        ConnectionClosedError: there is no connection.
+        ConnectionDrainingError: the client is being closed.
+    """
+    transport, flushes = client._transport, client._flush_queue
+    if not client.is_connected or transport is None or flushes is None:
+        raise ConnectionClosedError
+    if client.is_draining_pubs:
+        raise ConnectionDrainingError
+    if pong is not None:
+        commands = [*commands, _PING]
+        client._pongs.append(pong)
+    transport.writelines([*client._pending, *commands])
+    client._pending.clear()
+    client._pending_data_size = 0
+    if not isinstance(transport, TcpTransport) and flushes.empty():
+        # A WebSocket's sends only when it is flushed.
+        client._pending_data_size = 1
+        flushes.put_nowait(asyncio.get_running_loop().create_future())
+
+
+def publication(subject: str, payload: bytes) -> tuple[bytes, ...]:
+    """Return the command that publishes a message."""
+    return (b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n")
+
+
+async def ask(
+    client: Client, subject: str, headers: bytes, payload: bytes, answer: asyncio.Future[Msg]
+) -> str:
+    """Ask a question; return the token for ``forget``. ``answer`` will be the answer.
+
+    Raises as ``send`` does.
+    """
+    if not client._resp_sub_prefix:
+        await client._init_request_sub()
+    # nats-py's own tokens are longer.
+    token = f"q{next(_questions)}"
+    reply = (client._resp_sub_prefix or bytearray()).decode() + token
+    sizes = len(headers), len(headers) + len(payload)
+    command = f"HPUB {subject} {reply} {sizes[0]} {sizes[1]}\r\n".encode()
+    send(client, (command, headers, payload, b"\r\n"))
+    client._resp_map[token] = answer
+    return token
+
+
+def forget(client: Client, token: str) -> None:
+    """Wait for this answer no more."""
+    client._resp_map.pop(token, None)
 
 
 def abort(client: Client) -> None:

@@ -230,7 +230,7 @@ class Hub:
             work = self._send_subscribes(line, channels)
             try:
                 await line.run(work, until=loop.time() + self._timeout)
-                await line.sync(until=loop.time() + self._timeout)
+                await line.confirm(until=loop.time() + self._timeout)
             except TimeoutError as error:
                 line.fail(error)
                 raise

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nats.errors import StaleConnectionError
+import nats.errors
 
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 T = TypeVar("T")
 
@@ -60,8 +61,8 @@ class Line:
     """A connection of a client, and all that is under way on it.
 
     nats-py's own calls swallow cancellations, wait for ever on a server that is gone, and learn of
-    a denied subject only by the time-out. Over a line each runs in a task of its own, and whoever
-    waits for it is told at once of the connection's end and of a denial.
+    a denied subject only by the time-out. Over a line each runs in a task of its own, or is not
+    used; and whoever waits is told at once of the connection's end and of a denial.
 
     Attributes:
         lost: done once the connection is over, with the cause.
@@ -75,6 +76,7 @@ class Line:
         self._own = own
         self._watches: set[Watch] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._answers: set[asyncio.Future[Msg]] = set()
         self._inbox = client.new_inbox().rpartition(".")[0].lower() + "."
         self._inbox_denied: DeniedError | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -96,6 +98,8 @@ class Line:
         """Give the connection up."""
         if not self.lost.done():
             self.lost.set_result(cause)
+            for answer in self._answers:
+                _fail(answer, self._why())
 
     def fail(self, cause: BaseException) -> None:
         """The server did not answer in time: try another connection, unless it is the user's."""
@@ -154,20 +158,43 @@ class Line:
         finally:
             task.cancel()
 
-    async def sync(self, *, until: float) -> None:
-        """Return once the server has taken in all that was handed to the client before.
+    async def ask(
+        self, subject: str, headers: bytes, payload: bytes, *, until: float, watch: Watch
+    ) -> Msg:
+        """Ask one question, and return its answer.
+
+        Raises as ``run`` does.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Msg] = loop.create_future()
+        token = await _driver.ask(self.client, subject, headers, payload, answer)
+        self._answers.add(answer)
+        timer = loop.call_at(until, _overdue, answer)
+        watch.first.add_done_callback(lambda first: _fail(answer, first.result()))
+        if not self.alive:
+            _fail(answer, self._why())
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+            self._answers.discard(answer)
+            _driver.forget(self.client, token)
+
+    async def confirm(self, commands: Sequence[bytes] = (), *, until: float) -> None:
+        """Send, and return once the server has taken in all that was handed to the client.
 
         Raises as ``run`` does.
         """
         pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        await self.run(_driver.ping(self.client, pong), until=until)
+        _driver.send(self.client, commands, pong)
         await self._wait({pong, self.lost}, until)
         if not pong.done() or not self.alive:
             raise self._why()
 
     def probe(self, pong: asyncio.Future[bool]) -> None:
         """Ask for a sign of life, and wait for nothing."""
-        self._keep(asyncio.create_task(_driver.ping(self.client, pong)))
+        with suppress(nats.errors.Error):  # its end is told elsewhere
+            _driver.send(self.client, (), pong)
 
     async def settle(self) -> None:
         """Wait for what was cancelled on this line to end."""
@@ -193,7 +220,7 @@ class Line:
         return error
 
     def _reader_ended(self, _: object) -> None:
-        self.end(self.trouble or self.client.last_error or StaleConnectionError())
+        self.end(self.trouble or self.client.last_error or nats.errors.StaleConnectionError())
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
@@ -203,6 +230,17 @@ class Line:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved, lest asyncio report it as forgotten
+
+
+def _overdue(answer: asyncio.Future[Msg]) -> None:
+    # A process that was stopped, or a busy loop, first reads what has come meanwhile.
+    late = TimeoutError("no answer in time")
+    asyncio.get_running_loop().call_later(_GRACE, _fail, answer, late)
+
+
+def _fail(answer: asyncio.Future[Msg], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
 
 
 async def stop(task: asyncio.Task[Any]) -> None:

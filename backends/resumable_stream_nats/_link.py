@@ -146,7 +146,7 @@ class OwnLink:
                 await client.connect(server, error_cb=line.hear, **self._options(server, limit))
                 line.stand()
                 # By then the account's limits are known, too.
-                await line.sync(until=asyncio.get_running_loop().time() + limit)
+                await line.confirm(until=asyncio.get_running_loop().time() + limit)
             _check_payload(client)
             connected = True
         except BackendUnavailableError:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import chain, starmap
 from typing import TYPE_CHECKING
 
 import nats.errors
 
 from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
+from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import closed, lost, refused, unavailable
 from resumable_stream_nats._line import stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from nats.aio.client import Client
 
     from resumable_stream.errors import BackendError
     from resumable_stream_nats._line import Line, Watch
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 # in doubt.
 _BATCH_BYTES = 256 * 1024
 
-# Between two turns of the event loop.
-_TURN_MESSAGES = 256
+_BATCH_MESSAGES = 1024
 
 # A call held up by others waits longer than the time-out: so many times.
 _PATIENCE = 4
@@ -140,13 +139,13 @@ class Outbox:
 
     async def _send(self, line: Line, batch: list[_Call]) -> None:
         loop = asyncio.get_running_loop()
-        subjects = {subject for call in batch for subject, _ in call.messages}
+        messages = [message for call in batch for message in call.messages]
+        subjects = {subject for subject, _ in messages}
+        commands = [*chain.from_iterable(starmap(_driver.publication, messages))]
         cause: BaseException = ConnectionAbortedError("the backend was closed")
         try:
             with line.watch("publish", subjects) as watch:
-                work = _publish_all(line.client, batch)
-                await line.run(work, until=loop.time() + _PATIENCE * self._timeout)
-                await line.sync(until=loop.time() + self._timeout)
+                await line.confirm(commands, until=loop.time() + self._timeout)
             for call in batch:
                 _settle(call, watch)
         except TimeoutError as error:
@@ -160,8 +159,8 @@ class Outbox:
 
     def _next_batch(self, limit: int) -> list[_Call]:
         batch: list[_Call] = []
-        size = 0
-        while self._drop_withdrawn() and size < _BATCH_BYTES:
+        size = count = 0
+        while self._drop_withdrawn() and size < _BATCH_BYTES and count < _BATCH_MESSAGES:
             call = self._queue.popleft()
             largest = max((len(message) for _, message in call.messages), default=0)
             if largest > limit:
@@ -174,6 +173,7 @@ class Outbox:
             call.sent = True
             batch.append(call)
             size += call.size
+            count += len(call.messages)
         return batch
 
     def _drop_withdrawn(self) -> bool:
@@ -185,16 +185,6 @@ class Outbox:
     def _fail_queue(self, error: BackendUnavailableError) -> None:
         while self._queue:
             self._queue.popleft().fail(unavailable(error))
-
-
-async def _publish_all(client: Client, batch: list[_Call]) -> None:
-    count = 0
-    for call in batch:
-        for subject, message in call.messages:
-            await client.publish(subject, message)
-            count += 1
-            if count % _TURN_MESSAGES == 0:
-                await asyncio.sleep(0)
 
 
 def _settle(call: _Call, watch: Watch) -> None:

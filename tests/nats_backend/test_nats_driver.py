@@ -6,7 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import nats
+import pytest
+from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
+from nats.errors import ConnectionClosedError, ConnectionDrainingError
 
 from resumable_stream_nats import _driver
 from servers import eventually
@@ -25,18 +28,42 @@ async def receive(msg: Msg) -> None:
     pass
 
 
-async def test_ping_does_not_overtake_what_is_queued(nats_server: NatsServer) -> None:
+async def test_commands_overtake_nothing_and_are_confirmed(nats_server: NatsServer) -> None:
     client = await nats.connect(nats_server.address)
     pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    await client._send_command(b"SUB queued 99\r\n")
-    pinging = asyncio.create_task(_driver.ping(client, pong))
-    done, _ = await asyncio.wait({pong}, timeout=0.3)
-    assert not done
-    await client._flush_pending()
-    await pinging
+    await client._send_command(b"SUB first 99\r\n")
+    _driver.send(client, [b"SUB second 98\r\n", b"UNSUB 99\r\n"], pong)
     await pong
-    assert nats_server.subjects() == ["queued"]
+    assert nats_server.subjects() == ["second"]
+    assert not client.pending_data_size
     await client.close()
+
+
+async def test_ping_is_sent_last(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await nats.connect(nats_server.address)
+    written: list[bytes] = []
+    monkeypatch.setattr(client._transport, "writelines", written.extend)
+    await client._send_command(b"PUB before 0\r\n\r\n")
+    pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    _driver.send(client, _driver.publication("grüße", b"\r\n"), pong)
+    monkeypatch.undo()
+    assert b"".join(written) == "PUB before 0\r\n\r\nPUB grüße 2\r\n\r\n\r\nPING\r\n".encode()
+    await client.close()
+
+
+async def test_client_that_goes_sends_and_keeps_nothing(nats_server: NatsServer) -> None:
+    client = await nats.connect(nats_server.address)
+    answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+    client._status = Client.DRAINING_PUBS
+    with pytest.raises(ConnectionDrainingError):
+        await _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
+    client._status = Client.CONNECTED
+    await client.close()
+    with pytest.raises(ConnectionClosedError):
+        _driver.send(client, [b"PING\r\n"])
+    with pytest.raises(ConnectionClosedError):
+        await _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
+    assert not client._resp_map
 
 
 async def test_discarded_client_leaves_no_task(nats_server: NatsServer) -> None:

@@ -53,6 +53,20 @@ async def ignore(error: Exception) -> None:
     pass
 
 
+@pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float':DeprecationWarning")
+async def test_own_client_may_come_over_a_websocket(name: str) -> None:
+    port = free_port()
+    with NatsServer(f"websocket {{ port: {port}, no_tls: true, host: 127.0.0.1 }}"):
+        client = await nats.connect(f"ws://127.0.0.1:{port}")
+        backend = NatsBackend(client=client, storage="memory")
+        await use(backend, name)
+        for number in range(100):
+            await backend.set(name, f"{number}", ttl=60)
+        assert await backend.get(name) == "99"
+        await backend.aclose()
+        await client.close()
+
+
 @pytest.mark.filterwarnings("error")
 def test_backend_follows_to_next_loop(nats_server: NatsServer, name: str) -> None:
     backend = NatsBackend(nats_server.url)
