@@ -77,12 +77,18 @@ class Block:
 
 def encode_run(chunks: Sequence[str]) -> tuple[bytes, array[int]]:
     """Encode chunks as one; say where each ends."""
+    data, lengths = encode_chunks(chunks)
+    return data, _array(accumulate(lengths))
+
+
+def encode_chunks(chunks: Sequence[str]) -> tuple[bytes, list[int]]:
+    """Encode chunks as one; say how many bytes each has."""
     text = "".join(chunks)
     if text.isascii():
-        return text.encode(), _array(accumulate(map(len, chunks)))
+        return text.encode(), [*map(len, chunks)]
     # Each on its own: at a seam of two, halves of a surrogate pair must not become one.
     parts = [encode_text(chunk) for chunk in chunks]
-    return b"".join(parts), _array(accumulate(map(len, parts)))
+    return b"".join(parts), [*map(len, parts)]
 
 
 def cut_up(data: bytes, places: Iterable[int]) -> list[str]:

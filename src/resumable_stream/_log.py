@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from resumable_stream._blocks import Block, encode_run
+from resumable_stream._blocks import Block, encode_chunks, encode_run
 from resumable_stream._offsets import OffsetUnit, length
 
 if TYPE_CHECKING:
@@ -125,6 +125,15 @@ class Log:
             return self._open[sequence - self._open_first :]
         block = self._block_of(sequence)
         return block.texts(sequence - block.first)
+
+    def newest(self, sequence: int) -> tuple[bytes, list[int]] | None:
+        """Return a chunk and all that follow as UTF-8, if none of them is in a block yet.
+
+        As ``(data, lengths)``: the text, and how many bytes of it each chunk has.
+        """
+        if sequence < self._open_first:
+            return None
+        return encode_chunks(self._open[sequence - self._open_first :])
 
     def encoded(self, sequence: int) -> tuple[bytes, array[int], int]:
         """Return a chunk between ``first`` and ``end`` and some that follow, as UTF-8.

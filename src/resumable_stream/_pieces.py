@@ -45,9 +45,13 @@ def cut(log: Log, place: Place, size: int) -> Piece:
 
     There are none if ``size`` has no room for any. The place is not before the log's first.
     """
-    lengths: list[int] = []
-    slices: list[memoryview] = []
     sequence, byte = place
+    if not byte and (newest := log.newest(sequence)):
+        data, lengths = newest
+        if len(data) + len(lengths) * _cost(max(lengths, default=0)) <= size:
+            return Piece(lengths, data, False, Place(sequence + len(lengths)))
+    lengths = []
+    slices: list[memoryview] = []
     end = log.end
     while sequence < end:
         data, ends, at = log.encoded(sequence)

@@ -60,6 +60,7 @@ class Publisher:
         options: Options,
         on_cancel: Callable[[], object],
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._stream_id = stream_id
         self._claim = claim
         self._log = log
@@ -107,7 +108,7 @@ class Publisher:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._task is None and not self._stopped and (self._has_work() or self._listened_to()):
-            self._task = asyncio.get_running_loop().create_task(
+            self._task = self._loop.create_task(
                 self._run(), name=f"resumable-stream publisher {self._stream_id!r}"
             )
 
@@ -164,7 +165,7 @@ class Publisher:
         reply = self._replies.answer(request, first=listener not in self._followers)
         if not self._followers:
             self._live = Place(self._log.end)
-            self._live_at = asyncio.get_running_loop().time()
+            self._live_at = self._loop.time()
         # Who is refused leaves by itself, or misses it and asks again.
         enrolled = self._followers.enrol(listener, request.place)
         if isinstance(reply, RefusalFrame):
@@ -206,18 +207,19 @@ class Publisher:
             self._left.set()
 
     async def _wait_for_work(self) -> None:
-        loop, pacer = asyncio.get_running_loop(), None
+        pacer = None
         if self._may_answer():
-            if self._has_work() or self._has_news() or self._beat_is_due(loop.time()):
+            now = self._loop.time()
+            if self._has_work() or self._has_news() or self._beat_is_due(now):
                 return
             if self._followers and self._live.sequence < self._log.end:
                 # Sent at once, or together with what comes a moment after the last that was sent.
-                if loop.time() >= self._live_at + PACE:
+                if now >= self._live_at + PACE:
                     return
-                pacer = loop.call_at(self._live_at + PACE, self.wake)
-        self._waiter = loop.create_future()
+                pacer = self._loop.call_at(self._live_at + PACE, self.wake)
+        self._waiter = self._loop.create_future()
         if pacer is None:
-            self._watch_for_work(loop)
+            self._watch_for_work()
         try:
             await self._waiter
         finally:
@@ -226,16 +228,16 @@ class Publisher:
             self._log.unwatch(self._waiter)
             self._waiter = None
 
-    def _watch_for_work(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _watch_for_work(self) -> None:
         """Wake up at the next chunk, or for a heartbeat."""
         assert self._waiter is not None  # noqa: S101
         self._log.watch(self._waiter)
         if self._timer is None:
-            now, interval = loop.time(), self._options.heartbeat_interval
+            now, interval = self._loop.time(), self._options.heartbeat_interval
             due = self._live_at + interval
             # A moment on, at least: timers go off a little early, and would at once again.
             due = max(due, now + _LEAST_WAIT) if due > now else now + interval
-            self._timer = loop.call_at(due, self._tick)
+            self._timer = self._loop.call_at(due, self._tick)
 
     def _beat_is_due(self, now: float) -> bool:
         interval = self._options.heartbeat_interval
@@ -249,16 +251,15 @@ class Publisher:
         """There is more than live text to tell."""
         if self._end is not None and not self._end_told:
             return True
-        return any(
-            cursor.has_news(self._log, ended=self._end is not None) for cursor in self._v1.values()
-        )
+        ended = self._end is not None
+        return bool(self._v1) and any(c.has_news(self._log, ended=ended) for c in self._v1.values())
 
     def _expire(self) -> None:
-        for listener in [k for k, cursor in self._v1.items() if cursor.ended]:
-            del self._v1[listener]
-        if self._failures:
-            return  # nobody could have been heard
-        self._followers.expire(ended=self._end is not None)
+        if self._v1:
+            for listener in [k for k, cursor in self._v1.items() if cursor.ended]:
+                del self._v1[listener]
+        if not self._failures:  # else nobody could have been heard
+            self._followers.expire(ended=self._end is not None)
 
     async def _publish_batch(self) -> None:
         if not self._may_answer():
@@ -321,7 +322,7 @@ class Publisher:
         if not self._followers:
             self._end_told = self._end is not None
             return 0
-        now, end = asyncio.get_running_loop().time(), self._log.end
+        now, end = self._loop.time(), self._log.end
         if self._live.sequence < self._log.first:
             self._live = Place(end)
         size, room = 0, piece_size(self._live_id, self._pubsub.max_message_size)
