@@ -162,6 +162,9 @@ class V1Listener(RemoteReader):
         while self._inbox and not self._over and (self._in_handshake or self._room() > 0):
             message = self._inbox[0]
             if message == _END and len(self._inbox) == 1 and await self._may_be_end():
+                await self._look_for_end()  # it may have come since
+                if len(self._inbox) > 1:
+                    continue
                 # If anything may be missing around it, it may as well be text.
                 whole = self._whole and not self._in_handshake
                 self._end(None if whole else ProducerLostError(self.stream_id, self._received()))

@@ -286,6 +286,28 @@ async def test_an_end_that_has_come_survives_a_lost_connection() -> None:
 
 @pytest.mark.rule("V1-4", "P1")
 @in_virtual_time
+async def test_an_end_that_comes_while_text_is_told_from_it_is_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as here:
+        producer = TypeScriptProducer(here)
+        await producer.start()
+        context, broker = here.instance()
+        stream = await join(context)
+        get = broker.get
+
+        async def get_late(key: str) -> str | None:
+            monkeypatch.undo()
+            await producer.finish()
+            return await get(key)
+
+        monkeypatch.setattr(broker, "get", get_late)
+        await producer.send(V1_END)
+        assert await rest(stream) == [V1_END]
+
+
+@pytest.mark.rule("V1-4", "P1")
+@in_virtual_time
 async def test_an_end_whose_connection_is_silent_is_not_believed() -> None:
     async with world() as here:
         producer = TypeScriptProducer(here)
