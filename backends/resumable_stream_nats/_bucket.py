@@ -159,7 +159,7 @@ class Bucket:
                     block,
                     value,
                     nobody=js_errors.NoStreamResponseError,
-                    read=lambda _: None,
+                    read=lambda answer: int(answer["seq"]),
                 )
                 await self._jetstream.ask(question, subject, until, write=True, check=check)
             except js_errors.NoStreamResponseError as error:

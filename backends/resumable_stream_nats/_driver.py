@@ -90,15 +90,24 @@ def publication(subject: str, payload: bytes) -> tuple[bytes, ...]:
     return (b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n")
 
 
-async def ask(
+def hears_answers(client: Client) -> bool:
+    """Tell whether the inbox of answers is subscribed, which ``ask`` needs."""
+    return bool(client._resp_sub_prefix)
+
+
+async def hear_answers(client: Client) -> None:
+    """Subscribe to the inbox of answers, once. May swallow a cancellation."""
+    if not hears_answers(client):
+        await client._init_request_sub()
+
+
+def ask(
     client: Client, subject: str, headers: bytes, payload: bytes, answer: asyncio.Future[Msg]
 ) -> str:
     """Ask a question; return the token for ``forget``. ``answer`` will be the answer.
 
     Raises as ``send`` does.
     """
-    if not client._resp_sub_prefix:
-        await client._init_request_sub()
     # nats-py's own tokens are longer.
     token = f"q{next(_questions)}"
     reply = (client._resp_sub_prefix or bytearray()).decode() + token

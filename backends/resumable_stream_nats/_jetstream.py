@@ -75,6 +75,10 @@ class JetStream:
                 patience *= 2
             except (LineLostError, OSError) as error:
                 raise lost(error, write=write) from error
+            except StrangeAnswerError as error:
+                if write:
+                    raise lost(error, write=True) from error
+                raise
             except (
                 nats.errors.ConnectionClosedError,
                 nats.errors.ConnectionDrainingError,
@@ -112,10 +116,10 @@ def directly(
             raise nobody
         try:
             answer = json.loads(message.data)
-            if "error" not in answer:
-                return read(answer)
+            if "error" in answer:
+                raise js_errors.APIError.from_error(answer["error"])
+            return read(answer)
         except (LookupError, TypeError, ValueError) as error:
             raise StrangeAnswerError(f"{message.data!r:.80} is no answer of JetStream's") from error
-        raise js_errors.APIError.from_error(answer["error"])
 
     return ask

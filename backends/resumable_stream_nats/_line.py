@@ -165,14 +165,18 @@ class Line:
 
         Raises as ``run`` does.
         """
+        if not _driver.hears_answers(self.client):
+            await self.run(_driver.hear_answers(self.client), until=until, watch=watch)
+        if not self.alive:
+            raise self._why()
+        if watch.first.done():
+            raise watch.first.result()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Msg] = loop.create_future()
-        token = await _driver.ask(self.client, subject, headers, payload, answer)
+        token = _driver.ask(self.client, subject, headers, payload, answer)
         self._answers.add(answer)
         timer = loop.call_at(until, _overdue, answer)
         watch.first.add_done_callback(lambda first: _fail(answer, first.result()))
-        if not self.alive:
-            _fail(answer, self._why())
         try:
             return await answer
         finally:

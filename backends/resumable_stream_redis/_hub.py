@@ -178,10 +178,9 @@ class Hub:
             await line.close()
             if watch is not None:
                 await _wire.stop(watch)
-        if line.cause is not None:
-            raise line.cause
-        if watch is not None and not watch.cancelled():
-            watch.result()
+        wrong = None if watch is None or watch.cancelled() else watch.exception()
+        if cause := line.cause or wrong:
+            raise cause
 
     async def _write(self, line: Line, watch: asyncio.Task[None] | None) -> None:
         loop = asyncio.get_running_loop()

@@ -126,7 +126,7 @@ class Log:
         block = self._block_of(sequence)
         return block.texts(sequence - block.first)
 
-    def newest(self, sequence: int) -> tuple[bytes, list[int]] | None:
+    def tail(self, sequence: int) -> tuple[bytes, list[int]] | None:
         """Return a chunk and all that follow as UTF-8, if none of them is in a block yet.
 
         As ``(data, lengths)``: the text, and how many bytes of it each chunk has.

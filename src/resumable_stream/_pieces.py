@@ -46,8 +46,9 @@ def cut(log: Log, place: Place, size: int) -> Piece:
     There are none if ``size`` has no room for any. The place is not before the log's first.
     """
     sequence, byte = place
-    if not byte and (newest := log.newest(sequence)):
-        data, lengths = newest
+    # Live text, which is in no block yet and mostly fits.
+    if not byte and (tail := log.tail(sequence)):
+        data, lengths = tail
         if len(data) + len(lengths) * _cost(max(lengths, default=0)) <= size:
             return Piece(lengths, data, False, Place(sequence + len(lengths)))
     lengths = []

@@ -85,7 +85,6 @@ class RemoteReader(RunReader):
         "_subscriptions",
         "_task",
         "_unread",
-        "_window",
         "stream_id",
     )
 
@@ -104,7 +103,6 @@ class RemoteReader(RunReader):
         self._unread = 0  # how many chunks they have
         self._run_cost = 0  # of the run that is being read
         self._cost = 0  # of that and of those to come
-        self._window = options.window
         self._over = False
         self._releasing = False
         self._error: ResumableStreamError | None = None
@@ -169,7 +167,7 @@ class RemoteReader(RunReader):
 
     def _let_go(self) -> None:
         """The run has been read: there is room for more."""
-        half, before = self._window // 2, self._cost
+        half, before = self._options.window // 2, self._cost
         self._cost -= self._run_cost
         self._begin_run([])
         if self._cost <= half < before:
@@ -242,7 +240,7 @@ class RemoteReader(RunReader):
         return self.offset + length("".join(unread), self._unit)
 
     def _room(self) -> int:
-        return self._window - self._cost
+        return self._options.window - self._cost
 
     def _deliver(self, chunks: list[str]) -> None:
         if self._over:

@@ -54,15 +54,16 @@ async def test_ping_is_sent_last(nats_server: NatsServer, monkeypatch: pytest.Mo
 async def test_client_that_goes_sends_and_keeps_nothing(nats_server: NatsServer) -> None:
     client = await nats.connect(nats_server.address)
     answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+    await _driver.hear_answers(client)
     client._status = Client.DRAINING_PUBS
     with pytest.raises(ConnectionDrainingError):
-        await _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
+        _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
     client._status = Client.CONNECTED
     await client.close()
     with pytest.raises(ConnectionClosedError):
         _driver.send(client, [b"PING\r\n"])
     with pytest.raises(ConnectionClosedError):
-        await _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
+        _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
     assert not client._resp_map
 
 

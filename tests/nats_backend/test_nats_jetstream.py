@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import nats
@@ -14,7 +15,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._errors import DeniedError, LineLostError
-from resumable_stream_nats._jetstream import NO_HEADERS, StrangeAnswerError, directly
+from resumable_stream_nats._jetstream import NO_HEADERS, JetStream, StrangeAnswerError, directly
 from resumable_stream_nats._line import Line
 from servers import eventually
 
@@ -33,6 +34,15 @@ class Answering:
         return self._answer
 
 
+class LinkTo:
+    def __init__(self, line: Any) -> None:
+        line.watch = lambda *_, **__: nullcontext()
+        self._line = line
+
+    async def reach(self, _: float) -> Any:
+        return self._line
+
+
 async def answer_to_question(line: Any) -> object:
     watch: Any = None
     question = directly(
@@ -43,13 +53,60 @@ async def answer_to_question(line: Any) -> object:
 
 async def test_answers_are_told_apart() -> None:
     assert await answer_to_question(Answering(b'{"seq": 3}')) == 3
-    for strange in (b"", b"ok", b"5", b"[]", b"{}", b'"seq"', b"\xff"):
+    for strange in (b"", b"ok", b"5", b"[]", b"{}", b'"seq"', b"\xff", b'{"error": "x"}'):
         with pytest.raises(StrangeAnswerError):
             await answer_to_question(Answering(strange))
     with pytest.raises(NotFoundError):
         await answer_to_question(Answering(b'{"error": {"code": 404, "err_code": 10037}}'))
     with pytest.raises(NoStreamResponseError):
         await answer_to_question(Answering(b"", {"Status": "503"}))
+
+
+async def test_strange_answer_to_a_write_leaves_it_open() -> None:
+    link: Any = LinkTo(Answering(b"{}"))
+    question = directly("x", NO_HEADERS, b"", nobody=NoStreamResponseError, read=lambda a: a["seq"])
+    until = asyncio.get_running_loop().time() + 60
+    with pytest.raises(OutcomeUnknownError, match="no answer of JetStream's"):
+        await JetStream(link, 60).ask(question, "x", until, write=True)
+    with pytest.raises(StrangeAnswerError):
+        await JetStream(link, 60).ask(question, "x", until)
+
+
+async def test_first_questions_share_one_inbox(nats_server: NatsServer) -> None:
+    client = await nats.connect(nats_server.address)
+    line = Line(client, own=False)
+    line.stand()
+
+    async def answer(msg: Msg) -> None:
+        await msg.respond(msg.data)
+
+    await client.subscribe("x", cb=answer)
+    until = asyncio.get_running_loop().time() + 10
+    with line.watch("publish", ["x"]) as watch:
+        questions = [
+            line.ask("x", NO_HEADERS, b"%d" % number, until=until, watch=watch)
+            for number in range(20)
+        ]
+        answers = await asyncio.gather(*questions)
+    assert [answer.data for answer in answers] == [b"%d" % number for number in range(20)]
+    assert len(client._subs) == 2
+    await client.close()
+
+
+async def test_nothing_is_asked_whose_answer_is_denied(nats_server: NatsServer) -> None:
+    client = await nats.connect(nats_server.address)
+    line = Line(client, own=False)
+    line.stand()
+    asked = await client.subscribe("x")
+    until = asyncio.get_running_loop().time() + 60
+    await line.hear(Error(f'permissions violation for subscription to "{client.new_inbox()}"'))
+    with line.watch("publish", ["x"], replies=True) as watch, pytest.raises(DeniedError):
+        await line.ask("x", NO_HEADERS, b"", until=until, watch=watch)
+    await line.confirm(until=until)
+    assert not asked.pending_msgs
+    line.end(ConnectionAbortedError())
+    await line.settle()
+    await client.close()
 
 
 async def test_what_was_asked_fails_with_its_connection(nats_server: NatsServer, name: str) -> None:
