@@ -143,11 +143,10 @@ class Listener(RemoteReader):
 
     async def _act(self) -> float:
         now = self._loop.time()
-        if self._wants_text():
-            if now >= self._retry_at:
-                most = self._most_text() if self._attached.done() else _FIRST_WINDOW
-                await self._ask(max(1, min(most, self._room())))
-        elif now >= self._beat_at:
+        if self._wants_text() and now >= self._retry_at:
+            most = self._most_text() if self._attached.done() else _FIRST_WINDOW
+            await self._ask(max(1, min(most, self._room())))
+        elif now >= self._beat_at and not self._unanswered():
             await self._ask(0)
         if now >= self._check_at and self._unanswered():
             self._check_at = now + (
@@ -175,10 +174,10 @@ class Listener(RemoteReader):
         """How long until something is due, if nothing comes."""
         if self._unanswered():
             due = min(self._retry_at, self._check_at)
-        elif self._wants_text():
-            due = self._retry_at
         else:
             due = min(self._beat_at, self._heard + self._patience)
+            if self._wants_text():
+                due = min(due, self._retry_at)
         return max(_LEAST_WAIT, due - self._loop.time())
 
     async def _ask(self, window: int) -> None:

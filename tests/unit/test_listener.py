@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from resumable_stream import (
     StreamFailedError,
 )
 from resumable_stream._log import Ending, Status
+from resumable_stream._sentinel import live_id
 from resumable_stream._wire import EndFrame, Place, decode_request, encode_frame
 from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, SENTINEL, Source, World, data_frame, rest, world
@@ -431,3 +433,35 @@ async def test_a_reader_stays_enrolled_while_text_keeps_coming() -> None:
             assert await anext(stream) == "x"
             assert loop_time() < came + 0.02, "it was forgotten, and had to ask"
             await asyncio.sleep(0.2)
+
+
+@pytest.mark.rule("LSN-4", "P1")
+@in_virtual_time
+async def test_a_reader_that_never_catches_up_lets_itself_be_heard() -> None:
+    async with world() as here:
+        await begin(here)
+        context, broker = here.instance()
+        stream = await join(context)
+        request = decode_request(broker.published[0][1])
+        assert request is not None
+        assert request.generation is not None
+        heard: list[float] = [loop_time()]
+
+        def hear(channel: str, _message: bytes) -> bool:
+            if channel == NAMES.request(ID):
+                heard.append(loop_time())
+                return True
+            return False
+
+        broker.drop = hear
+        channel_id = live_id(ID, request.generation)
+        for number in range(int(2 * LEASE / 0.1)):
+            # There is always more than this.
+            frame = data_frame(Place(number), b"x", generation=request.generation, end=number + 100)
+            await here.raw.publish(NAMES.chunk(channel_id), encode_frame(channel_id, frame))
+            assert await anext(stream) == "x"
+            await asyncio.sleep(0.1)
+        gaps = [after - before for before, after in pairwise(heard)]
+        assert len(gaps) >= 9
+        assert max(gaps) <= LEASE / 5 + 0.1
+        await stream.aclose()
