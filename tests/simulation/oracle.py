@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from resumable_stream import CancelResult
 from resumable_stream._listener import Listener
 from resumable_stream._offsets import decode_text
+from resumable_stream._remote import CHUNK_COST
 from resumable_stream._sentinel import DONE, Outcome, generation_of
 from simulation.excuses import Excuses
 from simulation.pace import check_pace
@@ -228,12 +229,17 @@ class Oracle:
                     self.fail("P7", "more replies are owed than there are readers")
         piece = min(_MAX_PIECE, plan.max_message_size)
         for reader in self._world.readers:
-            runs: Any = getattr(reader, "_ready", ())
+            runs = [run for run, _cost in getattr(reader, "_ready", ())]
             queued = sum(len(chunk) for run in runs for chunk in run)
             # A TypeScript producer sends all of the text so far as one message.
             most = largest if isinstance(reader, Listener) else self._longest_text()
             if queued > plan.options.window + piece + most:
                 self.fail("P7", f"a reader holds {queued}")
+            if isinstance(reader, Listener):
+                # What came last may be more than there was room for; no frame here makes two runs.
+                before = sum(sum(map(len, run)) + CHUNK_COST * len(run) for run in runs[:-1])
+                if before > plan.options.window:
+                    self.fail("P7", f"a reader had {before} waiting and took more")
             assembly = getattr(reader, "_assembly", None)
             if assembly is not None and assembly._held_bytes > plan.options.window:
                 self.fail("P7", f"a reader keeps {assembly._held_bytes} for later")

@@ -11,6 +11,7 @@ import pytest
 
 from simulation.faults import MUTANTS, Mutant
 from simulation.mutants import ROOT, TABLE
+from simulation.oracle import Oracle
 from simulation.plan import Climate, Kind, TypeScript, draw
 from simulation.world import Report, simulate
 
@@ -70,6 +71,14 @@ def test_a_seed_replays_exactly_in_another_process() -> None:
     assert runs[0] == runs[1]
     here = "".join(f"{simulate(int(seed)).timeline.text()}\n" for seed in seeds)
     assert here.encode().splitlines() == runs[0].splitlines()
+
+
+def test_an_oracle_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_oracle: Oracle) -> None:
+        raise LookupError("the core has other attributes by now")
+
+    monkeypatch.setattr(Oracle, "_check_memory", fail)
+    assert any("LookupError" in problem for problem in simulate(0).problems)
 
 
 def seeds_to_catch(mutant: Mutant) -> int:

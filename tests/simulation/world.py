@@ -101,6 +101,8 @@ class World:
             await self.oracle.settle()
         work[1].cancel()
         await asyncio.wait(work)
+        if not work[1].cancelled():
+            work[1].result()  # an oracle that failed has seen nothing
         await self._close()
 
     def _start(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
