@@ -54,7 +54,14 @@ async def crowd(server: WebServer, stream: str, source: Source) -> tuple[int, li
     while len({process for one in followers for process in one.processes}) < 2:
         assert len(followers) < 50, "one worker takes all connections"
         followers.append(Follower(url))
-        await begun(followers[-1])
+        # The kernel gives connections to whom it likes, unless only one of the two takes any.
+        os.kill(producing, signal.SIGSTOP)
+        try:
+            following.add(asyncio.create_task(followers[-1].follow()))
+            await ask(f"{server.url}/state")
+        finally:
+            os.kill(producing, signal.SIGCONT)
+        await begins(followers[-1])
     return producing, followers
 
 
@@ -63,6 +70,10 @@ following: set[asyncio.Task[None]] = set()
 
 async def begun(follower: Follower) -> None:
     following.add(asyncio.create_task(follower.follow()))
+    await begins(follower)
+
+
+async def begins(follower: Follower) -> None:
     await eventually(lambda: bool(follower.events), "the first event")
 
 

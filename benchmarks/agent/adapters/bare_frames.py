@@ -85,16 +85,19 @@ class Frames:
         self._wire = wire
         self._listeners: dict[str, list[Log]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asked_for: set[str] = set()
 
     async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
         log = Log()
 
         def on_request(listener: bytes) -> None:
+            if stream not in self._asked_for:
+                self._asked_for.add(stream)
+                self._keep(self._follow(log, f"live.{stream}", len(log.chunks)))
             self._keep(self._reply(listener.decode(), log.chunks))
 
         await self._wire.subscribe(f"ask.{stream}", on_request)
         self._keep(self._fill(log, make_stream))
-        self._keep(self._follow(log, f"live.{stream}"))
         return Cursor(log)
 
     def _keep(self, work: Coroutine[None, None, None]) -> None:
@@ -112,8 +115,7 @@ class Frames:
         for at in range(0, len(chunks), _PIECE):
             await self._wire.publish(listener, encode(chunks[at : at + _PIECE]))
 
-    async def _follow(self, log: Log, channel: str) -> None:
-        sent = 0
+    async def _follow(self, log: Log, channel: str, sent: int) -> None:
         while True:
             if sent < len(log.chunks):
                 frame, sent = encode(log.chunks[sent:]), len(log.chunks)

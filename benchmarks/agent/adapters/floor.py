@@ -1,8 +1,9 @@
 """The least that carries a stream: no repair, no fencing, no bound, one message for each chunk.
 
 A listener asks on ``ask.STREAM``, gets the text so far on a channel of its own, and
-follows ``live.STREAM``, to which its process subscribes once. The last message is empty. It is
-right only because the sources of the benchmark stand still while a listener attaches.
+follows ``live.STREAM``, to which its process subscribes once; nothing is sent there before somebody
+has asked. The last message is empty. It is right only because the sources of the benchmark stand
+still while a listener attaches.
 """
 
 from __future__ import annotations
@@ -36,22 +37,24 @@ class Floor:
         self._wire = wire
         self._listeners: dict[str, list[asyncio.Queue[str]]] = {}
         self._replies: set[asyncio.Task[None]] = set()
+        self._asked_for: set[str] = set()
 
     async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
         chunks: list[str] = []
 
         def on_request(listener: bytes) -> None:
-            task = asyncio.create_task(self._reply(listener.decode(), chunks))
+            self._asked_for.add(stream)
+            task = asyncio.create_task(self._reply(listener.decode(), "".join(chunks)))
             self._replies.add(task)
             task.add_done_callback(self._replies.discard)
 
         await self._wire.subscribe(f"ask.{stream}", on_request)
         return self._produce(stream, make_stream, chunks)
 
-    async def _reply(self, listener: str, chunks: list[str]) -> None:
-        text = "".join(chunks).encode()
-        for at in range(0, len(text), _PIECE):
-            await self._wire.publish(listener, text[at : at + _PIECE])
+    async def _reply(self, listener: str, text: str) -> None:
+        data = text.encode()
+        for at in range(0, len(data), _PIECE):
+            await self._wire.publish(listener, data[at : at + _PIECE])
 
     async def _produce(
         self, stream: str, make_stream: MakeStream, chunks: list[str]
@@ -59,7 +62,8 @@ class Floor:
         channel = f"live.{stream}"
         async for chunk in make_stream():
             chunks.append(chunk)
-            await self._wire.publish(channel, chunk.encode())
+            if stream in self._asked_for:
+                await self._wire.publish(channel, chunk.encode())
             yield chunk
         await self._wire.publish(channel, b"")
 
