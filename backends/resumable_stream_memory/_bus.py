@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_PENDING_MESSAGES = 1024
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 
+# After so many writes, or one for each key that was left, what has expired is dropped.
 _SWEEP_EVERY = 1024
 
 _buses: WeakValueDictionary[str, Bus] = WeakValueDictionary()
@@ -51,7 +52,7 @@ class Bus:
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[str, float]] = {}
         self._channels: dict[str, list[Inbox]] = {}
-        self._writes = 0
+        self._unswept = _SWEEP_EVERY
 
     def get(self, key: str, now: float) -> str | None:
         with self._lock:
@@ -71,9 +72,10 @@ class Bus:
             if not only_if(self._live(key, now)):
                 return False
             self._keys[key] = (value, deadline)
-            self._writes += 1
-            if self._writes % _SWEEP_EVERY == 0:
+            self._unswept -= 1
+            if not self._unswept:
                 self._keys = {k: entry for k, entry in self._keys.items() if entry[1] > now}
+                self._unswept = max(_SWEEP_EVERY, len(self._keys))
             return True
 
     def delete(self, key: str) -> None:

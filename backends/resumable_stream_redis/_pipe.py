@@ -34,6 +34,8 @@ _LINGER = 10.0
 class _Call:
     """Some commands sent together, waiting for their replies."""
 
+    __slots__ = ("_error", "_missing", "began", "done", "sent", "write")
+
     def __init__(self, replies: int, *, write: bool) -> None:
         loop = asyncio.get_running_loop()
         self.done: asyncio.Future[object] = loop.create_future()
@@ -104,7 +106,8 @@ class Pipe:
         if self._closed:
             raise closed()
         call = _Call(len(commands), write=write)
-        self._queue.extend((command, call) for command in commands)
+        for command in commands:
+            self._queue.append((command, call))
         if not self._unanswered:
             self._flush()
         elif not self._flushing:

@@ -80,6 +80,7 @@ class Producer:
         self._ended: asyncio.Future[None] = loop.create_future()
         self._renewal: asyncio.Future[None] | None = None
         self._renewal_due = False
+        self._tick = 0
         self._source: asyncio.Task[None] | None = None
         self._run_task: asyncio.Task[None] | None = None
 
@@ -204,16 +205,17 @@ class Producer:
             if not self._renewal_due:
                 self._renewal = loop.create_future()
                 # Those that fall due at about the same time go in one message.
-                tick = self._ticks.call_later(wait, self._renew_soon)
+                self._tick = self._ticks.call_later(wait, self._renew_soon)
                 try:
                     await self._renewal
-                finally:
-                    self._ticks.cancel(tick, self._renew_soon)
+                except asyncio.CancelledError:
+                    self._ticks.cancel(self._tick, self._renew_soon)
+                    raise
             self._renewal_due = False
             try:
-                await self._claim.renew()
+                if await self._claim.renew():
+                    self._publisher.wake()
                 wait, failures = self._options.renew_interval, 0
-                self._publisher.wake()
             except SupersededError:
                 logger.warning(
                     "stream %r: generation %d was superseded", self.stream_id, self.generation
@@ -238,6 +240,7 @@ class Producer:
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
+        self._ticks.cancel(self._tick, self._renew_soon)
         self._renew_soon()
         self._publisher.resync()
 

@@ -19,8 +19,6 @@ from resumable_stream.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from resumable_stream._options import Options
     from resumable_stream.ports import KeyValue
 
@@ -195,16 +193,21 @@ class Claim:
             "the broker loses its replies: the claim could not be confirmed; try again"
         )
 
-    async def renew(self) -> None:
+    async def renew(self) -> bool:
         """Extend the lease, or create the sentinel anew if the broker has lost it.
+
+        Returns whether the claim had not been sure to be held any more.
 
         Raises:
             SupersededError: another generation holds the stream.
             BackendError: the broker is away; try again.
         """
-        sent = asyncio.get_running_loop().time()
-        await self._swap(lambda present: present or self._value, self._options.lease_ttl)
+        clock = asyncio.get_running_loop().time
+        sent = clock()
+        await self._swap(None, self._options.lease_ttl)
+        lapsed = clock() >= self._held_until
         self._held_until = sent + self._options.lease
+        return lapsed
 
     async def release(self) -> None:
         """Let go of a claim that nothing was produced under: its key goes within a second."""
@@ -223,27 +226,29 @@ class Claim:
             BackendError: the broker is away; try again, which is safe at any point.
         """
         await self._record(Outcome(self.generation, end, ending).encode())
-        await self._swap(lambda _present: DONE, self._options.outcome_ttl)
+        await self._swap(DONE, self._options.outcome_ttl)
 
-    async def _swap(self, wanted: Callable[[str | None], str], ttl: int) -> None:
-        """Replace the sentinel, which must be this generation's or absent."""
+    async def _swap(self, value: str | None, ttl: int) -> None:
+        """Replace the sentinel, which must be this generation's or absent; with None, keep it."""
         present: str | None = self._value
         while True:
-            value = wanted(present)
             if present is None:
-                if await self._store.create(self._key, value, ttl=ttl):
-                    break
-            elif await self._store.compare_and_set(self._key, present, value, ttl=ttl):
+                written = await self._store.create(self._key, value or self._value, ttl=ttl)
+            else:
+                written = await self._store.compare_and_set(
+                    self._key, present, value or present, ttl=ttl
+                )
+            if written:
                 break
             present = await self._store.get(self._key)
             if present is None:
                 logger.info("the broker lost sentinel %r; creating it again", self._key)
-            elif present == DONE and value == DONE and await self._recorded():
+            elif present == value == DONE and await self._recorded():
                 return  # an earlier attempt's reply was lost
             elif generation_of(present) != self.generation:
                 raise SupersededError
-        if value != DONE:
-            self._value = value
+        if value is None and present is not None:
+            self._value = present
 
     async def _record(self, record: str) -> None:
         """Write the outcome without ever overwriting a later generation's."""

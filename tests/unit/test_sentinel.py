@@ -145,6 +145,55 @@ async def test_renewals_that_fall_due_together_are_sent_together() -> None:
         )
 
 
+@pytest.mark.rule("SEN-3")
+@in_virtual_time
+async def test_a_renewal_made_at_once_is_not_made_again_when_it_was_due() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        await context.create_new_resumable_stream(ID, Source("a"))
+        await asyncio.sleep(LEASE / 3 + 0.1)
+        broker.writes.clear()
+        broker.reconnect()
+        await asyncio.sleep(LEASE / 3 - 0.1)
+        assert len(broker.writes) == 1
+        await asyncio.sleep(0.2)
+        assert len(broker.writes) == 2
+
+
+@in_virtual_time
+async def test_a_stream_that_has_ended_leaves_no_renewal_to_come() -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(0.1)
+        bound: Any = context._bound
+        assert bound._ticks._due
+        source.finish()
+        assert await rest(stream) == ["a"]
+        assert not bound._ticks._due
+
+
+@pytest.mark.rule("SEN-6")
+@in_virtual_time
+async def test_who_holds_the_lease_again_serves_at_once() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        source = Source("a")
+        await context.create_new_resumable_stream(ID, source)
+        generation = generation_of(await here.sentinel() or "")
+        peer = await Peer(here).listen(generation)
+        await peer.ask(window=100)
+        broker.keys_away = True
+        await asyncio.sleep(LEASE)
+        source.put("b")
+        await asyncio.sleep(0.1)
+        assert text_of(peer.live_frames(generation)) == ""
+        broker.keys_away = False
+        await asyncio.sleep(1.2)
+        assert text_of(peer.live_frames(generation)) == "b"
+
+
 @pytest.mark.rule("SEN-5", "P5")
 @in_virtual_time
 async def test_superseded_producer_stops_at_once() -> None:
