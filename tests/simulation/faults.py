@@ -42,8 +42,8 @@ MUTANTS = (
     Mutant(
         "the lease is not renewed",
         "_producer.py",
-        "await self._claim.renew()\n",
-        "await asyncio.sleep(0)\n",
+        "if await self._claim.renew():",
+        "if await asyncio.sleep(0, False):",
     ),
     Mutant(
         "a claim is made by get and then set",
