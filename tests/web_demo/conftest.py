@@ -51,5 +51,4 @@ async def tabs(browser: Browser) -> AsyncIterator[BrowserContext]:
 async def visit(tabs: BrowserContext, demo: Demo) -> AsyncIterator[Visit]:
     """The page, in the middle of an answer that takes its time."""
     async with visiting(tabs, demo.url) as visit:
-        await visit.pace("slow")
         yield visit

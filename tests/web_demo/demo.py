@@ -8,6 +8,7 @@ import signal
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urljoin
 
 from programs import COMMAND, PATIENCE, environment
 from servers import eventually
@@ -170,6 +171,8 @@ async def until(look: Callable[[], Awaitable[str]], accept: Callable[[str], bool
 @asynccontextmanager
 async def visiting(context: BrowserContext, url: str) -> AsyncIterator[Visit]:
     """Open the page in a tab of its own, at a pace that leaves time to do something."""
+    # The demo keeps the pace of the visit before, at which an answer may be over in a second.
+    await context.request.post(urljoin(url, "/pace/slow"))
     page = await context.new_page()
     await page.add_init_script(_COUNT_SOURCES)
     visit = Visit(page)
