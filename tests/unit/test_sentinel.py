@@ -160,6 +160,7 @@ async def test_a_renewal_made_at_once_is_not_made_again_when_it_was_due() -> Non
         assert len(broker.writes) == 2
 
 
+@pytest.mark.rule("P10")
 @in_virtual_time
 async def test_a_stream_that_has_ended_leaves_no_renewal_to_come() -> None:
     async with world() as here:

@@ -172,7 +172,7 @@ async def until(look: Callable[[], Awaitable[str]], accept: Callable[[str], bool
 async def visiting(context: BrowserContext, url: str) -> AsyncIterator[Visit]:
     """Open the page in a tab of its own, at a pace that leaves time to do something."""
     # The demo keeps the pace of the visit before, at which an answer may be over in a second.
-    await context.request.post(urljoin(url, "/pace/slow"))
+    assert (await context.request.post(urljoin(url, "/pace/slow"))).ok
     page = await context.new_page()
     await page.add_init_script(_COUNT_SOURCES)
     visit = Visit(page)
