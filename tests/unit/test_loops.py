@@ -1,0 +1,42 @@
+"""Whether an event loop is being shut down."""
+
+from __future__ import annotations
+
+import asyncio
+
+from resumable_stream._loops import is_ending
+
+
+async def _ask_when_cancelled(answers: list[bool]) -> None:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        answers.append(is_ending(asyncio.get_running_loop()))
+        raise
+
+
+def test_loop_of_asyncio_run_ends_once_its_main_task_has() -> None:
+    answers: list[bool] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def main() -> None:
+        tasks.append(asyncio.create_task(_ask_when_cancelled(answers)))
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert answers == [True]
+
+
+async def test_single_cancelled_task_does_not_end_the_loop() -> None:
+    answers: list[bool] = []
+    task = asyncio.create_task(_ask_when_cancelled(answers))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert answers == [False]
+
+
+def test_closed_loop_has_ended() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    assert is_ending(loop)
