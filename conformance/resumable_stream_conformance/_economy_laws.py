@@ -78,7 +78,7 @@ class EconomyLaws(Stage):
     @rule("P8")
     async def test_unread_stream_costs_next_to_nothing(self) -> None:
         """Without a remote reader: one claim, one subscription, two writes at the end."""
-        here = await self.instance(lease=15.0)
+        here = await self.instance(lease=15.0, grace=0)
         source = Source([f"{number} " for number in range(2000)])
         assert len(await read(await here.start(source))) == 2000
         await self._until_idle(here)
@@ -91,7 +91,7 @@ class EconomyLaws(Stage):
     @rule("P8")
     async def test_claim_is_renewed_sparingly(self) -> None:
         """A stream that runs on writes its lease a few times per lease, and nothing else."""
-        here = await self.instance()
+        here = await self.instance(grace=0)
         source = Source(pause=0.05)
         await read(await here.start(source))
         await self._until_idle(here)
@@ -119,7 +119,7 @@ class EconomyLaws(Stage):
     @rule("P10")
     async def test_ended_stream_leaves_nothing(self) -> None:
         """After a stream's end no task and no subscription is left on any instance."""
-        here, there = await self.instances(2)
+        here, there = await self.instances(2, grace=0)
         await here.backend.get("anything")
         await there.backend.get("anything")
         before = asyncio.all_tasks()
@@ -164,7 +164,7 @@ class EconomyLaws(Stage):
     @rule("P10", "P8")
     async def test_publishing_stops_with_last_reader(self) -> None:
         """Once the last remote reader has left, nothing is published any more."""
-        here, there = await self.instances(2)
+        here, there = await self.instances(2, grace=0)
         source = Source([f"{number} " for number in range(200)], hold_at=10, pause=0.002)
         local = await here.start(source)
         remote = await there.resume()

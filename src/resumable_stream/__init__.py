@@ -9,10 +9,12 @@ from __future__ import annotations
 from resumable_stream._answers import CancelResult, StreamState, StreamStatus
 from resumable_stream._context import ResumableStreamContext
 from resumable_stream._factory import create_resumable_stream_context
+from resumable_stream._log import Status as EndStatus
 from resumable_stream._offsets import OffsetUnit
 from resumable_stream._options import Options
 from resumable_stream._owners import owned_stream_id
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
+from resumable_stream._stream_end import StreamEnd, closing_status
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,
@@ -41,6 +43,7 @@ from resumable_stream.errors import (
     StreamHistoryChangedError,
     StreamSupersededError,
     UnknownSchemeError,
+    WrongEventLoopError,
 )
 from resumable_stream.ports import Backend, KeyValue, Loss, PubSub, Subscription
 
@@ -54,6 +57,7 @@ __all__ = [
     "CancelResult",
     "ContextClosedError",
     "DuplicateSchemeError",
+    "EndStatus",
     "HandshakeTimeoutError",
     "InvalidArgumentError",
     "InvalidEventIdError",
@@ -77,6 +81,7 @@ __all__ = [
     "ResumableStreamContext",
     "ResumableStreamError",
     "StreamCancelledError",
+    "StreamEnd",
     "StreamError",
     "StreamExistsError",
     "StreamFailedError",
@@ -86,6 +91,8 @@ __all__ = [
     "StreamSupersededError",
     "Subscription",
     "UnknownSchemeError",
+    "WrongEventLoopError",
+    "closing_status",
     "create_resumable_stream_context",
     "owned_stream_id",
 ]

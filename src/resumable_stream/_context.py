@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
 from resumable_stream._answers import CancelResult, StreamState, StreamStatus
+from resumable_stream._arguments import check_id, check_on_end, start_at
 from resumable_stream._canceller import cancel_remotely
-from resumable_stream._endings import EventId, Start
 from resumable_stream._instance import Instance
 from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import check_offset, is_encodable
+from resumable_stream._loops import running_loop
 from resumable_stream._sentinel import (
     Absence,
     Active,
@@ -20,13 +19,13 @@ from resumable_stream._sentinel import (
     read_outcome,
     read_state,
 )
+from resumable_stream._source import check_source
 from resumable_stream._stream import NotFound, ResumableStream
 from resumable_stream.errors import (
     ContextClosedError,
-    InvalidSourceError,
-    InvalidStreamIdError,
     StreamExistsError,
     StreamHistoryChangedError,
+    WrongEventLoopError,
 )
 
 if TYPE_CHECKING:
@@ -35,10 +34,8 @@ if TYPE_CHECKING:
 
     from resumable_stream._options import Options
     from resumable_stream._source import MakeStream
+    from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend
-
-_MAX_ID = 512
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @final
@@ -46,8 +43,10 @@ class ResumableStreamContext:
     """One instance's access to the streams on a backend.
 
     Made by ``create_resumable_stream_context``. It binds itself to the event loop of its first use;
-    after that loop is closed, to the next. Every coroutine here is safe to cancel: nothing but a
-    lease that soon runs out stays behind.
+    after that loop is closed, to the next. Once closed it takes no more calls until it is entered
+    again, by ``async with``, and then begins afresh. Every coroutine here is safe to cancel:
+    nothing but a lease that soon runs out stays behind. Every call may also raise
+    ``ContextClosedError``, and ``WrongEventLoopError`` outside the context's own event loop.
     """
 
     def __init__(
@@ -58,12 +57,14 @@ class ResumableStreamContext:
         *,
         owns_backend: bool,
         wait_until: Callable[[Awaitable[None]], object] | None = None,
+        on_end: OnEnd | None = None,
     ) -> None:
         self._options = options
         self._names = names
         self._open_backend = open_backend
         self._owns_backend = owns_backend
         self._wait_until = wait_until
+        self._on_end = on_end
         # Opened now (which connects nothing), so that a wrong URL is told at once.
         self._unused: Backend | None = open_backend()
         self._bound: Instance | None = None
@@ -77,6 +78,7 @@ class ResumableStreamContext:
         skip_characters: SupportsIndex | None = None,
         *,
         last_event_id: str | None = None,
+        on_end: OnEnd | None = None,
     ) -> ResumableStream | None:
         """Start the stream, or join it if it runs already, here or on any other instance.
 
@@ -87,9 +89,14 @@ class ResumableStreamContext:
             skip_characters: the offset to read from, in the context's offset unit. One beyond the
                 present end waits for the text to come so far.
             last_event_id: a stream's ``last_event_id``; it takes precedence over the offset.
+            on_end: called once, in this process, if this call starts the stream: with its
+                ``StreamEnd``, when the source is closed, and before anybody can learn elsewhere
+                that the stream is over. A function, or an async one, which is cancelled after 10
+                seconds; what it raises is logged. The context's ``on_end`` if None.
 
         Returns:
-            The stream from there on; None if it has completed, and its text is gone.
+            The stream from there on; None if it has completed. For the context's ``grace`` after
+            its end it is still there for callers that name a place, by an event id or an offset.
 
         Raises:
             StreamFailedError, StreamCancelledError, ProducerLostError: it is over, and so it ended.
@@ -99,13 +106,15 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away.
             InvalidArgumentError, InvalidSourceError: an argument that cannot be meant.
         """
-        _check_id(stream_id)
-        _check_source(make_stream)
-        start = _start_at(skip_characters, last_event_id)
+        check_id(stream_id)
+        check_source(make_stream)
+        check_on_end(on_end)
+        start = start_at(skip_characters, last_event_id)
         instance = self._bind()
+        on_end = on_end or self._on_end
         while True:
             if start.event_id is None:
-                begun = await instance.begin(stream_id, make_stream, start, join=True)
+                begun = await instance.begin(stream_id, make_stream, start, on_end, join=True)
                 if begun is not None:
                     return begun
             joined = await instance.join(stream_id, start)
@@ -120,6 +129,8 @@ class ResumableStreamContext:
         stream_id: str,
         make_stream: MakeStream,
         skip_characters: SupportsIndex | None = None,
+        *,
+        on_end: OnEnd | None = None,
     ) -> ResumableStream:
         """Start a stream whose id nobody has used, and read it from the offset on.
 
@@ -128,10 +139,14 @@ class ResumableStreamContext:
         Raises:
             StreamExistsError: the id is taken, by a running stream or one that is remembered.
         """
-        _check_id(stream_id)
-        _check_source(make_stream)
-        start = _start_at(skip_characters, None)
-        begun = await self._bind().begin(stream_id, make_stream, start, join=False)
+        check_id(stream_id)
+        check_source(make_stream)
+        check_on_end(on_end)
+        start = start_at(skip_characters, None)
+        instance = self._bind()
+        begun = await instance.begin(
+            stream_id, make_stream, start, on_end or self._on_end, join=False
+        )
         if begun is not None:
             return begun
         raise StreamExistsError(
@@ -152,14 +167,14 @@ class ResumableStreamContext:
         Arguments as for ``resumable_stream``.
 
         Returns:
-            The stream; None if it has completed; ``NOT_FOUND`` (falsy, equal to ``"NOT_FOUND"``) if
-            the id is unknown.
+            The stream; None if it has completed, as for ``resumable_stream``; ``NOT_FOUND`` (falsy,
+            equal to ``"NOT_FOUND"``) if the id is unknown.
 
         Raises:
             As ``resumable_stream`` does.
         """
-        _check_id(stream_id)
-        start = _start_at(skip_characters, last_event_id)
+        check_id(stream_id)
+        start = start_at(skip_characters, last_event_id)
         return await self._bind().join(stream_id, start)
 
     async def has_existing_stream(self, stream_id: str) -> Literal["DONE", True] | None:
@@ -183,7 +198,7 @@ class ResumableStreamContext:
         Raises:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
-        _check_id(stream_id)
+        check_id(stream_id)
         instance = self._bind()
         if (producer := instance.local(stream_id)) is not None:
             known = producer.log.ending
@@ -196,6 +211,25 @@ class ResumableStreamContext:
         outcome = await read_outcome(instance.backend, self._names, stream_id)
         return _status_of(ending_of(outcome), outcome.generation if outcome else None)
 
+    async def wait_for_end(self, stream_id: str) -> StreamStatus:
+        """Wait until a stream that this context produces is over; return what became of it.
+
+        For workers that produce and leave: once it returns, the end is recorded, ``on_end`` has
+        been called, and readers elsewhere have got the text. For a stream that is not produced here
+        it returns at once. Cancelling it does not stop the stream.
+
+        Raises:
+            BackendUnavailableError: as ``stream_status`` does.
+        """
+        check_id(stream_id)
+        producer = self._bind().local(stream_id)
+        if producer is not None:
+            await asyncio.wait({producer.drained})
+            ending = producer.log.ending
+            if ending is not None and ending.status is not Status.SUPERSEDED:
+                return _status_of(ending, producer.generation)
+        return await self.stream_status(stream_id)
+
     async def cancel_stream(self, stream_id: str) -> CancelResult:
         """Stop the stream, wherever it is produced, and wait until its source is closed.
 
@@ -205,7 +239,7 @@ class ResumableStreamContext:
         Raises:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
-        _check_id(stream_id)
+        check_id(stream_id)
         instance = self._bind()
         if (producer := instance.local(stream_id)) is not None:
             stopped = producer.stop(Ending(Status.CANCELLED))
@@ -232,6 +266,8 @@ class ResumableStreamContext:
         Args:
             drain_timeout: seconds to wait for producers; the context's ``drain_timeout`` if None.
         """
+        if self._bound is not None and not self._bound.loop.is_closed():
+            self._check_loop(self._bound)
         self._closed = True
         bound, self._bound = self._bound, None
         unused, self._unused = self._unused, None
@@ -248,6 +284,7 @@ class ResumableStreamContext:
             await asyncio.shield(self._ending)
 
     async def __aenter__(self) -> Self:
+        self._closed = False
         self._bind()
         return self
 
@@ -260,18 +297,24 @@ class ResumableStreamContext:
         await self.aclose()
 
     def _bind(self) -> Instance:
+        running_loop()
         if self._closed:
-            raise ContextClosedError("this context was closed: create another one")
-        loop = asyncio.get_running_loop()
-        if self._bound is None or self._bound.loop is not loop:
-            if self._bound is not None and not self._bound.loop.is_closed():
-                raise ContextClosedError(
-                    "this context is in use by another event loop that is not closed: "
-                    "create a context per loop"
-                )
+            raise ContextClosedError(
+                "this context was closed: enter it again, by 'async with', or create another one"
+            )
+        if self._bound is not None and not self._bound.loop.is_closed():
+            self._check_loop(self._bound)
+        else:
             backend, self._unused = self._unused or self._open_backend(), None
             self._bound = Instance(backend, self._names, self._options, self._wait_until)
         return self._bound
+
+    def _check_loop(self, bound: Instance) -> None:
+        if bound.loop is not running_loop():
+            raise WrongEventLoopError(
+                "this context is in use by another event loop, which is not closed: "
+                "create a context per loop"
+            )
 
 
 def _status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
@@ -280,28 +323,3 @@ def _status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
     return StreamStatus(
         StreamState(ending.status), ending.error_type, ending.error_message, generation
     )
-
-
-def _check_id(stream_id: object) -> None:
-    if not isinstance(stream_id, str) or not 0 < len(stream_id) <= _MAX_ID:
-        raise InvalidStreamIdError(
-            f"stream id {stream_id!r:.80} must be text of 1 to {_MAX_ID} characters"
-        )
-    if _CONTROL.search(stream_id) or not is_encodable(stream_id):
-        raise InvalidStreamIdError(
-            f"stream id {stream_id!r:.80} has control characters or lone surrogates: leave them out"
-        )
-
-
-def _check_source(make_stream: object) -> None:
-    if not callable(make_stream):
-        raise InvalidSourceError(
-            f"make_stream is {type(make_stream).__name__}, which cannot be called: "
-            "pass the async generator function itself, not what it returns"
-        )
-
-
-def _start_at(skip_characters: SupportsIndex | None, last_event_id: str | None) -> Start:
-    if last_event_id is not None:
-        return Start(event_id=EventId.parse(last_event_id))
-    return Start(check_offset(skip_characters))

@@ -45,10 +45,14 @@ class EventId(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where a reader begins: at an offset, or at an event id."""
+    """Where a reader begins: at an offset, or at an event id.
+
+    ``named`` tells whether the caller said so: then he has read before, or knows what he wants.
+    """
 
     offset: int = 0
     event_id: EventId | None = None
+    named: bool = False
 
 
 def error_of(stream_id: str, ending: Ending, offset: int) -> StreamError | None:

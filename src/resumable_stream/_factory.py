@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from resumable_stream._arguments import check_on_end
 from resumable_stream._context import ResumableStreamContext
 from resumable_stream._options import Options
 from resumable_stream._registry import find_opener, url_from_environment
 from resumable_stream._sentinel import Names
 from resumable_stream.errors import InvalidSettingError
+from resumable_stream.ports import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from resumable_stream.ports import Backend
+    from resumable_stream._stream_end import OnEnd
 
 
 def create_resumable_stream_context(
@@ -23,6 +25,7 @@ def create_resumable_stream_context(
     backend: Backend | None = None,
     key_prefix: str = "resumable-stream",
     wait_until: Callable[[Awaitable[None]], object] | None = None,
+    on_end: OnEnd | None = None,
     options: Options | None = None,
 ) -> ResumableStreamContext:
     """Make a context. Connects nothing and needs no running event loop: fit for module level.
@@ -35,23 +38,89 @@ def create_resumable_stream_context(
         key_prefix: what every key and channel starts with: 1 to 128 characters without ``:rs:``.
         wait_until: called at each start with an awaitable that is done when the stream's background
             work is; for serverless platforms that must be told of it.
+        on_end: called with the ``StreamEnd`` of every stream that this context produces, unless the
+            call that starts the stream names another one; see ``resumable_stream``.
         options: times and limits, where the defaults do not fit.
 
     Raises:
         NoBackendError: there is no URL, and the environment names none.
         UnknownSchemeError, DuplicateSchemeError, MissingDriverError: the URL opens no backend.
-        InvalidSettingError: an impossible prefix, or several backends at once.
+        InvalidSettingError: a setting of the wrong kind, an impossible prefix, or several backends
+            at once.
     """
+    _check(url, redis_url, backend, key_prefix, wait_until, options)
+    check_on_end(on_end)
     if sum(given is not None for given in (url, redis_url, backend)) > 1:
         raise InvalidSettingError("pass one of url, redis_url and backend, not several")
     names, options = Names.under(key_prefix), options or Options()
     if backend is not None:
         own = backend
         return ResumableStreamContext(
-            names, options, lambda: own, owns_backend=False, wait_until=wait_until
+            names,
+            options,
+            lambda: own,
+            owns_backend=False,
+            wait_until=wait_until,
+            on_end=on_end,
         )
     target = url or redis_url or url_from_environment()
     opener = find_opener(target)
     return ResumableStreamContext(
-        names, options, lambda: opener(target), owns_backend=True, wait_until=wait_until
+        names,
+        options,
+        lambda: opener(target),
+        owns_backend=True,
+        wait_until=wait_until,
+        on_end=on_end,
     )
+
+
+def _check(
+    url: object,
+    redis_url: object,
+    backend: object,
+    key_prefix: object,
+    wait_until: object,
+    options: object,
+) -> None:
+    """Refuse settings of the wrong kind, before they fail at their first use."""
+    for name, value in (("url", url), ("redis_url", redis_url)):
+        if value is not None and not isinstance(value, str):
+            remedy = _remedy_for(value) or "pass text, such as 'redis://localhost:6379'"
+            raise InvalidSettingError(f"{name} is {_kind(value)}: {remedy}")
+    if backend is not None and (isinstance(backend, type) or not isinstance(backend, Backend)):
+        remedy = _remedy_for(backend) or "pass an object with the methods of Backend, or a url"
+        raise InvalidSettingError(f"backend is {_kind(backend)}: {remedy}")
+    if not isinstance(key_prefix, str):
+        raise InvalidSettingError(f"key_prefix is {_kind(key_prefix)}: pass text")
+    if wait_until is not None and not callable(wait_until):
+        raise InvalidSettingError(
+            f"wait_until is {_kind(wait_until)}, which cannot be called: "
+            "pass a function that takes an awaitable"
+        )
+    if options is not None and not isinstance(options, Options):
+        raise InvalidSettingError(
+            f"options is {_kind(options)}: pass resumable_stream.Options(...), by its names"
+        )
+
+
+def _remedy_for(value: object) -> str | None:
+    """Tell what to do with a client of a broker that was given in place of a backend."""
+    kind = value if isinstance(value, type) else type(value)
+    match kind.__module__.partition(".")[0]:
+        case "fakeredis":
+            return "for tests use the url 'memory://'"
+        case "redis" | "valkey":
+            return (
+                "pass backend=RedisBackend(client=...), from resumable_stream_redis, "
+                "with a client of redis.asyncio, or its url"
+            )
+        case "nats":
+            return "pass backend=NatsBackend(client=...), from resumable_stream_nats, or its url"
+        case _:
+            return None
+
+
+def _kind(value: object) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    return f"{'the class ' if isinstance(value, type) else 'a '}{kind.__module__}.{kind.__name__}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from resumable_stream._endings import Start, error_of
+from resumable_stream._kept import Kept
 from resumable_stream._listener import Listener
 from resumable_stream._local import LocalReader
 from resumable_stream._log import Ending, Status
+from resumable_stream._loops import Background
 from resumable_stream._producer import Producer
 from resumable_stream._remote import Attached
 from resumable_stream._sentinel import Absence, Claim, ending_of, read_outcome, read_state
@@ -21,15 +24,17 @@ from resumable_stream.errors import (
     BackendError,
     ContextClosedError,
     HandshakeTimeoutError,
+    OffsetOutOfRangeError,
     StreamHistoryChangedError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from resumable_stream._options import Options
     from resumable_stream._sentinel import Names
     from resumable_stream._source import MakeStream
+    from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend
 
 logger = logging.getLogger("resumable_stream")
@@ -50,20 +55,29 @@ class Instance:
         self.loop = asyncio.get_running_loop()
         self.backend = backend
         self.producers: dict[str, Producer] = {}
-        # Also those that were superseded, and followed by another here, while they still close.
+        # What ``drain`` waits for; and all that holds anything, also those that were superseded,
+        # and followed by another here, while they still close.
         self.running: dict[Producer, None] = {}
+        self._unclosed: dict[Producer, None] = {}
+        self._kept = Kept(options.grace_period)
         self._names = names
         self._options = options
         self._wait_until = wait_until
         self._decoder = Decoder()
         self._ticks = Ticks()
         self._starting: dict[str, asyncio.Lock] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._background = Background(self.loop)
         self._closing = False
         self._ended = False
 
     async def begin(
-        self, stream_id: str, make_stream: MakeStream, start: Start, *, join: bool
+        self,
+        stream_id: str,
+        make_stream: MakeStream,
+        start: Start,
+        on_end: OnEnd | None,
+        *,
+        join: bool,
     ) -> ResumableStream | None:
         """Claim the stream and produce it here; None if it is taken elsewhere.
 
@@ -79,7 +93,7 @@ class Instance:
                 producer = await self._claim(stream_id)
                 if producer is None:
                     return None
-                self._produce(producer, make_stream)
+                self._produce(producer, make_stream, on_end)
                 return self._read(producer, start)
         finally:
             if not lock.locked() and self._starting.get(stream_id) is lock:
@@ -90,17 +104,12 @@ class Instance:
         deadline = self.loop.time() + self._options.handshake_timeout
         while True:
             if (producer := self.local(stream_id)) is not None:
-                if (known := producer.log.ending) is None:
-                    return self._read(producer, start)
-                _over(stream_id, known, start)
-                return None
+                return self._join_here(producer, start)
             state = await read_state(self.backend, self._names, stream_id)
             if state is Absence.MISSING:
                 return NOT_FOUND
             if state is Absence.DONE:
-                outcome = await read_outcome(self.backend, self._names, stream_id)
-                _over(stream_id, ending_of(outcome), start)
-                return None
+                return await self._join_ended(stream_id, start)
             if self.loop.time() > deadline:
                 raise HandshakeTimeoutError(
                     stream_id, start.offset, self._options.handshake_timeout
@@ -110,10 +119,40 @@ class Instance:
             if self._ended:
                 raise ContextClosedError("this context was closed while the stream was joined")
             reader = self._reader(stream_id, state.generation, start)
-            attached = await reader.attach(self._tasks)
+            attached = await reader.attach(self._background)
             if attached is Attached.YES:
                 return ResumableStream(reader, self.loop)
             await asyncio.sleep(_PAUSE)
+
+    def _join_here(self, producer: Producer, start: Start) -> ResumableStream | None:
+        """Read a stream that is produced here, or was, by a caller that names a place in it."""
+        ending = producer.log.ending
+        if ending is None:
+            return self._read(producer, start)
+        if self._names_a_place(start, producer.generation):
+            with contextlib.suppress(OffsetOutOfRangeError):
+                return self._read(producer, start)
+        _over(producer.stream_id, ending, start)
+        return None
+
+    async def _join_ended(self, stream_id: str, start: Start) -> ResumableStream | None:
+        """Read a stream that is over from its producer, if that still serves it."""
+        outcome = await read_outcome(self.backend, self._names, stream_id)
+        if outcome is not None and self._names_a_place(start, outcome.generation):
+            with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
+                if producer := self._kept.find(stream_id, outcome.generation):
+                    return self._read(producer, start)
+                if outcome.is_served():
+                    reader = self._reader(stream_id, outcome.generation, start, ended=True)
+                    if await reader.attach(self._background) is Attached.YES:
+                        return ResumableStream(reader, self.loop)
+        _over(stream_id, ending_of(outcome), start)
+        return None
+
+    def _names_a_place(self, start: Start, generation: int) -> bool:
+        if not self._options.grace_period or not start.named:
+            return False
+        return start.event_id is None or start.event_id.generation == generation
 
     def local(self, stream_id: str) -> Producer | None:
         """The producer of the stream, if it is this instance's; a fenced one no longer is."""
@@ -125,13 +164,15 @@ class Instance:
     async def drain(self, patience: float) -> None:
         """Take no new streams; wait for the running ones."""
         self._closing = True
-        if closing := {producer.closed for producer in self.running}:
-            await asyncio.wait(closing, timeout=patience)
+        if running := {producer.drained for producer in self.running}:
+            await asyncio.wait(running, timeout=patience)
 
     async def end(self, *, close_backend: bool) -> None:
         """End truthfully what still runs, and release everything."""
         self._ended = True
-        producers = list(self.running)
+        self._background.expect_end()
+        self._kept.close()
+        producers = list(self._unclosed)
         for producer in producers:
             producer.stop(Ending(Status.LOST))
         if producers:
@@ -140,17 +181,27 @@ class Instance:
                 timeout=self._options.handshake_timeout,
             )
             await asyncio.gather(*(producer.aclose() for producer in producers))
-        for task in self._tasks:
+        tasks = list(self._background)
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
         if close_backend:
             await self.backend.aclose()
 
     async def _claim(self, stream_id: str) -> Producer | None:
         """Make a producer that listens and holds the claim; None if somebody else holds it."""
         claim = Claim(self.backend, self._names, stream_id, self._options)
-        producer = Producer(stream_id, claim, self.backend, self._names, self._options, self._ticks)
+        producer = Producer(
+            stream_id,
+            claim,
+            self.backend,
+            self._names,
+            self._options,
+            self._ticks,
+            self._background,
+            self._kept,
+        )
         won = False
         try:
             await producer.listen()
@@ -166,33 +217,31 @@ class Instance:
         try:
             won = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            self._keep(_release(taking, claim))
+            if not self._background.is_ending():
+                releasing = _release(taking, claim)
+                _ = self._background.start(releasing, "resumable-stream release of a claim")
             raise
         if won and self._closing:
             await _release(taking, claim)
             raise ContextClosedError("this context was closed while the stream was starting")
         return won
 
-    def _keep(self, work: Coroutine[None, None, None]) -> None:
-        task = self.loop.create_task(work)
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
-
-    def _produce(self, producer: Producer, make_stream: MakeStream) -> None:
+    def _produce(self, producer: Producer, make_stream: MakeStream, on_end: OnEnd | None) -> None:
         stream_id = producer.stream_id
         self.producers[stream_id] = producer
-        self.running[producer] = None
+        self.running[producer] = self._unclosed[producer] = None
 
         def forget(_: object) -> None:
             del self.running[producer]
             if self.producers.get(stream_id) is producer:
                 del self.producers[stream_id]
 
-        producer.closed.add_done_callback(forget)
-        producer.start(make_stream)
+        producer.drained.add_done_callback(forget)
+        producer.closed.add_done_callback(lambda _: self._unclosed.pop(producer))
+        producer.start(make_stream, on_end)
         if self._wait_until is not None:
             try:
-                self._wait_until(producer.closed)
+                self._wait_until(producer.drained)
             except BaseException:
                 producer.stop(Ending(Status.LOST))
                 raise
@@ -201,7 +250,7 @@ class Instance:
         return ResumableStream(LocalReader(producer, start, self._options.unit), self.loop)
 
     def _reader(
-        self, stream_id: str, generation: int | None, start: Start
+        self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
     ) -> Listener | V1Listener:
         if generation is None:
             return V1Listener(stream_id, self.backend, self._names, self._options, start)
@@ -213,6 +262,7 @@ class Instance:
             self._options,
             start,
             self._decoder,
+            ended=ended,
         )
 
 

@@ -46,6 +46,8 @@ logger = logging.getLogger("resumable_stream")
 _CHECK_EVERY = 1.0
 _CHECK_FIRST = 0.2
 _LEAST_WAIT = 0.01
+# A stream that is over may be served no longer: its producer is not waited for as a living one is.
+_ENDED_TIMEOUT = 2.0
 # A handshake may be answered several times over: ask for little until it is done.
 _FIRST_WINDOW = 128 * 1024
 
@@ -56,12 +58,16 @@ class Listener(RemoteReader):
     Catch-up is pulled: each request names the place this reader stands at and how much it can take.
     Live text is pushed on a channel that all listeners of the generation share. Whatever is missed
     is asked for again.
+
+    Args:
+        ended: the stream is over, and perhaps still served.
     """
 
     __slots__ = (
         "_asked_place",
         "_assembly",
         "_beat_at",
+        "_begun_ended",
         "_came_bytes",
         "_came_chunks",
         "_check_at",
@@ -84,8 +90,13 @@ class Listener(RemoteReader):
         options: Options,
         start: Start,
         decoder: Decoder,
+        *,
+        ended: bool = False,
     ) -> None:
         super().__init__(stream_id, backend, names, options, start)
+        self._begun_ended = ended
+        if ended:
+            self._handshake_timeout = min(self._handshake_timeout, _ENDED_TIMEOUT)
         self._generation = generation
         self._id = secrets.token_hex(16)
         self._decoder = decoder
@@ -308,6 +319,8 @@ class Listener(RemoteReader):
         self._retry_at = 0.0
 
     def _same(self, state: State) -> bool:
+        if self._begun_ended and state is Absence.DONE:
+            return True
         return is_active(state, self._generation)
 
     def _judge(self, state: State, outcome: Outcome | None) -> None:

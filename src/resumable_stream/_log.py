@@ -95,6 +95,11 @@ class Log:
         """The sequence number that the next chunk will get."""
         return self._open_first + len(self._open)
 
+    @property
+    def size(self) -> int:
+        """How many bytes of text are buffered, roughly."""
+        return sum(len(block.data) for block in self._blocks) + sum(map(len, self._open))
+
     def append(self, chunk: str) -> None:
         """Add a chunk, trim what exceeds the limit, and wake the readers."""
         self._open.append(chunk)

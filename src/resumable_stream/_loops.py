@@ -1,8 +1,32 @@
-"""What an event loop does not tell by itself."""
+"""What an event loop does not tell by itself, and the tasks that a context has on one."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from resumable_stream.errors import WrongEventLoopError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+logger = logging.getLogger("resumable_stream")
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs here.
+
+    Raises:
+        WrongEventLoopError: there is none of asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise WrongEventLoopError(
+            "no asyncio event loop is running here: resumable-stream needs one, and does not run "
+            "on trio"
+        ) from None
 
 
 def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
@@ -12,3 +36,38 @@ def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
     not come to its end before the loop is closed.
     """
     return loop.is_closed() or all(task.cancelling() for task in asyncio.all_tasks(loop))
+
+
+class Background:
+    """The tasks of one context: each is held until it is done."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._watched = True
+
+    def __iter__(self) -> Iterator[asyncio.Task[None]]:
+        return iter(list(self._tasks))
+
+    def start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = self._loop.create_task(work, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        return task
+
+    def expect_end(self) -> None:
+        """The context is being closed: tasks that are cancelled now are no surprise."""
+        self._watched = False
+
+    def is_ending(self) -> bool:
+        """Tell whether the event loop is being shut down; see ``is_ending``."""
+        return is_ending(self._loop)
+
+    def notice_end(self) -> None:
+        """A task was cancelled from outside: if that is the end of the loop, say so once."""
+        if self._watched and self.is_ending():
+            self._watched = False
+            logger.warning(
+                "the event loop is ending under a context that was left open, and its streams are "
+                "lost: call 'await context.aclose()' before, or use 'async with context'"
+            )

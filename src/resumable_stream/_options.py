@@ -12,6 +12,8 @@ _LEAST_LEASE = 1.0
 _LEAST_WINDOW = 4096
 # How long a stopped source may take to close before its stream ends without it.
 CLOSE_TIMEOUT = 5.0
+# How long an ``on_end`` may take before its stream is recorded as ended without it.
+ON_END_TIMEOUT = 10.0
 
 
 def staggered(number: int) -> float:
@@ -45,6 +47,11 @@ class Options:
         offset_unit: what offsets count: UTF-16 code units as the TypeScript package does, or code
             points.
         disclose_errors: tell remote readers the type and message of a failed source's exception.
+        grace: for how long after its end a stream is still served to callers that name a place in
+            it, by a last event id or an offset, though no longer than ``done_ttl``; 0 for not at
+            all. All that an instance keeps for this is bounded: the oldest goes first.
+        log_tracebacks: log a failed source's exception with its message and traceback, not only
+            with its type.
 
     Raises:
         InvalidSettingError: a value out of its range.
@@ -61,6 +68,8 @@ class Options:
     window: int = 1024 * 1024
     offset_unit: OffsetUnit | str = OffsetUnit.UTF16
     disclose_errors: bool = True
+    grace: float = 30.0
+    log_tracebacks: bool = True
 
     def __post_init__(self) -> None:
         self._check("lease", at_least=_LEAST_LEASE)
@@ -71,6 +80,7 @@ class Options:
         self._check("drain_timeout", at_least=0)
         self._check("done_ttl", at_least=self.lease)
         self._check("linger_timeout", at_least=0)
+        self._check("grace", at_least=0)
         self._check("buffer_limit", at_least=1)
         self._check("window", at_least=_LEAST_WINDOW)
         try:
@@ -102,12 +112,17 @@ class Options:
     @property
     def cancel_timeout(self) -> float:
         """For how long a producer that is there may leave a cancel unanswered."""
-        return self.lease + self.handshake_timeout + CLOSE_TIMEOUT
+        return self.lease + self.handshake_timeout + CLOSE_TIMEOUT + ON_END_TIMEOUT
 
     @property
     def outcome_ttl(self) -> int:
         """``done_ttl`` as a time to live."""
         return math.ceil(self.done_ttl)
+
+    @property
+    def grace_period(self) -> float:
+        """``grace``, as far as the end is remembered."""
+        return min(self.grace, self.done_ttl)
 
     @property
     def renew_interval(self) -> float:

@@ -1,4 +1,4 @@
-"""One producer's run of a stream: claim, drive the source, keep the lease, end truthfully."""
+"""One producer's run of a stream: drive the source, keep the lease, end truthfully."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from resumable_stream._lease import Lease
 from resumable_stream._log import Ending, Log, Status
-from resumable_stream._options import CLOSE_TIMEOUT, staggered
+from resumable_stream._options import CLOSE_TIMEOUT, ON_END_TIMEOUT
 from resumable_stream._publisher import Publisher
-from resumable_stream._sentinel import Claim, SupersededError
-from resumable_stream._source import Source
+from resumable_stream._recording import record_end
+from resumable_stream._sentinel import SupersededError
+from resumable_stream._source import Source, fill
+from resumable_stream._stream_end import StreamEnd, producing, tell_owner
 from resumable_stream._wire import EndFrame
-from resumable_stream.errors import BackendError, InvalidSourceError
+from resumable_stream.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Coroutine
 
+    from resumable_stream._kept import Kept
+    from resumable_stream._loops import Background
     from resumable_stream._options import Options
-    from resumable_stream._sentinel import Names
+    from resumable_stream._sentinel import Claim, Names
     from resumable_stream._source import MakeStream
+    from resumable_stream._stream_end import OnEnd
     from resumable_stream._ticks import Ticks
     from resumable_stream.ports import Backend, Loss, Subscription
 
 logger = logging.getLogger("resumable_stream")
 
-# A source that never waits gives way to the event loop after this many seconds.
-_MAX_HOLD = 0.0005
-_CHECK_HOLD_EVERY = 32
-_MIN_PAUSE = 0.05
-_MAX_PAUSE = 1.0
+# What the end of a context or an event loop leaves time for.
+_LAST_MOMENT = 1.0
 # More requests than this, made while the claim is being taken, must be made again.
 _MAX_EARLY = 1024
 
@@ -40,9 +43,13 @@ _stragglers: set[asyncio.Task[None]] = set()
 class Producer:
     """Runs from ``start`` to its end by itself, whether or not anybody reads.
 
+    Whatever becomes of its tasks, every future here is resolved, and the stream has an ending.
+
     Attributes:
         log: the text; local readers are cursors into it.
-        closed: done once everything is ended and released. Never raises.
+        settled: done once the end is recorded, or cannot be. Never raises.
+        drained: done once nobody waits for anything more of the stream. Never raises.
+        closed: done once everything is released. Never raises.
     """
 
     def __init__(
@@ -53,18 +60,22 @@ class Producer:
         names: Names,
         options: Options,
         ticks: Ticks,
+        background: Background,
+        kept: Kept,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.stream_id = stream_id
         self.generation = claim.generation
         self.log = Log(options.buffer_limit)
-        self.closed: asyncio.Future[None] = loop.create_future()
         self.settled: asyncio.Future[None] = loop.create_future()
+        self.drained: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
         self._claim = claim
         self._backend = backend
         self._request_channel = names.request(stream_id)
         self._options = options
-        self._ticks = ticks
+        self._background = background
+        self._kept = kept
         self._publisher = Publisher(
             stream_id,
             claim,
@@ -74,15 +85,22 @@ class Producer:
             options,
             on_cancel=lambda: self.stop(Ending(Status.CANCELLED)),
         )
+        self._lease = Lease(
+            stream_id,
+            claim,
+            options,
+            ticks,
+            on_lapsed=self._publisher.wake,
+            on_superseded=lambda: self.stop(Ending(Status.SUPERSEDED)),
+        )
+        self._on_end: OnEnd | None = None
         self._subscription: Subscription | None = None
         self._early: list[bytes] = []
-        # Futures, of which an idle stream has few: an event takes a kilobyte.
+        # A future: an event takes a kilobyte.
         self._ended: asyncio.Future[None] = loop.create_future()
-        self._renewal: asyncio.Future[None] | None = None
-        self._renewal_due = False
-        self._tick = 0
         self._source: asyncio.Task[None] | None = None
         self._run_task: asyncio.Task[None] | None = None
+        self._rescued = False
 
     async def listen(self) -> None:
         """Subscribe to requests, before the claim is taken and can be seen.
@@ -98,12 +116,13 @@ class Producer:
         if self._subscription is not None:
             await self._subscription.aclose()
 
-    def start(self, make_stream: MakeStream) -> None:
+    def start(self, make_stream: MakeStream, on_end: OnEnd | None) -> None:
         """Begin, with the claim won; returns at once."""
+        self._on_end = on_end
         loop = asyncio.get_running_loop()
-        name = f"resumable-stream producer {self.stream_id!r}"
-        self._source = loop.create_task(self._drive(make_stream), name=f"{name} source")
-        self._run_task = loop.create_task(self._run(self._source), name=name)
+        self._source = loop.create_task(self._drive(make_stream), name=f"{self._name} source")
+        self._source.add_done_callback(self._source_is_gone)
+        self._work(self._run(self._source), self._name)
         logger.info("stream %r: generation %d started", self.stream_id, self.generation)
         early, self._early = self._early, []
         for request in early:
@@ -117,74 +136,120 @@ class Producer:
             self._source.cancel()
         return True
 
+    def let_go(self) -> None:
+        """When its grace is over: end what is served by now, and release everything."""
+        self._work(self._part(), f"{self._name} parting")
+
+    async def aclose(self) -> None:
+        """Release everything soon, though listeners may not have got the end yet."""
+        while (work := self._run_task) is not None and not work.done():
+            await asyncio.wait({work}, timeout=_LAST_MOMENT)
+            await _cancel(work)
+        await self._release()
+
+    @property
+    def _name(self) -> str:
+        return f"resumable-stream producer {self.stream_id!r}"
+
+    def _work(self, work: Coroutine[None, None, None], name: str) -> None:
+        self._run_task = asyncio.get_running_loop().create_task(work, name=name)
+        self._run_task.add_done_callback(self._work_is_over)
+
     def _finish(self, ending: Ending) -> bool:
-        if not self._ended.done():
-            self._ended.set_result(None)
+        _resolve(self._ended)
         return self.log.finish(ending)
 
     async def _run(self, source: asyncio.Task[None]) -> None:
-        keeper = asyncio.create_task(self._keep_claim(), name=f"{source.get_name()} lease")
+        keeper = asyncio.create_task(self._lease.keep(), name=f"{self._name} lease")
+        keeper.add_done_callback(self._keeper_is_gone)
         try:
             await self._source_ended(source)
+            await self._tell_owner(ON_END_TIMEOUT)
             await _cancel(keeper)
             await self._settle(self._options.outage_timeout + self._options.lease)
             await self._publisher.farewell()
         except asyncio.CancelledError:
-            # The event loop is being shut down: say so while there is still a moment.
+            # The context or the event loop is being shut down, while there is still a moment.
+            self._background.notice_end()
             self.stop(Ending(Status.LOST))
             await _cancel(keeper)
-            source.cancel()
-            await asyncio.wait({source}, timeout=_MAX_PAUSE)
-            await self._settle(_MAX_PAUSE)
+            await self._end_at_once(source)
             raise
+        _resolve(self.drained)
+        if self._superseded or not self._kept.add(self):
+            await self._release()
+
+    async def _end_at_once(self, source: asyncio.Task[None]) -> None:
+        source.cancel()
+        await asyncio.wait({source}, timeout=_LAST_MOMENT)
+        await self._tell_owner(_LAST_MOMENT)
+        await self._settle(_LAST_MOMENT, at_once=True)
+        await self._release()
+
+    async def _part(self) -> None:
+        try:
+            await self._publisher.farewell()
         finally:
-            await self._release(keeper)
+            await self._release()
+
+    @property
+    def _superseded(self) -> bool:
+        return self.log.ending == Ending(Status.SUPERSEDED)
+
+    def _source_is_gone(self, source: asyncio.Task[None]) -> None:
+        """A task may be cancelled before its first step, and then runs nothing of its own."""
+        error = None if source.cancelled() else source.exception()
+        self._finish(Ending(Status.LOST) if error is None else _failure(error))
+
+    def _keeper_is_gone(self, keeper: asyncio.Task[None]) -> None:
+        """Without a lease there is no stream, though the source could go on."""
+        if not keeper.cancelled() and (error := keeper.exception()) is not None:
+            logger.error("stream %r: keeping its lease failed", self.stream_id, exc_info=error)
+        self.stop(Ending(Status.LOST))
+
+    def _work_is_over(self, work: asyncio.Task[None]) -> None:
+        """Make up for a task that was cancelled before its first step, or during its last ones."""
+        error = None if work.cancelled() else work.exception()
+        if error is not None:
+            logger.error("stream %r: its producer failed", self.stream_id, exc_info=error)
+        elif not work.cancelled() or self.closed.done():
+            return
+        self.stop(Ending(Status.LOST))
+        if self._source is None or self._background.is_ending() or self._rescued:
+            self._resolve_all()
+        else:
+            self._rescued = True
+            self._work(self._end_at_once(self._source), f"{self._name} end")
 
     async def _drive(self, make_stream: MakeStream) -> None:
+        producing.set(self.log)
         try:
             async with Source(make_stream) as chunks:
-                await self._fill_log(chunks)
+                await fill(self.log, chunks)
                 self._finish(Ending(Status.COMPLETED))
         except asyncio.CancelledError as error:
             if self.log.ending is None:
                 # Not ours: the source's own, or the event loop's at shutdown.
                 task = asyncio.current_task()
-                lost = task is not None and task.cancelling()
-                self._finish(Ending(Status.LOST) if lost else _failure(error))
+                if task is not None and task.cancelling():
+                    self._finish(Ending(Status.LOST))
+                else:
+                    self._source_failed(error)
             raise
-        except Exception as error:
-            if self._finish(_failure(error)):
-                logger.info(
-                    "stream %r: the source failed: %s", self.stream_id, type(error).__name__
-                )
-            else:
-                logger.warning(
-                    "stream %r: the source raised on closing", self.stream_id, exc_info=error
-                )
+        except BaseException as error:
+            self._source_failed(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
 
-    async def _fill_log(self, chunks: AsyncIterator[str]) -> None:
-        log, clock = self.log, asyncio.get_running_loop().time
-        resumed, unchecked = clock(), _CHECK_HOLD_EVERY
-        async for chunk in chunks:
-            if log.ending is not None:
-                return
-            if not isinstance(chunk, str):
-                raise InvalidSourceError(
-                    f"the source yielded {type(chunk).__name__}: yield str, such as chunk.decode()"
-                )
-            log.append(chunk)
-            unchecked -= 1
-            if not unchecked:
-                unchecked = _CHECK_HOLD_EVERY
-                if clock() - resumed > _MAX_HOLD:
-                    await asyncio.sleep(0)
-                    resumed = clock()
-
-    async def aclose(self) -> None:
-        """Release everything soon, though listeners may not have got the end yet."""
-        if self._run_task is not None:
-            await asyncio.wait({self._run_task}, timeout=_MAX_PAUSE)
-            await _cancel(self._run_task)
+    def _source_failed(self, error: BaseException) -> None:
+        shown = error if self._options.log_tracebacks else None
+        kind = type(error).__name__
+        if self._finish(_failure(error)):
+            logger.error("stream %r: the source failed: %s", self.stream_id, kind, exc_info=shown)
+        else:
+            logger.warning(
+                "stream %r: the source raised on closing: %s", self.stream_id, kind, exc_info=shown
+            )
 
     async def _source_ended(self, source: asyncio.Task[None]) -> None:
         """Wait for the source; once the stream is stopped, for a bounded time only."""
@@ -195,57 +260,45 @@ class Producer:
             _stragglers.add(source)
             source.add_done_callback(_stragglers.discard)
 
-    async def _keep_claim(self) -> None:
-        """Renew the lease until the stream ends."""
-        loop = asyncio.get_running_loop()
-        # A claim that was long in coming may not be sure any more.
-        wait = self._options.renew_interval * staggered(self.generation)
-        wait, failures = wait if self._claim.held else 0, 0
-        while True:
-            if not self._renewal_due:
-                self._renewal = loop.create_future()
-                # Those that fall due at about the same time go in one message.
-                self._tick = self._ticks.call_later(wait, self._renew_soon)
-                try:
-                    await self._renewal
-                except asyncio.CancelledError:
-                    self._ticks.cancel(self._tick, self._renew_soon)
-                    raise
-            self._renewal_due = False
-            try:
-                if await self._claim.renew():
-                    self._publisher.wake()
-                wait, failures = self._options.renew_interval, 0
-            except SupersededError:
-                logger.warning(
-                    "stream %r: generation %d was superseded", self.stream_id, self.generation
-                )
-                self.stop(Ending(Status.SUPERSEDED))
-                return
-            except BackendError as error:
-                failures += 1
-                wait = min(_MAX_PAUSE, _MIN_PAUSE * 2 ** min(failures, 10))
-                logger.debug("stream %r: lease not renewed: %s", self.stream_id, error)
+    async def _tell_owner(self, patience: float) -> None:
+        """Call ``on_end``, once, before anybody can learn elsewhere that the stream is over."""
+        on_end, self._on_end = self._on_end, None
+        if on_end is None:
+            return
+        end = StreamEnd(self.stream_id, self.generation, await self._checked_ending(), self.log)
+        await tell_owner(on_end, end, patience)
 
-    def _renew_soon(self) -> None:
-        self._renewal_due = True
-        if self._renewal is not None and not self._renewal.done():
-            self._renewal.set_result(None)
+    async def _checked_ending(self) -> Ending:
+        """Return the ending, after a look whether another producer holds the id by now."""
+        assert self.log.ending is not None  # noqa: S101
+        if not self._superseded:
+            try:
+                async with asyncio.timeout(_LAST_MOMENT):
+                    await self._claim.renew()
+            except SupersededError:
+                return Ending(Status.SUPERSEDED)
+            except (BackendError, TimeoutError) as error:
+                logger.debug("stream %r: its claim is not checked: %r", self.stream_id, error)
+        return self.log.ending
 
     def _on_request(self, message: bytes) -> None:
-        if self._run_task is not None:
+        if self._run_task is None:
+            if len(self._early) < _MAX_EARLY:
+                self._early.append(message)
+        elif not self._run_task.cancelling():  # else the event loop may be ending
             self._publisher.handle(message)
-        elif len(self._early) < _MAX_EARLY:
-            self._early.append(message)
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
-        self._ticks.cancel(self._tick, self._renew_soon)
-        self._renew_soon()
-        self._publisher.resync()
+        if self._run_task is None or not self._run_task.cancelling():
+            self._lease.renew_now()
+            self._publisher.resync()
 
-    async def _settle(self, patience: float) -> None:
-        """Record the end where every instance finds it, then let the listeners know."""
+    async def _settle(self, patience: float, *, at_once: bool = False) -> None:
+        """Record the end where every instance finds it, then let the listeners know.
+
+        With ``at_once`` they are told in a single message, and not served any more.
+        """
         if self.settled.done():
             return
         ending = self.log.ending
@@ -256,54 +309,41 @@ class Producer:
             else ending._replace(error_type=None, error_message=None)
         )
         if ending.status is not Status.SUPERSEDED:
-            told = await self._record(told, asyncio.get_running_loop().time() + patience)
+            told = await record_end(
+                self.stream_id, self._claim, self.log.end, told, self._options, patience
+            )
         logger.info(
             "stream %r: generation %d ended: %s", self.stream_id, self.generation, told.status
         )
         end = EndFrame(self.generation, self.log.end, told)
-        if told.status is Status.SUPERSEDED:
+        if at_once or told.status is Status.SUPERSEDED:
             await self._publisher.dismiss(end)
         else:
             self._publisher.announce(end)
-        if not self.settled.done():
-            self.settled.set_result(None)
+        _resolve(self.settled)
 
-    async def _record(self, ending: Ending, deadline: float) -> Ending:
-        clock, pause = asyncio.get_running_loop().time, _MIN_PAUSE
-        while True:
-            try:
-                await self._claim.finish(self.log.end, ending)
-            except SupersededError:
-                logger.warning("stream %r: ended, but was superseded", self.stream_id)
-                return Ending(Status.SUPERSEDED)
-            except BackendError as error:
-                if clock() + pause > deadline:
-                    logger.error(  # noqa: TRY400 - a traceback tells no more
-                        "stream %r: its end could not be recorded: %s", self.stream_id, error
-                    )
-                    return ending
-                await asyncio.sleep(pause)
-                pause = min(_MAX_PAUSE, pause * 2)
-            else:
-                return ending
-
-    async def _release(self, keeper: asyncio.Task[None]) -> None:
-        await _cancel(keeper)
+    async def _release(self) -> None:
+        self._kept.discard(self)
         await self._publisher.aclose()
         if self._subscription is not None:
             await self._subscription.aclose()
-        for future in (self.settled, self.closed):
-            if not future.done():
-                future.set_result(None)
+        self._resolve_all()
+
+    def _resolve_all(self) -> None:
+        for future in (self.settled, self.drained, self.closed):
+            _resolve(future)
 
 
 def _failure(error: BaseException) -> Ending:
     return Ending(Status.FAILED, type(error).__name__, str(error), cause=error)
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """Cancel and wait; an error other than the cancellation is the task's own business."""
+    """Cancel and wait; what becomes of the task is its own business."""
     task.cancel()
     await asyncio.wait({task})
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("task %s failed", task.get_name(), exc_info=error)

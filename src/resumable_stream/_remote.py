@@ -29,6 +29,7 @@ from resumable_stream.ports import Loss
 if TYPE_CHECKING:
     from resumable_stream._endings import Start
     from resumable_stream._log import Ending
+    from resumable_stream._loops import Background
     from resumable_stream._options import Options
     from resumable_stream._sentinel import Names, Outcome, State
     from resumable_stream.ports import Backend, Subscription
@@ -64,11 +65,13 @@ class RemoteReader(RunReader):
         "_asking_since",
         "_attached",
         "_backend",
+        "_background",
         "_began",
         "_changed",
         "_cost",
         "_disturbed_at",
         "_error",
+        "_handshake_timeout",
         "_heard",
         "_loop",
         "_names",
@@ -98,6 +101,8 @@ class RemoteReader(RunReader):
         self._names = names
         self._options = options
         self._start = start
+        self._handshake_timeout = options.handshake_timeout
+        self._background: Background | None = None
         self._skip = Skip(0, options.unit)
         self._ready: deque[tuple[list[str], int]] = deque()  # runs to come, and their cost
         self._unread = 0  # how many chunks they have
@@ -121,16 +126,15 @@ class RemoteReader(RunReader):
     @abstractmethod
     def last_event_id(self) -> str | None: ...
 
-    async def attach(self, holder: dict[asyncio.Task[None], None]) -> Attached:
-        """Shake hands with the producer. ``holder`` keeps the task.
+    async def attach(self, background: Background) -> Attached:
+        """Shake hands with the producer, as a task of the background.
 
         Raises what the producer refused, or ``HandshakeTimeoutError``, or a ``BackendError``.
         """
-        self._task = self._loop.create_task(
-            self._follow(), name=f"resumable-stream listener {self.stream_id!r}"
+        self._background = background
+        self._task = background.start(
+            self._follow(), f"resumable-stream listener {self.stream_id!r}"
         )
-        holder[self._task] = None
-        self._task.add_done_callback(lambda task: holder.pop(task, None))
         # A task that is cancelled before it begins runs nothing of itself.
         self._task.add_done_callback(lambda _task: self._end(_closed_under_it()))
         try:
@@ -212,6 +216,8 @@ class RemoteReader(RunReader):
                     pass
         except asyncio.CancelledError:
             # By ``close`` it is over already; else the context or the event loop goes.
+            if not self._over and self._background is not None:
+                self._background.notice_end()
             self._end(_closed_under_it())
             raise
         except BackendError as error:
@@ -314,9 +320,7 @@ class RemoteReader(RunReader):
         if self._outage_since is None:
             self._outage_since = now
         patience = (
-            self._options.outage_timeout
-            if self._attached.done()
-            else self._options.handshake_timeout
+            self._options.outage_timeout if self._attached.done() else self._handshake_timeout
         )
         if now - self._outage_since >= patience:
             self._end(
@@ -349,11 +353,9 @@ class RemoteReader(RunReader):
         if not self._same(state):
             self._answer(Attached.MOVED)
             self._end()
-        elif now - self._began >= self._options.handshake_timeout:
+        elif now - self._began >= self._handshake_timeout:
             self._end(
-                HandshakeTimeoutError(
-                    self.stream_id, self._start.offset, self._options.handshake_timeout
-                )
+                HandshakeTimeoutError(self.stream_id, self._start.offset, self._handshake_timeout)
             )
 
     @abstractmethod

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,11 @@ _MAX_PREFIX = 128
 # A write whose outcome stays unknown is looked up and repeated this often before it is given up.
 _CLAIM_ATTEMPTS = 5
 _PAUSE = 0.05
+# By how many seconds the clocks of two hosts may differ.
+_CLOCK_SKEW = 60.0
+
+# Only ever saves a question that nobody would answer: nothing that is promised depends on it.
+wall_clock = time.time
 
 
 class Names(NamedTuple):
@@ -107,15 +113,25 @@ def generation_of(value: str) -> int:
 
 
 class Outcome(NamedTuple):
-    """The record beside ``DONE``: which generation ended, after how many chunks, and how."""
+    """The record beside ``DONE``: which generation ended, after how many chunks, and how.
+
+    ``served_until`` is the Unix time until which the producer means to serve the stream.
+    """
 
     generation: int
     end: int
     ending: Ending
+    served_until: int = 0
 
     def encode(self) -> str:
         fields = {"generation": self.generation, "end": self.end} | ending_fields(self.ending)
+        if self.served_until:
+            fields["servedUntil"] = self.served_until
         return json.dumps(fields, separators=(",", ":"))
+
+    def is_served(self) -> bool:
+        """Tell whether it is worth asking the producer, though clocks differ."""
+        return wall_clock() < self.served_until + _CLOCK_SKEW
 
     @classmethod
     def decode(cls, text: str | None) -> Outcome | None:
@@ -123,7 +139,12 @@ class Outcome(NamedTuple):
             return None
         try:
             fields: dict[str, Any] = json.loads(text)
-            return cls(int(fields["generation"]), int(fields["end"]), ending_from(fields))
+            return cls(
+                int(fields["generation"]),
+                int(fields["end"]),
+                ending_from(fields),
+                int(fields.get("servedUntil", 0)),
+            )
         except (ValueError, KeyError, TypeError):
             logger.warning("ignored an outcome record that is none")
             return None
@@ -218,14 +239,14 @@ class Claim:
                 return
             present = await self._store.get(self._key)  # TypeScript peers count in it
 
-    async def finish(self, end: int, ending: Ending) -> None:
+    async def finish(self, end: int, ending: Ending, served_until: int = 0) -> None:
         """Record the outcome, then turn the sentinel ``DONE``.
 
         Raises:
             SupersededError: another generation holds the stream; nothing of its was changed.
             BackendError: the broker is away; try again, which is safe at any point.
         """
-        await self._record(Outcome(self.generation, end, ending).encode())
+        await self._record(Outcome(self.generation, end, ending, served_until).encode())
         await self._swap(DONE, self._options.outcome_ttl)
 
     async def _swap(self, value: str | None, ttl: int) -> None:

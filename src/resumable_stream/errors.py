@@ -9,7 +9,8 @@
     │   ├── InvalidEventIdError
     │   └── InvalidSettingError
     ├── InvalidSourceError (TypeError)        make_stream gave something that is no stream of text
-    ├── ContextClosedError (RuntimeError)     the context was closed, or belongs to another loop
+    ├── ContextClosedError (RuntimeError)     the context was closed
+    ├── WrongEventLoopError (RuntimeError)    the context belongs to another loop, or there is none
     ├── BackendLookupError                    no backend could be opened for the URL
     │   ├── NoBackendError
     │   ├── UnknownSchemeError
@@ -61,6 +62,7 @@ __all__ = [
     "StreamHistoryChangedError",
     "StreamSupersededError",
     "UnknownSchemeError",
+    "WrongEventLoopError",
 ]
 
 
@@ -93,7 +95,14 @@ class InvalidSourceError(ResumableStreamError, TypeError):
 
 
 class ContextClosedError(ResumableStreamError, RuntimeError):
-    """The context was closed, or is in use by an event loop that still runs elsewhere."""
+    """The context was closed, and not entered again."""
+
+
+class WrongEventLoopError(ResumableStreamError, RuntimeError):
+    """The context is in use by another event loop that is not closed, or this one is not asyncio's.
+
+    A mistake of the program, not an outage: create a context for each loop.
+    """
 
 
 class BackendLookupError(ResumableStreamError):

@@ -19,7 +19,7 @@ from resumable_stream import (
     StreamCancelledError,
     create_resumable_stream_context,
 )
-from resumable_stream._context import _check_id
+from resumable_stream._arguments import check_id
 from resumable_stream._sentinel import Names, live_id
 from resumable_stream_conformance._names import ODD_NAMES
 from resumable_stream_nats._names import MAX_SUBJECT, subject_of
@@ -167,7 +167,7 @@ async def test_hostile_ids_reach_no_other_tenant(nats_server: NatsServer) -> Non
 
 def is_id(name: str) -> bool:
     try:
-        _check_id(name)
+        check_id(name)
     except InvalidStreamIdError:
         return False
     return True

@@ -60,7 +60,7 @@ class Oracle:
         """Wait until every producer that lives has ended by itself."""
         while True:
             running = [
-                producer.closed
+                producer.drained
                 for machine in self._world.machines
                 if not machine.gone and (bound := machine.context._bound) is not None
                 for producer in bound.running

@@ -140,7 +140,7 @@ def draw(seed: int) -> Plan:
     if gentle and rng.random() < 0.5:
         typescript = rng.choice((TypeScript.READS, TypeScript.READS, TypeScript.PRODUCES))
     latency = rng.choice((0.0, 0.0005, 0.0005, 0.01, 0.08))
-    options = _draw_options(rng, typescript, latency)
+    options = _draw_options(rng, typescript, latency, random.Random(f"grace {seed}"))
     drift = rng.choice((0.0, 0.0, 0.001))
     hosts = tuple(
         (latency * rng.uniform(0.5, 2), rng.uniform(0, 1e5), 1 + rng.uniform(-drift, drift))
@@ -173,7 +173,9 @@ def draw(seed: int) -> Plan:
     )
 
 
-def _draw_options(rng: random.Random, typescript: TypeScript, latency: float) -> Options:
+def _draw_options(
+    rng: random.Random, typescript: TypeScript, latency: float, of_grace: random.Random
+) -> Options:
     lease = rng.choice((2.0, 5.0, 15.0)) if latency < _SLOW else 15.0
     return Options(
         lease=lease,
@@ -188,6 +190,7 @@ def _draw_options(rng: random.Random, typescript: TypeScript, latency: float) ->
         if typescript is TypeScript.ABSENT
         else "utf-16",
         disclose_errors=rng.random() < 0.8,
+        grace=of_grace.choice((0.0, 5.0, 30.0)),
     )
 
 

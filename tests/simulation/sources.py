@@ -166,13 +166,13 @@ class Sources:
             run.fails = script.fails
             self.runs.append(run)
             if run.producer is not None:
-                run.producer.closed.add_done_callback(partial(self._released, run))
+                run.producer.drained.add_done_callback(partial(self._released, run))
             self._timeline.note(host, "runs the source as generation", run.generation)
             return self._produce(run, script)
 
         return make_stream
 
-    def _released(self, run: Run, _closed: object) -> None:
+    def _released(self, run: Run, _drained: object) -> None:
         run.released = self._loop.now
 
     async def _produce(self, run: Run, script: Script) -> AsyncIterator[str]:

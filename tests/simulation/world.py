@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from resumable_stream import ResumableStreamContext, create_resumable_stream_context
+from resumable_stream import ResumableStreamContext, _sentinel, create_resumable_stream_context
 from simulation.actors import Cancel, Client, Visit, cancel
 from simulation.broker import Adapter, Server
 from simulation.clock import DeadlockError, Host, SimulatedLoop
@@ -188,6 +188,13 @@ def simulate(seed: int) -> Report:
     return Report(seed, tuple(problems), plan, world.timeline)
 
 
+def _true_time() -> float:
+    """Tell what a wall clock shows: about the same on every host, unlike the loop's own."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    return loop.now
+
+
 @contextlib.contextmanager
 def _undisturbed(rng: random.Random) -> Iterator[None]:
     """Nothing random but the seed's, no garbage collection at odd times, and no log."""
@@ -200,6 +207,7 @@ def _undisturbed(rng: random.Random) -> Iterator[None]:
             mock.patch.object(secrets, "token_hex", lambda size: rng.randbytes(size).hex()),
             mock.patch.object(secrets, "token_bytes", rng.randbytes),
             mock.patch.object(logger, "disabled", True),
+            mock.patch.object(_sentinel, "wall_clock", _true_time),
         ):
             yield
     finally:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resumable_stream import (
-    ContextClosedError,
     InvalidSettingError,
     Options,
+    WrongEventLoopError,
     create_resumable_stream_context,
 )
 from world import ID, Source, rest
@@ -73,7 +73,7 @@ def test_a_context_refuses_a_second_running_loop() -> None:
     context = create_resumable_stream_context("memory://two-loops")
     with asyncio.Runner() as first, asyncio.Runner() as second:
         assert first.run(context.has_existing_stream(ID)) is None
-        with pytest.raises(ContextClosedError, match="per loop"):
+        with pytest.raises(WrongEventLoopError, match="per loop"):
             second.run(context.has_existing_stream(ID))
         first.run(context.aclose())
 

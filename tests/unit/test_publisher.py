@@ -218,7 +218,7 @@ async def test_half_a_pair_is_refused() -> None:
 @in_virtual_time
 async def test_the_producer_waits_for_listeners_to_leave() -> None:
     async with world() as here:
-        source, stream, generation = await begin(here, "a")
+        source, stream, generation = await begin(here, "a", grace=0)
         peer = await Peer(here).listen(generation)
         await peer.ask(window=1)
         source.finish()
@@ -237,7 +237,7 @@ async def test_the_producer_waits_for_listeners_to_leave() -> None:
 @in_virtual_time
 async def test_a_listener_that_never_reads_is_given_up() -> None:
     async with world() as here:
-        source, stream, generation = await begin(here, "a", linger_timeout=100)
+        source, stream, generation = await begin(here, "a", linger_timeout=100, grace=0)
         peer = await Peer(here).listen(generation)
         await peer.ask(window=1)
         source.finish()

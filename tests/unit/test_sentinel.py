@@ -472,7 +472,7 @@ async def test_cancelled_start_lets_go_of_its_claim() -> None:
                 await asyncio.sleep(1.5)
                 assert await here.sentinel() is None
                 assert source.calls == 0
-                assert context._bound is None or not context._bound._tasks
+                assert context._bound is None or not list(context._bound._background)
             else:
                 assert (await context.stream_status(ID)).state is StreamState.ACTIVE
 

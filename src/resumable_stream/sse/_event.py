@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from resumable_stream._offsets import is_encodable
-from resumable_stream._source import Source
+from resumable_stream._source import Source, check_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
@@ -97,7 +97,11 @@ def as_events(
 
     Args:
         make_events: as ``make_stream``, but of what ``encode_event`` takes.
+
+    Raises:
+        InvalidSourceError: as for ``make_stream``.
     """
+    check_source(make_events)
 
     async def make_stream() -> AsyncIterator[str]:
         async with Source(make_events) as events:
