@@ -166,7 +166,7 @@ class Producer:
             await self._source_ended(source)
             await self._tell_owner(ON_END_TIMEOUT)
             await _cancel(keeper)
-            await self._settle(self._options.outage_timeout + self._options.lease)
+            told = await self._settle(self._options.outage_timeout + self._options.lease)
             await self._publisher.farewell()
         except asyncio.CancelledError:
             # The context or the event loop is being shut down, while there is still a moment.
@@ -176,7 +176,7 @@ class Producer:
             await self._end_at_once(source)
             raise
         _resolve(self.drained)
-        if self._superseded or not self._kept.add(self):
+        if told is Status.SUPERSEDED or not self._kept.add(self):
             await self._release()
 
     async def _end_at_once(self, source: asyncio.Task[None]) -> None:
@@ -294,15 +294,16 @@ class Producer:
             self._lease.renew_now()
             self._publisher.resync()
 
-    async def _settle(self, patience: float, *, at_once: bool = False) -> None:
+    async def _settle(self, patience: float, *, at_once: bool = False) -> Status:
         """Record the end where every instance finds it, then let the listeners know.
 
-        With ``at_once`` they are told in a single message, and not served any more.
+        With ``at_once`` they are told in a single message, and not served any more. Return what
+        they are told.
         """
-        if self.settled.done():
-            return
         ending = self.log.ending
         assert ending is not None  # noqa: S101
+        if self.settled.done():
+            return ending.status
         told = (
             ending
             if self._options.disclose_errors
@@ -321,6 +322,7 @@ class Producer:
         else:
             self._publisher.announce(end)
         _resolve(self.settled)
+        return told.status
 
     async def _release(self) -> None:
         self._kept.discard(self)
