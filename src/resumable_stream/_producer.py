@@ -43,7 +43,7 @@ _stragglers: set[asyncio.Task[None]] = set()
 class Producer:
     """Runs from ``start`` to its end by itself, whether or not anybody reads.
 
-    Whatever becomes of its tasks, every future here is resolved, and the stream has an ending.
+    Whatever becomes of its tasks, the stream has an ending, and whoever waits for it goes on.
 
     Attributes:
         log: the text; local readers are cursors into it.
@@ -216,7 +216,9 @@ class Producer:
             return
         self.stop(Ending(Status.LOST))
         if self._source is None or self._background.is_ending() or self._rescued:
-            self._resolve_all()
+            # What is not released is left to the context's close, or goes with the loop.
+            _resolve(self.settled)
+            _resolve(self.drained)
         else:
             self._rescued = True
             self._work(self._end_at_once(self._source), f"{self._name} end")
@@ -329,9 +331,6 @@ class Producer:
         await self._publisher.aclose()
         if self._subscription is not None:
             await self._subscription.aclose()
-        self._resolve_all()
-
-    def _resolve_all(self) -> None:
         for future in (self.settled, self.drained, self.closed):
             _resolve(future)
 
