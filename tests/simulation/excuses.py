@@ -24,6 +24,7 @@ _OF_BROKER = {Kind.UNPLUG, Kind.BLACK_HOLE, Kind.DEAFEN, Kind.OUTAGE}
 _FINAL = {Kind.KILL, Kind.CLOSE}
 # An outage seems longer than it is: to connect again takes a moment.
 _RECOVERY = 4.0
+_AMPLE = 10**6
 # That many messages missed are as good as a connection lost: for a listener that waits for an end,
 # for one that shakes hands, and, of requests alone, for a cancel. One that shakes hands may also
 # meet as many claims whose callers leave them.
@@ -47,6 +48,16 @@ class Excuses:
         if run.generation == 0 and run.exhausted is not None:
             return "lost" if run.fails else "completed"
         return "lost" if run.host.dead else "running"
+
+    def served(self, visit: Visit, run: Run) -> bool:
+        """The run was over, and the place that the caller named must still have been served."""
+        if self._plan.climate is not Climate.CALM or run.closed is None or run.producer is None:
+            return False
+        if self._options.buffer_limit < _AMPLE:
+            return False
+        if visit.event_id is not None and visit.event_id.partition("-")[0] != str(run.generation):
+            return False
+        return run.closed < visit.began < run.closed + self._options.grace_period - _RECOVERY
 
     def superseded(self, run: Run) -> bool:
         """Another generation was claimed, or old keys came back."""

@@ -41,7 +41,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the lease is not renewed",
-        "_producer.py",
+        "_lease.py",
         "if await self._claim.renew():",
         "if await asyncio.sleep(0, False):",
     ),
@@ -130,8 +130,8 @@ MUTANTS = (
     ),
     Mutant(
         "a superseded producer goes on",
-        "_producer.py",
-        "self.stop(Ending(Status.SUPERSEDED))",
+        "_lease.py",
+        "self._on_superseded()",
         "pass",
     ),
     Mutant(
@@ -142,14 +142,14 @@ MUTANTS = (
     ),
     Mutant(
         "the end is recorded at the first attempt or never",
-        "_producer.py",
+        "_recording.py",
         "if clock() + pause > deadline:",
         "if True:",
     ),
     Mutant(
         "a loss is not told to the lease",
         "_producer.py",
-        "        self._renew_soon()\n",
+        "            self._lease.renew_now()\n",
         "",
     ),
     Mutant(
@@ -277,6 +277,12 @@ MUTANTS = (
         "timeout=None",
     ),
     Mutant(
+        "a stream that is over is served to nobody",
+        "_instance.py",
+        "if outcome.is_served():",
+        "if False:",
+    ),
+    Mutant(
         "a cancel is acknowledged before the end",
         "_publisher.py",
         "(self._end and self._cancellers)",
@@ -362,7 +368,7 @@ MUTANTS = (
     Mutant(
         "a cancel is given up before a slow source can close",
         "_options.py",
-        "return self.lease + self.handshake_timeout + CLOSE_TIMEOUT",
+        "return self.lease + self.handshake_timeout + CLOSE_TIMEOUT + ON_END_TIMEOUT",
         "return self.lease + self.handshake_timeout",
         found=True,
     ),

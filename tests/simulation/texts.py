@@ -130,6 +130,8 @@ def _check_answer(world: World, visit: Visit, excuses: Excuses) -> Iterator[Prob
         yield from _check_error(world, visit, before, excuses)
     elif visit.ending == "none" and "completed" not in statuses:
         yield "P3", f"called complete, but it was {statuses}"
+    elif visit.ending == "none" and any(excuses.served(visit, run) for run in before):
+        yield "P1", "told that it is over, though it is still served"
     elif visit.ending == "not found" and not excuses.absent(visit, before):
         yield "P3", "called unknown, though it runs"
 
