@@ -95,20 +95,20 @@ MUTANTS = (
     Mutant(
         "the outcome is not fenced",
         "_sentinel.py",
-        "await self._record(Outcome(self.generation, end, ending).encode())",
+        "await self._record(Outcome(self.generation, end, ending, served_until).encode())",
         "await self._store.set(\n"
         "            self._outcome_key,\n"
-        "            Outcome(self.generation, end, ending).encode(),\n"
+        "            Outcome(self.generation, end, ending, served_until).encode(),\n"
         "            ttl=self._options.outcome_ttl,\n"
         "        )",
     ),
     Mutant(
         "the outcome is written after the sentinel",
         "_sentinel.py",
-        "        await self._record(Outcome(self.generation, end, ending).encode())\n"
+        "        await self._record(Outcome(self.generation, end, ending, served_until).encode())\n"
         "        await self._swap(DONE, self._options.outcome_ttl)",
         "        await self._swap(DONE, self._options.outcome_ttl)\n"
-        "        await self._record(Outcome(self.generation, end, ending).encode())",
+        "        await self._record(Outcome(self.generation, end, ending, served_until).encode())",
     ),
     Mutant(
         "an abandoned claim is not released",
