@@ -6,7 +6,8 @@ import pytest
 
 _LAWS = (
     *("_kv_laws", "_pubsub_laws", "_subscription_laws", "_lifecycle_laws"),
-    *("_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws", "_fault_laws", "_stage"),
+    *("_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws", "_fault_laws"),
+    *("_grace_laws", "_stage"),
 )
 # Before they are imported, so that a failure shows the values and not a bare AssertionError.
 pytest.register_assert_rewrite(*(f"{__package__}.{module}" for module in _LAWS))
@@ -14,6 +15,7 @@ pytest.register_assert_rewrite(*(f"{__package__}.{module}" for module in _LAWS))
 from resumable_stream_conformance._economy_laws import EconomyLaws  # noqa: E402
 from resumable_stream_conformance._ending_laws import EndingLaws  # noqa: E402
 from resumable_stream_conformance._fault_laws import FaultLaws  # noqa: E402
+from resumable_stream_conformance._grace_laws import GraceLaws  # noqa: E402
 from resumable_stream_conformance._kv_laws import KeyValueLaws  # noqa: E402
 from resumable_stream_conformance._lifecycle_laws import LifecycleLaws  # noqa: E402
 from resumable_stream_conformance._producer_laws import ProducerLaws  # noqa: E402
@@ -29,6 +31,7 @@ class BackendSuite(
     LifecycleLaws,
     ExactLaws,
     EndingLaws,
+    GraceLaws,
     ProducerLaws,
     EconomyLaws,
     FaultLaws,

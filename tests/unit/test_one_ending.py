@@ -1,0 +1,39 @@
+"""A reader that gave up on a producer which only stood still, and what it is told next."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from resumable_stream import ProducerLostError, ResumableStream
+from virtual_time import in_virtual_time
+from world import ID, LEASE, Source, rest, world
+
+
+@pytest.mark.rule("P1", "P3", "END-7")
+@in_virtual_time
+async def test_a_reader_that_gave_up_gets_the_rest_and_the_recorded_end() -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        other, _ = here.instance()
+        source = Source("a", "b")
+        local = await context.create_new_resumable_stream(ID, source)
+        remote = await other.resume_existing_stream(ID)
+        assert isinstance(remote, ResumableStream)
+        assert [await anext(remote), await anext(remote)] == ["a", "b"]
+
+        broker.running.clear()  # as a process does that stands still for four leases
+        with pytest.raises(ProducerLostError) as lost:
+            await anext(remote)
+        await asyncio.sleep(3 * LEASE)
+        source.put("c")
+        source.finish()
+        broker.running.set()
+
+        assert await rest(local) == ["a", "b", "c"]
+        assert (await context.wait_for_end(ID)).state == "completed"
+        again = await other.resume_existing_stream(ID, lost.value.offset)
+        assert await rest(again) == ["c"]
+        assert (await other.stream_status(ID)).state == "completed"
+        assert await other.resume_existing_stream(ID) is None
