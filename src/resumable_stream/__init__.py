@@ -12,7 +12,7 @@ from resumable_stream._factory import create_resumable_stream_context
 from resumable_stream._log import Status as EndStatus
 from resumable_stream._offsets import OffsetUnit
 from resumable_stream._options import Options
-from resumable_stream._owners import owned_stream_id
+from resumable_stream._owners import StreamOwners, owned_stream_id
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._stream_end import StreamEnd, closing_status
 from resumable_stream.errors import (
@@ -86,6 +86,7 @@ __all__ = [
     "StreamExistsError",
     "StreamFailedError",
     "StreamHistoryChangedError",
+    "StreamOwners",
     "StreamState",
     "StreamStatus",
     "StreamSupersededError",

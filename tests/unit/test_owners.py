@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from resumable_stream import (
     CancelResult,
     InvalidSettingError,
     InvalidStreamIdError,
+    StreamOwners,
     StreamState,
     StreamStatus,
     owned_stream_id,
@@ -54,9 +56,38 @@ def test_what_is_no_owner_or_name_is_refused(pair: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", b"short", b"0123456789abcde"])
-def test_short_key_is_refused(key: bytes) -> None:
-    with pytest.raises(InvalidSettingError, match="16"):
+def test_short_key_is_refused_at_once(key: bytes) -> None:
+    with pytest.raises(InvalidSettingError, match=f"has {len(key)} bytes: pass at least 16"):
+        StreamOwners(key)
+    with pytest.raises(InvalidSettingError, match="at least 16"):
         owned_stream_id("o", "n", key=key)
+
+
+@pytest.mark.parametrize("key", [KEY.decode(), None, 17, bytearray(KEY)])
+def test_key_that_is_not_bytes_is_refused_at_once(key: Any) -> None:
+    with pytest.raises(InvalidSettingError, match=rf"{type(key).__name__}, not bytes.*encode\(\)"):
+        StreamOwners(key)
+    with pytest.raises(InvalidSettingError, match="not bytes"):
+        owned_stream_id("o", "n", key=key)
+
+
+@pytest.mark.parametrize("key", [b"s3cret", "s3cret-s3cret-s3cret"])
+def test_no_message_shows_the_key(key: Any) -> None:
+    with pytest.raises(InvalidSettingError) as refused:
+        StreamOwners(key)
+    assert "s3cret" not in str(refused.value)
+    assert "0123" not in repr(StreamOwners(KEY))
+
+
+@given(NAMES, NAMES)
+def test_object_and_function_give_the_same_ids(owner: str, name: str) -> None:
+    assert StreamOwners(KEY).stream_id(owner, name) == owned_stream_id(owner, name, key=KEY)
+
+
+def test_owners_never_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        StreamOwners(KEY).key = KEY[::-1]  # type: ignore[misc] # it is the point
+    assert StreamOwners(KEY) == StreamOwners(KEY)
 
 
 @in_virtual_time

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resumable_stream import InvalidEventIdError, InvalidSettingError, sse
+from resumable_stream import (
+    InvalidEventIdError,
+    InvalidOffsetError,
+    InvalidSettingError,
+    InvalidStreamIdError,
+    owned_stream_id,
+    sse,
+)
 from resumable_stream._endings import EventId
 from resumable_stream.sse import SseReply, last_event_id, sse_reply
 from virtual_time import in_virtual_time
@@ -82,7 +89,27 @@ async def test_taken_id_is_a_conflict() -> None:
         await begin(here, "a")
         context = here.contexts[0]
         reply = await sse_reply({}, {}, lambda _: context.create_new_resumable_stream(ID, Source()))
-        assert (reply.status, (await content(reply))["code"]) == (409, "exists")
+        told = await content(reply)
+        assert (reply.status, told["code"]) == (409, "exists")
+        assert ID in told["message"]
+        assert "use a fresh one" in told["message"]
+
+
+async def test_operators_mistake_is_not_the_clients() -> None:
+    async def attach(_: str | None) -> None:
+        owned_stream_id("ann", "chat", key=b"short")
+
+    with pytest.raises(InvalidSettingError, match="16"):
+        await sse_reply({}, {}, attach)
+
+
+@pytest.mark.parametrize("refusal", [InvalidStreamIdError, InvalidOffsetError])
+async def test_clients_mistake_is_a_bad_request(refusal: type[Exception]) -> None:
+    async def attach(_: str | None) -> None:
+        raise refusal("pass another one")
+
+    reply = await sse_reply({}, {}, attach)
+    assert (reply.status, (await content(reply))["message"]) == (400, "pass another one")
 
 
 @in_virtual_time

@@ -11,6 +11,7 @@ from resumable_stream.errors import (
     BackendError,
     ContextClosedError,
     InvalidArgumentError,
+    InvalidSettingError,
     StreamError,
     StreamExistsError,
 )
@@ -114,7 +115,8 @@ async def sse_reply(
     * 200: a stream, or how it ended, if it did not complete.
     * 204: it has completed, or the client has been told its ending before. ``EventSource`` comes
       back no more.
-    * 400: the last event id, or an argument of the call, was never given out or cannot be meant.
+    * 400: the last event id was never given out, or another argument that a client can choose, such
+      as the stream id, is invalid.
     * 404: there is no such stream.
     * 409: the stream id is taken (from ``create_new_resumable_stream``).
     * 503: the broker or this instance is not available. A client that comes back gets an empty 200
@@ -132,7 +134,7 @@ async def sse_reply(
         disclose_errors: whether the client learns type and message of a source's exception.
 
     Raises:
-        InvalidSettingError: a setting outside its range.
+        InvalidSettingError: a setting outside its range, also one that ``attach`` raises.
         ResumableStreamError: what is the application's mistake, such as ``InvalidSourceError``.
     """
     settings = Settings(
@@ -143,10 +145,12 @@ async def sse_reply(
         return _refusal(204)
     try:
         stream = await attach(place)
+    except InvalidSettingError:
+        raise  # The application's mistake: no client can mend it.
     except InvalidArgumentError as error:
         return _refusal(400, "invalid", str(error))
-    except StreamExistsError:
-        return _refusal(409, "exists", "this stream exists already")
+    except StreamExistsError as error:
+        return _refusal(409, "exists", str(error))
     except StreamError as error:
         return _streaming(SseBody(None, settings, error), chunks)
     except (BackendError, ContextClosedError) as error:
