@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import subprocess
 import sys
 import uuid
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -54,6 +56,59 @@ async def test_only_the_page_itself_is_served(memory_demo: Demo) -> None:
             assert (await client.get(demo.url + path)).status_code in (404, 405)
         for path in ("pace/none", f"readers/{uuid.uuid4()}/cut"):
             assert (await client.post(demo.url + path)).status_code == 404
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_host_is_taken_apart_before_it_is_believed(memory_demo: Demo) -> None:
+    port = urlsplit(memory_demo.url).port
+    for host in (
+        *("localhost", "LOCALHOST", "127.0.0.1", "192.0.2.1", "[::1]", "[2001:db8::1]"),
+        "[::ffff:127.0.0.1]",
+    ):
+        for suffix in ("", ":", ":80", f":{port}"):
+            assert await status_for(memory_demo, f"Host: {host}{suffix}") == 204, host + suffix
+    for host in (
+        *("evil.example", "evil-localhost", "evil.localhost", "localhost.evil.example"),
+        *("127.0.0.1.evil.example", "evil-127.0.0.1", "127.0.0.1.", "localhost.:80"),
+        *("evil.example@localhost", "evil.example:80@127.0.0.1", "evil.example@[::1]"),
+        *("@localhost", "localhost.", "127.1", "0x7f000001", "0177.0.0.1"),
+        *("localhost@evil.example", "localhost/evil.example", "localhost?evil", "localhost#evil"),
+        *("localhost\\evil.example", "localhost:evil.example", "localhost:80:evil", "localhost:-1"),
+        *("[::1]evil.example", "evil[::1]", "[evil.example]", "[::1", "::1]", "::1", "[]", "["),
+        *("[127.0.0.1]", "[localhost]", "[::1]:80.evil.example"),
+        *("http://localhost", "localhost, evil.example", "localhost evil.example", "", ":80"),
+        *("l\u043ecalhost", "localhost:\u0668\u0660", "local\thost"),
+    ):
+        assert await status_for(memory_demo, f"Host: {host}") in (400, 403), host
+    assert await status_for(memory_demo) in (400, 403)
+    two = ("Host: localhost", "Host: evil.example")
+    for lines in (two, reversed(two)):
+        assert await status_for(memory_demo, *lines) in (400, 403)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_origin_is_the_host_and_nothing_more(memory_demo: Demo) -> None:
+    for origin in ("http://localhost", "https://localhost"):
+        assert await status_for(memory_demo, "Host: localhost", f"Origin: {origin}") == 204
+    for origin in (
+        *("null", "", "localhost", "http://localhost:81", "http://evil.example@localhost"),
+        *("http://localhost/", "http://localhost.evil.example", "http://[", "file://localhost"),
+    ):
+        told = await status_for(memory_demo, "Host: localhost", f"Origin: {origin}")
+        assert told == 403, origin
+
+
+async def status_for(demo: Demo, *headers: str) -> int:
+    """Send a request with these lines and no others, which no client would let through."""
+    where = urlsplit(demo.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    lines = ("POST /start HTTP/1.0", *headers, "Content-Length: 0", "", "")
+    writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(PATIENCE):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split()[1])
 
 
 @pytest.mark.parametrize(

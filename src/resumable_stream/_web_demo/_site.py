@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from importlib.resources import files
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from resumable_stream._offsets import OffsetUnit, length
 from resumable_stream._web_demo._answers import PACES
 from resumable_stream._web_demo._balancer import Balancer, ask_all
+from resumable_stream._web_demo._guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from resumable_stream._web_demo._instances import Instance
 
@@ -31,14 +29,6 @@ _FILES: Final = {
     "/page.js": ("page.js", "text/javascript"),
 }
 _OFFLINE: Final = 5.0
-_HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class Site:
@@ -75,7 +65,7 @@ class Site:
             Route("/answers/{answer:uuid}/picture", self._picture),
             Route("/read/{answer:uuid}/{reader:uuid}", self.balancer, methods=["GET"]),
         ]
-        self.app = _Guard(Starlette(routes=routes), host)
+        self.app = Guard(Starlette(routes=routes), host)
 
     async def _tell(self, _request: Request) -> Response:
         return JSONResponse(self._about | {"pace": self._pace})
@@ -183,46 +173,3 @@ class _File:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = Response(self._content, media_type=self._media_type)
         await response(scope, receive, send)
-
-
-class _Guard:
-    """Lets nobody in but the page itself: other sites are in the browser, too.
-
-    One may send requests of its own (whose ``Origin`` tells), or have its name lead here, to be
-    taken for the page (which the ``Host`` tells).
-    """
-
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self._app = app
-        self._names = {"localhost", host}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        app = self._app if self._admits(Headers(scope=scope)) else Response(status_code=403)
-        await app(scope, receive, send_with_headers)
-
-    def _admits(self, headers: Headers) -> bool:
-        host = headers.get("Host", "")
-        origin = headers.get("Origin")
-        return self._is_here(host) and (origin is None or urlsplit(origin).netloc == host)
-
-    def _is_here(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        return name in self._names or _is_address(name)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
