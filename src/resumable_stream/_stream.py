@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, Self, final
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, final
 
 if TYPE_CHECKING:
     import asyncio
@@ -97,19 +98,19 @@ class ResumableStream:
 
 
 @final
-class NotFound(str):
-    """The falsy answer for a stream id that is unknown; equals ``"NOT_FOUND"``."""
+class NotFound(StrEnum):
+    """The falsy answer for a stream id that is unknown; equals ``"NOT_FOUND"``.
 
-    __slots__ = ()
+    An enum, because type checkers narrow ``stream == NOT_FOUND`` for its members.
+    """
 
-    def __new__(cls) -> Self:
-        return super().__new__(cls, "NOT_FOUND")
+    NOT_FOUND = "NOT_FOUND"
 
     def __bool__(self) -> Literal[False]:
         return False
 
     def __repr__(self) -> str:
-        return "NOT_FOUND"
+        return self.value
 
 
-NOT_FOUND = NotFound()
+NOT_FOUND: Final = NotFound.NOT_FOUND
