@@ -9,7 +9,8 @@ Install it with ``pip install 'resumable-stream[conformance]'``. A backend's who
             return open_my_backend("my://localhost")
 
 Each test is one sentence of ``conformance/PROTOCOL.md`` and names its rules. To run it all
-without a file, on a backend that is installed: ``python -m resumable_stream_conformance my://localhost``.
+without a file: ``python -m resumable_stream_conformance my://localhost`` on a backend that is
+installed, ``python -m resumable_stream_conformance my_backend:open_it`` on what a function opens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m resumable_stream_conformance URL``: the report card of a backend."""
+"""``python -m resumable_stream_conformance BACKEND``: the report card of a backend."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import json
 import sys
+import traceback
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from resumable_stream._registry import find_opener
-from resumable_stream.errors import ResumableStreamError
+from resumable_stream.errors import BackendLookupError, ResumableStreamError
+from resumable_stream.ports import Backend
 from resumable_stream_conformance._capabilities import Capabilities
+from resumable_stream_conformance._opening import open_at
 from resumable_stream_conformance._report import without_secrets
 
 if TYPE_CHECKING:
@@ -37,18 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         return _unusable(f"no such layer: {', '.join(unknown)}; there are {', '.join(LAYERS)}")
     try:
-        asyncio.run(_reach(options.url))
+        asyncio.run(_reach(options.backend))
     except TimeoutError:
-        return _unusable(f"{without_secrets(options.url)} has not answered a get in time")
+        return _unusable(f"{without_secrets(options.backend)} has not answered a get in time")
     except ResumableStreamError as error:
         return _unusable(f"{type(error).__name__}: {error}")
+    except Exception:  # noqa: BLE001 - it is the backend's, and its author wants to see where
+        shown = without_secrets(options.backend)
+        return _unusable(f"{shown} cannot be used:\n{traceback.format_exc().rstrip()}")
     capabilities = replace(
         Capabilities(),
         **dict.fromkeys(options.having or (), True),
         **dict.fromkeys(options.without or (), False),
     )
     report = run_suite(
-        options.url,
+        options.backend,
         capabilities,
         layers=tuple(options.layer or LAYERS),
         only=options.only,
@@ -64,11 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m resumable_stream_conformance",
-        description="Run the conformance suite on the backend that a URL opens.",
+        description="Run the conformance suite on a backend.",
         epilog="Exit status: 0 all that is required passed, 1 it did not, 2 it could not be run.",
     )
     names = [item.name for item in fields(Capabilities)]
-    parser.add_argument("url", help="such as memory:// or redis://localhost:6379")
+    parser.add_argument(
+        "backend",
+        help="a URL such as redis://localhost:6379, or module:factory, a function without "
+        "arguments that is called for each opening",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the report as JSON, and nothing else"
     )
@@ -96,8 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _reach(url: str) -> None:
-    backend = find_opener(url)(url)
+async def _reach(place: str) -> None:
+    backend: object = await open_at(place)
+    if not isinstance(backend, Backend):
+        raise BackendLookupError(
+            f"{without_secrets(place)!r} gave {type(backend).__name__}, which is no Backend: "
+            "it lacks methods that resumable_stream.ports lists"
+        )
     try:
         async with asyncio.timeout(REACH_TIMEOUT):
             await backend.get("rs-conformance")

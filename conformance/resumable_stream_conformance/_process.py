@@ -1,4 +1,4 @@
-"""Another process on the same URL: run as a program it answers, imported it starts one."""
+"""Another process at the same place: run as a program it answers, imported it starts one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from resumable_stream._registry import find_opener
+from resumable_stream_conformance._opening import open_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,10 +16,10 @@ LONG = 600
 
 
 @asynccontextmanager
-async def other_process(url: str, namespace: str) -> AsyncIterator[None]:
+async def other_process(place: str, namespace: str) -> AsyncIterator[None]:
     """Run the answering program, and end it."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, url, namespace, stdin=asyncio.subprocess.PIPE
+        sys.executable, "-m", __name__, place, namespace, stdin=asyncio.subprocess.PIPE
     )
     try:
         yield
@@ -32,9 +32,9 @@ async def other_process(url: str, namespace: str) -> AsyncIterator[None]:
     assert process.returncode == 0, "the other process failed; its errors stand above"
 
 
-async def answer(url: str, namespace: str) -> None:
+async def answer(place: str, namespace: str) -> None:
     """Copy one key, then answer every message, until the standard input ends."""
-    backend = find_opener(url)(url)
+    backend = await open_at(place)
     answers: set[asyncio.Task[None]] = set()
 
     def reply(message: bytes) -> None:

@@ -32,7 +32,8 @@ class SuiteBase:
     """What the backend declares; see :class:`Capabilities`."""
 
     url: ClassVar[str | None] = None
-    """The backend's URL, for the tests of optional capabilities that start another process."""
+    """The backend's URL, or ``module:factory``: how another process, which the tests of optional
+    capabilities start, opens it."""
 
     _stack: AsyncExitStack
 

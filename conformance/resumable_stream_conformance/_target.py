@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from resumable_stream._registry import find_opener
 from resumable_stream_conformance import BackendSuite
+from resumable_stream_conformance._opening import open_at
 from resumable_stream_conformance._run import target
 
 if TYPE_CHECKING:
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class TestBackend(BackendSuite):
-    """The suite on the backend of the command's URL."""
+    """The suite on the backend that the command names."""
 
     capabilities: ClassVar = target().capabilities
     url: ClassVar = target().url
 
-    def open(self) -> Backend:
-        return find_opener(self.url)(self.url)
+    async def open(self) -> Backend:
+        return await open_at(self.url)

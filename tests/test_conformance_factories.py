@@ -1,0 +1,147 @@
+"""The report card of a backend that a function opens: ``module:factory`` in place of a URL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# A backend's own module, as it lies beside its author, who has registered nothing yet.
+MODULE = """
+import os
+from pathlib import Path
+
+from broken_backends import RacyCreate
+from resumable_stream_memory import MemoryBackend
+from resumable_stream_redis import RedisBackend
+
+NUMBER = 7
+
+
+def open_mine():
+    with Path("openings").open("a") as openings:
+        openings.write("one\\n")
+    return MemoryBackend("mine")
+
+
+async def open_later():
+    return open_mine()
+
+
+class Kept:
+    @staticmethod
+    def open():
+        return open_mine()
+
+
+def open_racy():
+    return RacyCreate(MemoryBackend("racy"))
+
+
+def open_redis():
+    return RedisBackend(os.environ["REDIS_URL"])
+
+
+def open_nothing():
+    return None
+
+
+def open_with(url):
+    return MemoryBackend(url)
+
+
+def open_half():
+    class Half:
+        async def get(self, key):
+            return None
+
+    return Half()
+
+
+def raises():
+    raise OSError("the disk is full")
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(MODULE, "utf-8")
+    (tmp_path / "broken_module.py").write_text("import there_is_no_such_package\n", "utf-8")
+    return tmp_path
+
+
+async def judge(directory: Path, *arguments: str, **more: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "resumable_stream_conformance", *arguments),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **more},
+        cwd=directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize("factory", ["open_mine", "open_later", "Kept.open"])
+async def test_factory_is_called_for_each_opening(factory: str, directory: Path) -> None:
+    code, out, err = await judge(
+        directory, f"mine:{factory}", "--json", "--only", "create_has_one_winner"
+    )
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert report["url"] == f"mine:{factory}"
+    assert [test["status"] for test in report["tests"]] == ["passed"]
+    # Once to see whether it answers, and then for each of the test's adapters.
+    assert (directory / "openings").read_text().count("one") > 2
+
+
+async def test_factory_whose_backend_breaks_a_law_fails(directory: Path) -> None:
+    code, out, _ = await judge(directory, "mine:open_racy", "--only", "create_has_one_winner")
+    assert code == 1
+    assert "Conformance of mine:open_racy" in out
+    assert "FAILED test_create_has_one_winner [KV-2, P5]" in out
+
+
+async def test_other_process_calls_the_factory_too(directory: Path, redis_url: str) -> None:
+    code, out, err = await judge(
+        *(directory, "mine:open_redis", "--json", "--with", "shared_between_processes"),
+        *("--only", "other_process"),
+        REDIS_URL=redis_url,
+    )
+    assert (code, err) == (0, "")
+    assert [test["status"] for test in json.loads(out)["tests"]] == ["passed"]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere:open", "No module named 'nowhere'"),
+        ("broken_module:open", "No module named 'there_is_no_such_package'"),
+        ("mine:absent", "module 'mine' has no 'absent'"),
+        ("mine:Kept.absent", "module 'mine' has no 'Kept.absent'"),
+        ("mine:NUMBER", "'mine:NUMBER' is of type int: name a function"),
+        ("mine:open_nothing", "gave NoneType, which is no Backend"),
+        ("mine:open_half", "gave Half, which is no Backend"),
+        ("mine:open_with", "missing 1 required positional argument"),
+        ("mine:raises", "OSError: the disk is full"),
+        ("mine", "'mine' is neither a URL"),
+        ("mine:", "'mine:' is neither a URL"),
+        (":open_mine", "':open_mine' is neither a URL"),
+        ("mine.py:open mine", "is neither a URL"),
+    ],
+)
+async def test_unusable_factory_is_told_apart(place: str, message: str, directory: Path) -> None:
+    code, out, err = await judge(directory, place)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert ("Traceback" in err) == (place in ("mine:raises", "mine:open_with"))
