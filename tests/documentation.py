@@ -15,7 +15,9 @@ from web.drivers import drive
 
 ROOT = Path(__file__).parent.parent
 # Applications, each served by two processes on one Redis and driven as by its clients.
-APPLICATIONS = {"fastapi", "chat", "events", "aiohttp", "owners", "use-chat", "openai"}
+APPLICATIONS = {
+    *("fastapi", "chat", "events", "endpoint", "outage", "aiohttp", "owners", "use-chat", "openai")
+}
 PROGRAMS = {"python", "py", "python3"}
 CONSOLES = {"console", "sh", "bash", "shell"}
 _WAYS = {

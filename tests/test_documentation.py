@@ -17,6 +17,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "docs/web.md",
     "docs/ai.md",
+    "docs/sources.md",
     "docs/benchmarks.md",
     "docs/scaling.md",
 )

@@ -12,7 +12,7 @@ import pytest_asyncio
 from ai_sdk.page import Page
 from documentation import ROOT, snippets_of
 from npm import installed
-from web.drivers import Stage, staged
+from web.stage import Stage, staged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -12,7 +12,7 @@ from fault_proxy import FaultProxy
 if TYPE_CHECKING:
     from ai_sdk.conftest import OpenPage
     from ai_sdk.page import Page
-    from web.drivers import Stage
+    from web.stage import Stage
 
 WHOLE = "One two three four five "
 # As far as the source gets before it waits.

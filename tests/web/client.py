@@ -87,6 +87,11 @@ async def get(
         yield Answer(response.status_code, response.headers, response.aiter_raw())
 
 
+async def status_of(url: str, last_event_id: str | None = None, **query: Any) -> int:
+    async with get(url, last_event_id, **query) as answer:
+        return answer.status
+
+
 async def ask(url: str, method: str = "GET", **query: Any) -> Any:
     """One small request, answered with JSON or with nothing."""
     async with http_client() as client:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import sys
 from pathlib import Path
@@ -20,7 +21,10 @@ _pauses = 0
 
 
 class _Leash:
-    """What the document calls ``asyncio``."""
+    """What the document calls ``asyncio``: all of it, but with a sleep that waits for the test."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
 
     async def sleep(self, _: float) -> None:
         global _pauses  # noqa: PLW0603
@@ -57,5 +61,13 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": str(count).encode()})
 
 
+def _is_briefer(record: logging.LogRecord) -> bool:
+    """The driver lets sources fail; any other traceback is a complaint of the server."""
+    if "the source failed" in record.getMessage():
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("resumable_stream").addFilter(_is_briefer)
 _shown = _load()
 make_app = getattr(_shown, "make_app", None)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
-
-from redis.asyncio import Redis
+from typing import TYPE_CHECKING
 
 from event_source import Event, EventParser
 from servers import eventually
-from web.client import PATIENCE, Answer, answers, ask, get, http_client, texts_of
+from web.chats import drive_use_chat
+from web.client import PATIENCE, Answer, answers, ask, get, http_client, status_of, texts_of
 from web.fake_model import (
     ADMIT_ERROR,
     BREAK_OFF,
@@ -19,9 +17,9 @@ from web.fake_model import (
     HOLD_BACK,
     REFUSE,
     WORDS,
-    FakeModel,
 )
-from web.server import WebServer
+from web.outage import drive_outage
+from web.stage import Stage, staged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,79 +27,16 @@ if TYPE_CHECKING:
 
     import httpx
 
-KEY = "an example's key, of 16 bytes or more"
-
-
-class Stage:
-    """Two server processes of the application shown, or twice the same one.
-
-    Attributes:
-        redis_url: where they meet.
-        model: answers those that ask OpenAI.
-    """
-
-    def __init__(
-        self, servers: list[WebServer], redis_url: str, gate: Path, kind: str, model: FakeModel
-    ) -> None:
-        self.redis_url = redis_url
-        self.tells_listeners = kind == "uvicorn"
-        self.servers = servers
-        self.here = servers[0].url
-        self.there = servers[-1].url
-        self.name = f"documented-{uuid.uuid4()}"
-        self.model = model
-        self._gate = gate
-
-    def let_go(self) -> None:
-        """The source goes on, to its end."""
-        self._open("")
-
-    def let_fail(self) -> None:
-        """The source goes on, and raises."""
-        self._open("fail")
-
-    def leash(self) -> None:
-        self._gate.unlink(missing_ok=True)
-        self.model.leash()
-
-    def _open(self, manner: str) -> None:
-        # Whole from the start: the source looks at any time.
-        written = self._gate.with_suffix(".written")
-        written.write_text(manner, encoding="utf-8")
-        written.replace(self._gate)
-        self.model.let_go()
-
 
 async def drive(way: str, program: Path, redis_url: str) -> None:
     """Run it as two processes on Redis; what the document announces, as one in memory, too."""
+    if way == "outage":
+        await drive_outage(program, redis_url)
+        return
     urls = ["memory://documentation", redis_url] if way in ("fastapi", "chat") else [redis_url]
     for url in urls:
         async with staged(way, program, url) as stage:
             await DRIVERS[way](stage)
-
-
-@asynccontextmanager
-async def staged(way: str, program: Path, url: str) -> AsyncIterator[Stage]:
-    """Serve it, with its source on a leash."""
-    gate = program.with_suffix(".gate")
-    kind, application = SERVERS.get(way, ("uvicorn", "web.documented:app"))
-    async with FakeModel() as model, AsyncExitStack() as stack:
-        environment = {
-            "SNIPPET": str(program),
-            "GATE": str(gate),
-            "REDIS_URL": url,
-            "STREAM_OWNER_KEY": KEY,
-            "OPENAI_BASE_URL": model.url,
-            "OPENAI_API_KEY": "nobody asks for it",
-        }
-        servers = [
-            WebServer(kind, application, environment=environment)
-            for _ in range(1 if url.startswith("memory") else 2)
-        ]
-        await asyncio.gather(*(stack.enter_async_context(server) for server in servers))
-        stage = Stage(servers, url, gate, kind, model)
-        stage.leash()
-        yield stage
 
 
 async def drive_offsets(stage: Stage) -> None:
@@ -114,7 +49,11 @@ async def drive_offsets(stage: Stage) -> None:
         stage.let_go()
         text += await text_of(answer.blocks)
     assert text == "".join(f"data: chunk {number}\n\n" for number in range(10))
-    assert await status_of(stage.there + path, resume_at=len(text)) == 422
+    for server in (stage.here, stage.there):
+        # For a while after the end, who names a place gets the rest of the text.
+        async with get(server + path, resume_at=utf16(text) - 3) as late:
+            assert await text_of(late.blocks) == text[-3:]
+        assert await status_of(server + path) == 422
 
 
 async def drive_chat(stage: Stage) -> None:
@@ -133,7 +72,9 @@ async def drive_chat(stage: Stage) -> None:
         events += await answer.events()
     # Each chunk is an event, before the cut and after it.
     assert [event.data for event in events] == [f"word {number} " for number in range(10)]
-    assert await status_of(stage.there + path, resume_at="3") == 422
+    async with get(stage.here + path, resume_at=str(utf16(data))) as late:
+        assert await late.events() == events[3:]
+    assert await status_of(stage.there + path) == 422
     assert await status_of(f"{stage.there}/chat/unknown/stream") == 422
 
 
@@ -153,11 +94,41 @@ async def drive_events(stage: Stage) -> list[Event]:
         assert events == await whole.events()
     assert events[-1].event == "done"
     assert len({event.id for event in events}) == len(events) > 4
-    for place in (events[-1].id, events[-2].id, None):
-        assert await status_of(stage.here + path, place) == 204
+    for server in (stage.here, stage.there):
+        # For a while after the end, who names a place gets the rest of the text, and the end.
+        async with get(server + path, events[-3].id) as late:
+            assert await late.events() == events[-2:]
+        for place in (events[-1].id, None):
+            assert await status_of(server + path, place) == 204
     for hostile in ("x", "1-", "9" * 400, "%00", "../../etc"):
         assert await status_of(stage.there + path, hostile) == 400
     return events
+
+
+async def drive_endpoint(stage: Stage) -> None:
+    """A page that was sent away asks for the state, and for the text, which each ending stores."""
+    path = f"/answers/{stage.name}"
+    assert await ask(f"{stage.there}{path}/status") == {"state": "not_found", "text": None}
+    events = await drive_events(stage)
+    text = "".join(event.data for event in events[:-1])
+    for server in (stage.here, stage.there):
+        assert await ask(f"{server}{path}/status") == {"state": "completed", "text": text}
+
+    stage.leash()
+    async with get(f"{stage.here}{path}-stopped") as answer:
+        (first,) = await answer.events(1)
+        assert await ask(f"{stage.there}{path}-stopped/status") == {"state": "active", "text": None}
+        assert await ask(f"{stage.there}{path}-stopped/stop", "POST") == {"result": "cancelled"}
+        assert (await answer.events())[-1].json["code"] == "cancelled"
+    stopped = {"state": "cancelled", "text": first.data}
+    assert await ask(f"{stage.there}{path}-stopped/status") == stopped
+
+    async with get(f"{stage.here}{path}-failed") as answer:
+        (first,) = await answer.events(1)
+        stage.let_fail()
+        assert (await answer.events())[-1].json["code"] == "failed"
+    failed = {"state": "failed", "text": first.data}
+    assert await ask(f"{stage.there}{path}-failed/status") == failed
 
 
 async def leave(stage: Stage, path: str) -> None:
@@ -203,59 +174,6 @@ async def drive_owners(stage: Stage) -> None:
         assert events[-1].json["code"] == "cancelled"
 
 
-async def drive_use_chat(stage: Stage) -> None:
-    """Every turn of a chat is a stream of its own, which is resumed from its start."""
-    stream, stop = (f"/api/chat/{stage.name}/{what}" for what in ("stream", "stop"))
-    assert await status_of(stage.there + stream) == 204
-    async with chatted(stage.here, stage.name) as started:
-        first = await started.events(6)
-    async with get(stage.there + stream) as whole:
-        assert whole.headers["content-type"].startswith("text/event-stream")
-        assert whole.headers["x-vercel-ai-ui-message-stream"] == "v1"
-        stage.let_go()
-        events = await whole.events()
-    assert events[:6] == first
-    assert events.pop().data == "[DONE]"
-    parts = [event.json for event in events]
-    assert "".join(part.get("delta", "") for part in parts) == "One two three four five "
-    assert [part["type"] for part in parts if part["type"] != "text-delta"] == [
-        *("start", "text-start", "text-end", "finish")
-    ]
-    for server in (stage.here, stage.there):
-        assert await status_of(server + stream) == 204
-
-    stage.leash()
-    async with chatted(stage.there, stage.name) as started, get(stage.here + stream) as resumed:
-        second = await started.events(6)
-        assert second[0].json["messageId"] != parts[0]["messageId"]
-        assert await resumed.events(6) == second
-        assert await ask(stage.here + stop, "POST") == {"result": "cancelled"}
-        for answer in (started, resumed):
-            abort, done = await answer.events()
-            assert (abort.json["type"], done.data) == ("abort", "[DONE]")
-    assert await status_of(stage.there + stream) == 204
-    assert await ask(stage.there + stop, "POST") == {"result": "not_found"}
-
-    # Remembered, but not yet started, or forgotten by the broker.
-    async with Redis.from_url(stage.redis_url) as answers:
-        await answers.set(f"chat:{stage.name}", str(uuid.uuid4()))
-    assert await status_of(stage.there + stream) == 204
-
-
-@asynccontextmanager
-async def chatted(server: str, chat: str) -> AsyncIterator[Answer]:
-    """Send a chat with one message, and read the answer."""
-    message = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "Count!"}]}
-    async with (
-        http_client() as client,
-        client.stream(
-            "POST", f"{server}/api/chat", json={"id": chat, "messages": [message]}
-        ) as response,
-    ):
-        assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
-        yield Answer(response.status_code, response.headers, response.aiter_raw())
-
-
 async def drive_openai(stage: Stage) -> None:
     """The model is asked once, and hung up on when stopped; half an answer is none."""
     events = await drive_events(stage)
@@ -288,12 +206,12 @@ DRIVERS: dict[str, Callable[[Stage], Awaitable[object]]] = {
     "fastapi": drive_offsets,
     "chat": drive_chat,
     "events": drive_events,
+    "endpoint": drive_endpoint,
     "aiohttp": drive_events,
     "owners": drive_owners,
     "use-chat": drive_use_chat,
     "openai": drive_openai,
 }
-SERVERS = {"aiohttp": ("aiohttp", "web.documented:make_app")}
 
 
 async def text_of(blocks: AsyncIterator[bytes], events: int | None = None) -> str:
@@ -304,11 +222,6 @@ async def text_of(blocks: AsyncIterator[bytes], events: int | None = None) -> st
         if events is not None and text.count(b"\n\n") >= events:
             break
     return text.decode()
-
-
-async def status_of(url: str, last_event_id: str | None = None, **query: Any) -> int:
-    async with get(url, last_event_id, **query) as answer:
-        return answer.status
 
 
 @asynccontextmanager
