@@ -21,6 +21,7 @@ from resumable_stream import Options, create_resumable_stream_context
 from resumable_stream._local import LocalReader
 from resumable_stream._remote import RemoteReader
 from resumable_stream.sse import JSON, sse_response
+from web.expected import is_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -34,6 +35,7 @@ SETTINGS = json.loads(os.environ["WEB_TEST_SETTINGS"])
 
 # What is logged as an error shows in the server's output, where a test looks for it.
 logging.basicConfig(level=logging.ERROR)
+logging.getLogger("resumable_stream").addFilter(is_unexpected)
 streams = create_resumable_stream_context(SETTINGS["url"], options=Options(**SETTINGS["options"]))
 gates: dict[str, Gate] = {}
 in_progress = 0

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from web.expected import is_unexpected
+
 FREE = 3
 _GATE = os.environ["GATE"]
 _pauses = 0
@@ -61,13 +63,6 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": str(count).encode()})
 
 
-def _is_briefer(record: logging.LogRecord) -> bool:
-    """The driver lets sources fail; any other traceback is a complaint of the server."""
-    if "the source failed" in record.getMessage():
-        record.exc_info = None
-    return True
-
-
-logging.getLogger("resumable_stream").addFilter(_is_briefer)
+logging.getLogger("resumable_stream").addFilter(is_unexpected)
 _shown = _load()
 make_app = getattr(_shown, "make_app", None)
