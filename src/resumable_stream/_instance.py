@@ -138,12 +138,13 @@ class Instance:
     async def _join_ended(self, stream_id: str, start: Start) -> ResumableStream | None:
         """Read a stream that is over from its producer, if that still serves it."""
         outcome = await read_outcome(self.backend, self._names, stream_id)
-        if outcome is not None and self._names_a_place(start, outcome.generation):
+        generation = outcome.generation if outcome else None
+        if outcome and generation and self._names_a_place(start, generation):
             with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
-                if producer := self._kept.find(stream_id, outcome.generation):
+                if producer := self._kept.find(stream_id, generation):
                     return self._read(producer, start)
                 if outcome.is_served():
-                    reader = self._reader(stream_id, outcome.generation, start, ended=True)
+                    reader = self._reader(stream_id, generation, start, ended=True)
                     if await reader.attach(self._background) is Attached.YES:
                         return ResumableStream(reader, self.loop)
         _over(stream_id, ending_of(outcome), start)

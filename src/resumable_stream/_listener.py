@@ -328,11 +328,11 @@ class Listener(RemoteReader):
             self._end_as(Ending(Status.SUPERSEDED))
             return
         if outcome is not None and outcome.generation == self._generation:
-            self._assembly.note(EndFrame(outcome.generation, outcome.end, outcome.ending))
+            self._assembly.note(EndFrame(self._generation, outcome.end, outcome.ending))
             if self._assembly.complete:
                 self._end_as(outcome.ending)
                 return
-        elif state is Absence.DONE:
+        elif state is Absence.DONE and (outcome is None or outcome.generation is not None):
             self._end_as(Ending(Status.SUPERSEDED))
             return
         # An active sentinel means a producer that is alive, though nothing comes through.

@@ -8,10 +8,11 @@ import logging
 import secrets
 import time
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from resumable_stream._json import MalformedError, natural, read_object
 from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import is_encodable
+from resumable_stream._offsets import MAX_SAFE_INTEGER, is_encodable
 from resumable_stream._wire import ending_fields, ending_from
 from resumable_stream.errors import (
     BackendUnavailableError,
@@ -36,6 +37,8 @@ _MAX_PREFIX = 128
 # A write whose outcome stays unknown is looked up and repeated this often before it is given up.
 _CLAIM_ATTEMPTS = 5
 _PAUSE = 0.05
+# A key that is changed between each look and the write after it is written to this often in a row.
+_WRITE_ATTEMPTS = 32
 # By how many seconds the clocks of two hosts may differ.
 _CLOCK_SKEW = 60.0
 
@@ -106,19 +109,21 @@ def parse_sentinel(value: str | None) -> State:
 
 
 def generation_of(value: str) -> int:
-    """The generation a sentinel names; 0 if it is a TypeScript peer's count."""
+    """The generation a sentinel names; 0 if it is a TypeScript peer's count, or anything else."""
     if not value.isascii() or not value.isdigit() or len(value) > _MAX_DIGITS:
         return 0
-    return int(value) >> _FOREIGN_BITS
+    number = int(value)
+    return number >> _FOREIGN_BITS if number <= MAX_SAFE_INTEGER else 0
 
 
 class Outcome(NamedTuple):
     """The record beside ``DONE``: which generation ended, after how many chunks, and how.
 
-    ``served_until`` is the Unix time until which the producer means to serve the stream.
+    ``generation`` is None if the record cannot be read. ``served_until`` is the Unix time until
+    which the producer means to serve the stream.
     """
 
-    generation: int
+    generation: int | None
     end: int
     ending: Ending
     served_until: int = 0
@@ -135,19 +140,26 @@ class Outcome(NamedTuple):
 
     @classmethod
     def decode(cls, text: str | None) -> Outcome | None:
+        """Return what a record says; None if there is none, or it is not as specified."""
         if text is None:
             return None
         try:
-            fields: dict[str, Any] = json.loads(text)
+            fields = read_object(text)
+            ending = ending_from(fields)
+            if ending.status is Status.SUPERSEDED:
+                return None  # which ends a run, not the stream
             return cls(
-                int(fields["generation"]),
-                int(fields["end"]),
-                ending_from(fields),
-                int(fields.get("servedUntil", 0)),
+                natural(fields.get("generation")),
+                natural(fields.get("end")),
+                ending,
+                natural(fields.get("servedUntil"), 0),
             )
-        except (ValueError, KeyError, TypeError):
-            logger.warning("ignored an outcome record that is none")
+        except MalformedError:
             return None
+
+
+# How a stream ended whose record cannot be read is unknown: never may it look complete.
+_UNREADABLE = Outcome(None, 0, Ending(Status.LOST))
 
 
 async def read_state(store: KeyValue, names: Names, stream_id: str) -> State:
@@ -155,7 +167,19 @@ async def read_state(store: KeyValue, names: Names, stream_id: str) -> State:
 
 
 async def read_outcome(store: KeyValue, names: Names, stream_id: str) -> Outcome | None:
-    return Outcome.decode(await store.get(names.outcome(stream_id)))
+    """Return the record of a stream's end; None if there is none."""
+    key = names.outcome(stream_id)
+    text = await store.get(key)
+    outcome = Outcome.decode(text)
+    if outcome is None and text is not None:
+        logger.warning(
+            "the record %r cannot be read: its stream counts as lost; find out what wrote it, "
+            "another program or a newer version of this library, and give it a key_prefix of its "
+            "own",
+            key,
+        )
+        return _UNREADABLE
+    return outcome
 
 
 class SupersededError(Exception):
@@ -234,10 +258,13 @@ class Claim:
         """Let go of a claim that nothing was produced under: its key goes within a second."""
         self._held_until = 0.0
         present: str | None = self._value
-        while present is not None and generation_of(present) == self.generation:
+        for _ in range(_WRITE_ATTEMPTS):
+            if present is None or generation_of(present) != self.generation:
+                return
             if await self._store.compare_and_set(self._key, present, present, ttl=1):
                 return
             present = await self._store.get(self._key)  # TypeScript peers count in it
+        raise _restless(self._key)
 
     async def finish(self, end: int, ending: Ending, served_until: int = 0) -> None:
         """Record the outcome, then turn the sentinel ``DONE``.
@@ -252,7 +279,7 @@ class Claim:
     async def _swap(self, value: str | None, ttl: int) -> None:
         """Replace the sentinel, which must be this generation's or absent; with None, keep it."""
         present: str | None = self._value
-        while True:
+        for _ in range(_WRITE_ATTEMPTS):
             if present is None:
                 written = await self._store.create(self._key, value or self._value, ttl=ttl)
             else:
@@ -260,7 +287,9 @@ class Claim:
                     self._key, present, value or present, ttl=ttl
                 )
             if written:
-                break
+                if value is None and present is not None:
+                    self._value = present
+                return
             present = await self._store.get(self._key)
             if present is None:
                 logger.info("the broker lost sentinel %r; creating it again", self._key)
@@ -268,19 +297,20 @@ class Claim:
                 return  # an earlier attempt's reply was lost
             elif generation_of(present) != self.generation:
                 raise SupersededError
-        if value is None and present is not None:
-            self._value = present
+        raise _restless(self._key)
 
     async def _record(self, record: str) -> None:
         """Write the outcome without ever overwriting a later generation's."""
         ttl = self._options.outcome_ttl
         if await self._store.create(self._outcome_key, record, ttl=ttl):
             return
-        while True:
+        for _ in range(_WRITE_ATTEMPTS):
             present = await self._store.get(self._outcome_key)
             if present == record:
                 return
             value = await self._store.get(self._key)
+            if value == DONE and self._is_mine(present):
+                return
             if value is not None and generation_of(value) != self.generation:
                 raise SupersededError
             if present is None:
@@ -294,10 +324,27 @@ class Claim:
                 )
             if written:
                 return
+        raise _restless(self._outcome_key)
 
     async def _recorded(self) -> bool:
-        outcome = Outcome.decode(await self._store.get(self._outcome_key))
-        return outcome is not None and outcome.generation == self.generation
+        return self._is_mine(await self._store.get(self._outcome_key))
+
+    def _is_mine(self, record: str | None) -> bool:
+        """Tell whether the record beside ``DONE`` names no other generation.
+
+        One that cannot be read names none: then the end that this claim is about to tell stands.
+        """
+        outcome = Outcome.decode(record)
+        if outcome is None:
+            return record is not None
+        return outcome.generation == self.generation
+
+
+def _restless(key: str) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        f"the key {key!r} changed each of the {_WRITE_ATTEMPTS} times before it was written to: "
+        "try again, and find out what else writes to it"
+    )
 
 
 def ending_of(outcome: Outcome | None) -> Ending:

@@ -15,8 +15,15 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resumable_stream._blocks import cut_up
+from resumable_stream._json import (
+    MalformedError,
+    choice,
+    natural,
+    read_object,
+    text_or_none,
+)
 from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit, to_well_formed
+from resumable_stream._offsets import OffsetUnit, to_well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,35 +157,32 @@ def encode_request(request: Request) -> bytes:
 def decode_request(message: bytes) -> Request | None:
     """Return the request; None for anything that is not one."""
     try:
-        fields = json.loads(message)
-    except (ValueError, RecursionError):
+        return _request(read_object(message))
+    except MalformedError:
         return None
-    if not isinstance(fields, dict):
-        return None
+
+
+def _request(fields: dict[str, Any]) -> Request:
     listener_id = fields.get("listenerId")
     if not isinstance(listener_id, str) or not _LISTENER_ID.fullmatch(listener_id):
-        return None
-    try:
-        skip = _natural(fields.get("skipCharacters") or 0)
-        version = fields.get("version", 1)
-        if version == 1:
-            return Request(listener_id, version=1, skip=skip)
-        generation = fields.get("generation")
-        place = None
-        if "sequence" in fields:
-            place = Place(_natural(fields["sequence"]), _natural(fields.get("byte", 0)))
-        return Request(
-            listener_id,
-            version=VERSION,  # a later version's peer is answered in ours
-            type=RequestType(fields.get("type", RequestType.READ)),
-            generation=None if generation is None else _natural(generation),
-            skip=skip,
-            unit=OffsetUnit(fields.get("unit", OffsetUnit.UTF16)),
-            place=place,
-            window=_natural(fields.get("window", 0)),
-        )
-    except ValueError:
-        return None
+        raise MalformedError("nobody to answer")
+    skip = natural(fields.get("skipCharacters"), 0)
+    if natural(fields.get("version"), 1) == 1:
+        return Request(listener_id, version=1, skip=skip)
+    generation, sequence = fields.get("generation"), fields.get("sequence")
+    place = None
+    if sequence is not None:
+        place = Place(natural(sequence), natural(fields.get("byte"), 0))
+    return Request(
+        listener_id,
+        version=VERSION,  # a later version's peer is answered in ours
+        type=choice(RequestType, fields.get("type"), RequestType.READ),
+        generation=None if generation is None else natural(generation),
+        skip=skip,
+        unit=choice(OffsetUnit, fields.get("unit"), OffsetUnit.UTF16),
+        place=place,
+        window=natural(fields.get("window"), 0),
+    )
 
 
 def encode_frame(channel_id: str, frame: Frame) -> bytes:
@@ -248,60 +252,64 @@ def decode_frame(channel_id: str, message: bytes) -> Frame | None:
         return None
     head, separator, payload = message[len(prefix) :].partition(b"\n")
     try:
-        header = json.loads(head.decode())
-        if not separator or not isinstance(header, dict):
-            raise ValueError("no header")  # noqa: TRY301
-        return _frame(header, payload)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if not separator:
+            raise MalformedError("no header")  # noqa: TRY301
+        return _frame(read_object(head), payload)
+    except MalformedError as error:
         raise MalformedFrameError(
             f"a malformed frame of {len(message)} bytes was ignored"
         ) from error
 
 
 def _frame(header: dict[str, Any], payload: bytes) -> Frame:
-    generation = _natural(header["generation"])
-    match header["type"]:
+    generation = natural(header.get("generation"))
+    match header.get("type"):
         case "data":
-            lengths = header["lengths"]
+            lengths = header.get("lengths")
             if type(lengths) is not list or not set(map(type, lengths)) <= {int}:
-                raise ValueError("lengths are a list of whole numbers")
+                raise MalformedError("lengths are a list of whole numbers")
             if min(lengths, default=0) < 0 or sum(lengths) != len(payload):
-                raise ValueError("the lengths do not add up to the payload")
+                raise MalformedError("the lengths do not add up to the payload")
             offset = header.get("offset")
             return DataFrame(
                 generation,
-                Place(_natural(header["sequence"]), _natural(header["byte"])),
+                Place(natural(header.get("sequence")), natural(header.get("byte"))),
                 tuple(lengths),
                 payload,
                 partial=header.get("partial") is True,
-                end=_natural(header["end"]),
+                end=natural(header.get("end")),
                 last=header.get("last") is True,
-                offset=None if offset is None else _natural(offset),
+                offset=None if offset is None else natural(offset),
             )
         case "end":
-            return EndFrame(generation, _natural(header["end"]), ending_from(header))
+            return EndFrame(generation, natural(header.get("end")), ending_from(header))
         case "refusal":
-            return RefusalFrame(generation, Refusal(header["reason"]), _natural(header["start"]))
-        case other:
-            raise ValueError(f"unknown type {other!r}")
+            refusal = choice(Refusal, header.get("reason"))
+            return RefusalFrame(generation, refusal, natural(header.get("start")))
+        case _:
+            raise MalformedError("a frame of an unknown type")
 
 
 def ending_fields(ending: Ending) -> dict[str, object]:
     """What of an ending is told to remote peers, within ``MAX_ERROR_BYTES``."""
     fields: dict[str, object] = {"status": ending.status}
     if ending.error_type is not None:
-        kind = _shorten(ending.error_type, MAX_ERROR_BYTES // 4)
-        fields["errorType"] = kind
-        room = MAX_ERROR_BYTES - len(_dump(kind))
-        fields["errorMessage"] = _shorten(ending.error_message or "", room)
+        kind, text = _within_bounds(ending.error_type, ending.error_message or "")
+        fields |= {"errorType": kind, "errorMessage": text}
     return fields
 
 
 def ending_from(fields: dict[str, Any]) -> Ending:
-    kind, text = fields.get("errorType"), fields.get("errorMessage")
-    if not (kind is None or isinstance(kind, str)) or not (text is None or isinstance(text, str)):
-        raise ValueError("an error's type and message are text")
-    return Ending(Status(fields["status"]), kind, text)
+    """Read what ``ending_fields`` gives.
+
+    Raises:
+        MalformedError: it is not as specified.
+    """
+    status = choice(Status, fields.get("status"))
+    if status is not Status.FAILED:
+        return Ending(status)
+    kind, text = text_or_none(fields.get("errorType")), text_or_none(fields.get("errorMessage"))
+    return Ending(status) if kind is None else Ending(status, *_within_bounds(kind, text or ""))
 
 
 def encode_v1(text: str) -> bytes:
@@ -309,10 +317,10 @@ def encode_v1(text: str) -> bytes:
     return to_well_formed(text).encode()
 
 
-def _natural(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_SAFE_INTEGER:
-        raise ValueError(f"not a whole number: {value!r}")
-    return value
+def _within_bounds(kind: str, text: str) -> tuple[str, str]:
+    """Cut an error's type and message to ``MAX_ERROR_BYTES``, as text that UTF-8 can encode."""
+    kind = _shorten(kind, MAX_ERROR_BYTES // 4)
+    return kind, _shorten(text, MAX_ERROR_BYTES - len(_dump(kind)))
 
 
 def _shorten(text: str, room: int) -> str:

@@ -1,0 +1,87 @@
+"""What a broken peer, an older one or an attacker may write, as strategies of hypothesis."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import strategies as st
+
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)
+
+_NAMES = (
+    *("generation", "end", "status", "errorType", "errorMessage", "servedUntil", "unknown"),
+    *("listenerId", "skipCharacters", "version", "type", "unit", "window", "sequence", "byte"),
+    *("lengths", "partial", "last", "offset", "reason", "start"),
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+# One value of JSON, or what some parser would take for one.
+VALUES = st.one_of(
+    _JSON.map(json.dumps),
+    st.sampled_from(
+        [
+            *("1e999", "-1e999", "NaN", "-Infinity", "-0", "-1", "7.0", "true", "null", '"7"'),
+            *("0", "1", "2", "9007199254740991", "9007199254740992", "[0]", "[1,2]", "[-1,1]"),
+            *('"\\ud800"', '"\\udc00\\ud800"', '"a\\u0000"', '"\ud83d"', '"' + "x" * 5000 + '"'),
+            *('"completed"', '"failed"', '"cancelled"', '"lost"', '"superseded"', '"running"'),
+            *('"data"', '"end"', '"refusal"', '"trimmed"', '"read"', '"leave"', '"cancel"'),
+        ]
+    ),
+    st.integers(1, 6000).map(lambda digits: "9" * digits),
+    st.integers(1, 4000).map(_nested),
+)
+_FIELDS = st.lists(st.tuples(st.sampled_from(_NAMES), VALUES), max_size=6)
+
+_OUTCOME = {"generation": "77", "end": "3", "status": '"failed"', "errorType": '"E"'}
+_REQUEST = {"listenerId": '"peer"', "version": "2"}
+_DATA = {"type": '"data"', "generation": "77", "sequence": "0", "byte": "0", "lengths": "[3]"}
+_END = {"type": '"end"', "generation": "77", "end": "3", "status": '"completed"'}
+_REFUSAL = {"type": '"refusal"', "generation": "77", "reason": '"trimmed"', "start": "0"}
+
+
+def _object(fields: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields) + "}"
+
+
+def _changed(valid: dict[str, str]) -> st.SearchStrategy[str]:
+    """Such an object with some fields changed, or there twice."""
+    return _FIELDS.map(lambda fields: _object([*valid.items(), *fields]))
+
+
+RECORDS = st.one_of(
+    _changed(_OUTCOME),
+    _changed({}),
+    VALUES,
+    TEXTS,
+    st.just("[" * 100_000),
+    st.integers(1, 2**21).map(lambda size: _object([*_OUTCOME.items(), ("x", f'"{"x" * size}"')])),
+)
+SENTINELS = st.one_of(
+    st.sampled_from([None, "DONE", "", "1", "done", str(77 << 20), str((77 << 20) + 3)]),
+    st.integers(-(2**70), 2**70).map(str),
+    st.integers(1, 6000).map(lambda digits: "9" * digits),
+    TEXTS,
+)
+MESSAGES = st.one_of(
+    st.binary(max_size=200),
+    _changed(_REQUEST).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    _changed(_REQUEST).map(lambda text: text.encode("utf-16", "surrogatepass")),
+    RECORDS.map(lambda text: text.encode("utf-8", "surrogatepass")),
+)
+# What follows a frame's prefix.
+FRAMES = st.one_of(
+    st.binary(max_size=200),
+    st.tuples(
+        st.one_of(_changed(_DATA | {"end": "1"}), _changed(_END), _changed(_REFUSAL), RECORDS),
+        st.sampled_from([b"\nabc", b"\n", b"", b"\n\xff\xed\xa0\x80", b"abc"]),
+    ).map(lambda parts: parts[0].encode("utf-8", "surrogatepass") + parts[1]),
+)
