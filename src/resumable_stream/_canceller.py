@@ -42,7 +42,7 @@ async def cancel_remotely(
         return state
     if state.generation is None:
         return None  # a TypeScript producer takes no such request
-    told = await _ask(backend, names, options, stream_id)
+    told = await _ask(backend, names, options, stream_id, state.generation)
     if isinstance(told, Status):
         return told
     if told is not Absence.DONE:
@@ -50,8 +50,13 @@ async def cancel_remotely(
     return ending_of(await read_outcome(backend, names, stream_id)).status
 
 
-async def _ask(backend: Backend, names: Names, options: Options, stream_id: str) -> Status | State:
-    """Ask until an answer comes, the stream is over, or nobody can be there to answer."""
+async def _ask(
+    backend: Backend, names: Names, options: Options, stream_id: str, generation: int
+) -> Status | State:
+    """Ask until an answer comes, the stream is over, or nobody can be there to answer.
+
+    Only the generation that the sentinel names can answer.
+    """
     loop = asyncio.get_running_loop()
     listener_id = secrets.token_hex(16)
     told: asyncio.Future[Status] = loop.create_future()
@@ -61,7 +66,12 @@ async def _ask(backend: Backend, names: Names, options: Options, stream_id: str)
             frame = decode_frame(listener_id, message)
         except MalformedFrameError:
             return  # asked again
-        if isinstance(frame, EndFrame) and not told.done():
+        if (
+            isinstance(frame, EndFrame)
+            and frame.generation == generation
+            and frame.ending.status is not Status.SUPERSEDED  # which ends a run, not the stream
+            and not told.done()
+        ):
             told.set_result(frame.ending.status)
 
     def on_loss(_: Loss) -> None:
@@ -80,5 +90,6 @@ async def _ask(backend: Backend, names: Names, options: Options, stream_id: str)
             state = await read_state(backend, names, stream_id)
             if isinstance(state, Absence) or loop.time() > deadline:
                 return state
+            generation = state.generation or generation
     finally:
         await subscription.aclose()

@@ -235,8 +235,11 @@ class Listener(RemoteReader):
             case EndFrame():
                 if frame.generation == self._generation:
                     self._take_end(frame)
-            case RefusalFrame():
-                self._refused(frame)
+            case RefusalFrame() if channel_id == self._id:
+                # A foreign generation may only say that it is not the one asked for.
+                foreign = frame.generation != self._generation
+                if foreign is (frame.refusal is Refusal.OTHER_GENERATION):
+                    self._refused(frame)
             case None:
                 # Damaged, or a TypeScript producer's, who would have left its mark in the sentinel.
                 self._check_at = 0.0

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._log import InsidePairError, Position, TrimmedError
+from resumable_stream._offsets import encode_text
 from resumable_stream._pieces import cut, piece_size, place_of
 from resumable_stream._wire import DataFrame, Place, Refusal, RefusalFrame
 
@@ -58,7 +59,7 @@ class Replies:
             offset = self._log.offset(position, request.unit)
         elif place.sequence < self._log.first:
             return self._refusal(Refusal.TRIMMED, self._log.start_offset(request.unit))
-        elif place > Place(self._log.end):
+        elif place > Place(self._log.end) or not self._is_in_its_chunk(place):
             return self._refusal(Refusal.UNKNOWN_PLACE)
         elif not place.byte:
             offset = self._log.offset(Position(place.sequence), request.unit)
@@ -105,6 +106,9 @@ class Replies:
             last=last,
             offset=reply.offset,
         )
+
+    def _is_in_its_chunk(self, place: Place) -> bool:
+        return not place.byte or place.byte <= len(encode_text(self._log.chunk(place.sequence)))
 
     def _refusal(self, refusal: Refusal, start: int = 0) -> RefusalFrame:
         return RefusalFrame(self._generation, refusal, start)
