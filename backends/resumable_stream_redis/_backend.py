@@ -94,8 +94,8 @@ class RedisBackend:
 
     async def get(self, key: str) -> str | None:
         value = await self._execute(key, b"GET", key.encode(), write=False)
-        # Other programs may have written anything under the key.
-        return value.decode(errors="replace") if isinstance(value, bytes) else None
+        # Other programs may have written anything under the key, and it must compare as it is.
+        return value.decode(errors="surrogateescape") if isinstance(value, bytes) else None
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
         command = (b"SET", key.encode(), value.encode(), b"EX", b"%d" % ttl)
@@ -106,7 +106,8 @@ class RedisBackend:
         return await self._execute(key, *command, write=True) is not None
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
-        arguments = (b"1", key.encode(), expected.encode(), value.encode(), b"%d" % ttl)
+        present = expected.encode(errors="surrogateescape")  # as get may have given it
+        arguments = (b"1", key.encode(), present, value.encode(), b"%d" % ttl)
         try:
             done = await self._execute(
                 key, b"EVALSHA", _COMPARE_AND_SET_SHA, *arguments, write=True

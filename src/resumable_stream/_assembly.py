@@ -5,6 +5,9 @@ from __future__ import annotations
 from resumable_stream._offsets import decode_text
 from resumable_stream._wire import DataFrame, EndFrame, Place
 
+# No more frames than this are kept: the bytes of text alone do not bound those of empty chunks.
+_MAX_HELD = 4096
+
 
 class Assembly:
     """Yields each chunk once, in order, whatever happens to the frames.
@@ -82,6 +85,7 @@ class Assembly:
         if (
             frame.lengths
             and frame.place not in self._held
+            and len(self._held) < _MAX_HELD
             and self._held_bytes + size <= self._hold
         ):
             self._held[frame.place] = frame

@@ -105,3 +105,11 @@ def test_a_split_character_comes_out_whole() -> None:
     assembly = Assembly(hold=100, place=Place(0))
     assert assembly.accept(data_frame(Place(0), data[:3], partial=True, end=1)) == []
     assert assembly.accept(data_frame(Place(0, 3), data[3:], end=1)) == ["x😀"]
+
+
+@pytest.mark.rule("FRM-3", "P7")
+def test_empty_chunks_that_come_early_are_kept_within_a_bound() -> None:
+    assembly = Assembly(hold=10_000, place=Place(0))
+    for sequence in range(1, 20_000):
+        assert assembly.accept(data_frame(Place(sequence), b"")) == []
+    assert len(assembly.accept(data_frame(Place(0), b"a"))) == 1 + 4096
