@@ -129,3 +129,9 @@ def test_outcome_vectors_hold(vector: dict[str, Any]) -> None:
     assert outcome.ending.error_type == vector["errorType"]
     assert outcome.ending.error_message == vector["errorMessage"]
     assert json.loads(outcome.encode()) == json.loads(vector["value"])
+
+
+@pytest.mark.rule("SEN-8", "SEN-11")
+@pytest.mark.parametrize("value", KEYS["notOutcomes"])
+def test_what_is_no_outcome_is_none(value: str) -> None:
+    assert Outcome.decode(value) is None

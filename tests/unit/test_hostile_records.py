@@ -77,7 +77,7 @@ def test_a_number_that_no_peer_can_read_exactly_names_no_generation() -> None:
     assert generation_of("9" * 16) == 0
 
 
-@pytest.mark.rule("SEN-8")
+@pytest.mark.rule("SEN-8", "SEN-11")
 @given(RECORDS | TEXTS)
 def test_any_record_is_an_outcome_or_none(text: str) -> None:
     outcome = Outcome.decode(text)
@@ -89,7 +89,7 @@ def test_any_record_is_an_outcome_or_none(text: str) -> None:
         assert Outcome.decode(outcome.encode()) == outcome
 
 
-@pytest.mark.rule("SEN-8")
+@pytest.mark.rule("SEN-8", "SEN-11")
 @pytest.mark.parametrize(
     "text",
     [
@@ -121,19 +121,19 @@ def test_a_record_that_is_not_as_specified_is_none(text: str) -> None:
     assert Outcome.decode(text) is None
 
 
-@pytest.mark.rule("SEN-8")
+@pytest.mark.rule("SEN-8", "SEN-11")
 def test_of_a_repeated_field_the_last_counts() -> None:
     text = '{"generation":1,"generation":77,"end":3,"status":"completed","status":"lost"}'
     assert Outcome.decode(text) == Outcome(77, 3, Ending(Status.LOST))
 
 
-@pytest.mark.rule("SEN-8")
+@pytest.mark.rule("SEN-8", "SEN-11")
 def test_fields_that_are_not_known_are_ignored() -> None:
     text = '{"generation":77,"end":3,"status":"lost","errorType":7,"later":{"more":[1.5]}}'
     assert Outcome.decode(text) == Outcome(77, 3, Ending(Status.LOST))
 
 
-@pytest.mark.rule("SEN-8")
+@pytest.mark.rule("SEN-8", "SEN-11")
 def test_an_error_is_read_within_its_bounds_and_as_text() -> None:
     long = "x" * 5000
     text = (
