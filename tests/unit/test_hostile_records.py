@@ -84,6 +84,7 @@ def test_any_record_is_an_outcome_or_none(text: str) -> None:
     if outcome is not None:
         assert is_natural(outcome.generation)
         assert is_natural(outcome.end)
+        assert is_natural(outcome.served_until)
         assert outcome.ending.status is not Status.SUPERSEDED
         assert is_sound(outcome.ending)
         assert Outcome.decode(outcome.encode()) == outcome
@@ -108,6 +109,8 @@ def test_any_record_is_an_outcome_or_none(text: str) -> None:
         '{"generation":77,"end":9007199254740992,"status":"lost"}',
         '{"generation":77,"end":' + "9" * 5000 + ',"status":"lost"}',
         '{"generation":77,"end":NaN,"status":"lost"}',
+        '{"generation":77,"end":3,"status":"lost","servedUntil":1e999}',
+        '{"generation":77,"end":3,"status":"lost","servedUntil":true}',
         '{"generation":77,"end":3,"status":"lost","more":NaN}',
         '{"generation":77,"end":3,"status":"lost","more":"' + "x" * MAX_JSON + '"}',
         "[" * 100_000,
