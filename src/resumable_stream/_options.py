@@ -115,9 +115,14 @@ class Options:
         return self.lease + self.handshake_timeout + CLOSE_TIMEOUT + ON_END_TIMEOUT
 
     @property
-    def outcome_ttl(self) -> int:
+    def end_ttl(self) -> int:
         """``done_ttl`` as a time to live."""
         return math.ceil(self.done_ttl)
+
+    @property
+    def outcome_ttl(self) -> int:
+        """The time to live of the record beside the end, which must not go before it."""
+        return math.ceil(self.done_ttl + self.lease)
 
     @property
     def grace_period(self) -> float:

@@ -274,7 +274,7 @@ class Claim:
             BackendError: the broker is away; try again, which is safe at any point.
         """
         await self._record(Outcome(self.generation, end, ending, served_until).encode())
-        await self._swap(DONE, self._options.outcome_ttl)
+        await self._swap(DONE, self._options.end_ttl)
 
     async def _swap(self, value: str | None, ttl: int) -> None:
         """Replace the sentinel, which must be this generation's or absent; with None, keep it."""

@@ -89,8 +89,8 @@ MUTANTS = (
     Mutant(
         "the final write is not fenced",
         "_sentinel.py",
-        "await self._swap(DONE, self._options.outcome_ttl)",
-        "await self._store.set(self._key, DONE, ttl=self._options.outcome_ttl)",
+        "await self._swap(DONE, self._options.end_ttl)",
+        "await self._store.set(self._key, DONE, ttl=self._options.end_ttl)",
     ),
     Mutant(
         "the outcome is not fenced",
@@ -106,8 +106,8 @@ MUTANTS = (
         "the outcome is written after the sentinel",
         "_sentinel.py",
         "        await self._record(Outcome(self.generation, end, ending, served_until).encode())\n"
-        "        await self._swap(DONE, self._options.outcome_ttl)",
-        "        await self._swap(DONE, self._options.outcome_ttl)\n"
+        "        await self._swap(DONE, self._options.end_ttl)",
+        "        await self._swap(DONE, self._options.end_ttl)\n"
         "        await self._record(Outcome(self.generation, end, ending, served_until).encode())",
     ),
     Mutant(

@@ -151,7 +151,7 @@ async def coroutine() -> AsyncIterator[str]:
         (async_chunks, "async generator function itself"),
         (sync_chunks, "async generator function itself"),
     ],
-    ids=repr,
+    ids=lambda value: getattr(value, "__name__", None),
 )
 @pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "as events"])
 @in_virtual_time

@@ -39,7 +39,7 @@ def everything() -> list[asyncio.Task[object]]:
     return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
-@pytest.mark.rule("P3", "P4", "P9", "P10")
+@pytest.mark.rule("END-8", "P3", "P4", "P9", "P10")
 @pytest.mark.parametrize("ticks", [0, 1, 2, 3, 5, 50])
 @pytest.mark.parametrize(
     "victims",
