@@ -18,7 +18,7 @@ from resumable_stream import (
 from resumable_stream._sentinel import Outcome
 from resumable_stream._wire import V1_END
 from virtual_time import in_virtual_time, loop_time
-from world import ID, OUTCOME, SENTINEL, Peer, Source, begin, rest, world
+from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Peer, Source, begin, rest, world
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStreamContext
@@ -118,6 +118,36 @@ async def test_after_its_grace_a_stream_is_gone(where: str) -> None:
         assert loop_time() - began < 6
 
 
+@pytest.mark.rule("END-6", "P10")
+@in_virtual_time
+async def test_a_stream_is_not_served_for_longer_than_its_end_is_remembered() -> None:
+    async with world() as here:
+        await ended(here, "a", done_ttl=LEASE)
+        assert here.brokers[0]._subscriptions
+        await asyncio.sleep(LEASE)
+        assert not here.brokers[0]._subscriptions
+
+
+@pytest.mark.rule("END-6", "LSN-1")
+@in_virtual_time
+async def test_a_question_after_the_end_that_is_lost_is_asked_again() -> None:
+    async with world() as here:
+        await ended(here, "a", "b")
+        context, broker = here.instance()
+        lost: list[str] = []
+
+        def drop(channel: str, _message: bytes) -> bool:
+            if channel != NAMES.request(ID) or len(lost) == 5:
+                return False
+            lost.append(channel)
+            return True
+
+        broker.drop = drop
+        began = loop_time()
+        assert await rest(await context.resume_existing_stream(ID, 1)) == ["b"]
+        assert loop_time() - began > 0.5
+
+
 @pytest.mark.rule("END-6", "P8")
 @in_virtual_time
 async def test_long_after_its_grace_nobody_is_asked() -> None:
@@ -161,6 +191,8 @@ async def test_the_grace_delays_neither_a_close_nor_the_background_work() -> Non
         await context.aclose()
         assert loop_time() - began < 1
         assert not broker._subscriptions
+        loop: Any = asyncio.get_running_loop()
+        assert not [timer for timer in loop._scheduled if not timer.cancelled()]
 
 
 @pytest.mark.rule("END-6")

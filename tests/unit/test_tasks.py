@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resumable_stream import (
+    EndStatus,
     ProducerLostError,
     ResumableStream,
     StreamEnd,
     StreamState,
+    closing_status,
     create_resumable_stream_context,
 )
 from virtual_time import in_virtual_time, loop_time
 from world import ID, Source, rest, world
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 
 def tasks_of(*kinds: str) -> list[asyncio.Task[object]]:
@@ -26,13 +28,6 @@ def tasks_of(*kinds: str) -> list[asyncio.Task[object]]:
     name = f"resumable-stream producer {ID!r}"
     names = {f"{name} {kind}".strip() for kind in kinds}
     return [task for task in asyncio.all_tasks() if task.get_name() in names]
-
-
-async def cancel_all(tasks: Callable[[], list[asyncio.Task[object]]]) -> None:
-    found = tasks()
-    assert found
-    for task in found:
-        task.cancel()
 
 
 def everything() -> list[asyncio.Task[object]]:
@@ -159,6 +154,28 @@ def test_tasks_of_a_loop_that_ends_at_the_start_are_told_lost() -> None:
     asyncio.run(main())
     with asyncio.Runner() as runner, pytest.raises(ProducerLostError):
         runner.run(rest(streams[0]))
+
+
+@in_virtual_time
+async def test_a_source_whose_task_is_cancelled_learns_that_it_is_lost() -> None:
+    learnt: list[EndStatus | None] = []
+
+    async def source() -> AsyncIterator[str]:
+        yield "a"
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            learnt.append(closing_status())
+            raise
+
+    async with world() as here:
+        context, _ = here.instance()
+        await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(0.1)
+        for task in tasks_of("source"):
+            task.cancel()
+        assert (await context.wait_for_end(ID)).state is StreamState.LOST
+        assert learnt == ["lost"]
 
 
 @pytest.mark.rule("P9", "P10")
