@@ -13,6 +13,7 @@ from resumable_stream.sse._format import TEXT, EventFormat, details_of
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStream
+    from resumable_stream.sse._shutdown import ServerWatch
 
 logger = logging.getLogger("resumable_stream")
 
@@ -43,8 +44,8 @@ class SseBody:
     """An async iterator of bytes, one block for each event.
 
     It ends after the event that tells the stream's ending. It ends without one, as if cut, if the
-    stream goes on but cannot be read here any longer: the client is to come back (formats may say
-    so, ``EventFormat.interrupted``). It raises nothing of its own.
+    stream goes on but cannot be read here any longer, or the server is being stopped: the client is
+    to come back (formats may say so, ``EventFormat.interrupted``). It raises nothing of its own.
 
     Cancelling a wait for the next block leaves the stream, as frameworks do when a client has gone.
     On every other path call ``aclose`` or ``close``; dropping it does, too, but may take a while.
@@ -55,12 +56,17 @@ class SseBody:
         stream: ResumableStream | None,
         settings: Settings,
         error: ResumableStreamError | None = None,
+        server: ServerWatch | None = None,
     ) -> None:
         self._stream = stream
         self._settings = settings
         self._begun = False
         self._ended = False
+        self._interrupted = False
         self._error = error
+        self._server = server
+        if server is not None:
+            server.add(self)
 
     def __aiter__(self) -> Self:
         return self
@@ -74,6 +80,8 @@ class SseBody:
             return f"retry: {round(self._settings.retry * 1000)}\n\n".encode()
         if self._stream is None:
             return self._ending(self._error)
+        if self._interrupted:
+            return self._cut()
         try:
             async with asyncio.timeout(self._settings.heartbeat):
                 chunk = await anext(self._stream)
@@ -87,6 +95,12 @@ class SseBody:
         except ResumableStreamError as error:
             return self._ending(error)
         return _encoded(self._settings.chunks.chunk(chunk), self._stream.last_event_id)
+
+    def interrupt(self) -> None:
+        """End before the stream does, which goes on: the client is to come back, elsewhere."""
+        self._interrupted = True
+        if self._stream is not None:
+            self._stream.close()
 
     async def aclose(self) -> None:
         """Leave the stream, which goes on without this reader. Idempotent."""
@@ -104,6 +118,8 @@ class SseBody:
         if self._ended:
             # Closed under its own reader, to which this looks like the stream's end.
             raise StopAsyncIteration
+        if error is None and self._interrupted:
+            return self._cut()
         self._ended = True
         chunks = self._settings.chunks
         if error is None:
@@ -111,10 +127,14 @@ class SseBody:
         details = details_of(error, disclose=self._settings.disclose_errors)
         if details is None:
             logger.warning("a client is told to come back: %s", error)
-            if not (last := chunks.interrupted()):
-                raise StopAsyncIteration
-            return _encoded(last, None)
+            return self._cut()
         return _encoded(chunks.error(details), END_ID)
+
+    def _cut(self) -> bytes:
+        self._ended = True
+        if not (last := self._settings.chunks.interrupted()):
+            raise StopAsyncIteration
+        return _encoded(last, None)
 
 
 def _encoded(event: str, event_id: str | None) -> bytes:

@@ -18,6 +18,7 @@ from resumable_stream.errors import (
 from resumable_stream.sse._body import END_ID, Settings, SseBody
 from resumable_stream.sse._event import to_json
 from resumable_stream.sse._format import TEXT
+from resumable_stream.sse._shutdown import watch_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -108,7 +109,10 @@ async def sse_reply(
 
     Each event's id is the stream's ``last_event_id``. A stream that has completed ends with the
     event ``done``, any other ending is the event ``stream-error``; both carry JSON and the id
-    ``end``. An answer that ends without either was cut, and the client is to come back.
+    ``end``. An answer that ends without either was cut, and the client is to come back: so do all
+    answers of a server (uvicorn, hypercorn, granian) that is being stopped.
+
+    Do not call it for a HEAD request, whose method it does not see: it would start the stream.
 
     The statuses:
 
@@ -143,6 +147,7 @@ async def sse_reply(
     place = last_event_id(headers, query)
     if place == END_ID:
         return _refusal(204)
+    server = watch_server()
     try:
         stream = await attach(place)
     except InvalidSettingError:
@@ -162,10 +167,15 @@ async def sse_reply(
         return _refusal(204)
     if isinstance(stream, NotFound):
         return _refusal(404, "not_found", "there is no such stream")
-    return _streaming(SseBody(stream, settings), chunks)
+    return _streaming(SseBody(stream, settings, server=server), chunks)
 
 
-def _streaming(body: SseBody, chunks: EventFormat) -> SseReply:
+def head_reply(chunks: EventFormat) -> SseReply:
+    """Return the answer to HEAD: a stream's headers; no stream is started or joined for it."""
+    return _streaming(_Once(b""), chunks)
+
+
+def _streaming(body: SseBody | _Once, chunks: EventFormat) -> SseReply:
     return SseReply(200, _STREAM_HEADERS | dict(chunks.headers), body)
 
 

@@ -14,7 +14,7 @@ except ImportError as error:
     ) from error
 
 from resumable_stream.sse._format import TEXT
-from resumable_stream.sse._reply import sse_reply
+from resumable_stream.sse._reply import head_reply, sse_reply
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -39,9 +39,12 @@ async def sse_response(
     """Answer a request of Starlette or FastAPI with a stream that a browser resumes by itself.
 
     All as ``sse_reply`` does, with the request's own headers and query parameters. A client that
-    goes away, a server that shuts down, and a cancellation leave the stream at once; the stream
-    goes on.
+    goes away, a server that is being stopped (uvicorn, hypercorn and granian), and a cancellation
+    leave the stream at once; the stream goes on. HEAD gets the headers of a stream, and ``attach``
+    is not called.
     """
+    if request.method == "HEAD":
+        return _SseResponse(head_reply(chunks))
     reply = await sse_reply(
         request.headers,
         request.query_params,
@@ -65,9 +68,12 @@ class _SseResponse(StreamingResponse):
         super().__init__(reply.body, reply.status, reply.headers)
         self._body = reply.body
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("method") == "HEAD":
-            await self._body.aclose()
+    async def __call__(
+        self,
+        scope: Scope,  # noqa: ARG002 - ASGI's signature
+        receive: Receive,
+        send: Send,
+    ) -> None:
         failure: Exception | None = None
         try:
             async with anyio.create_task_group() as tasks:

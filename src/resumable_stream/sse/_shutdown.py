@@ -1,0 +1,191 @@
+"""Whether the server that sends the answers of this event loop is being stopped.
+
+ASGI does not tell: the lifespan's end comes after the last answer, so an answer that goes on would
+hold up the shutdown that is to end it. What each server knows is read here, without changing it:
+
+* uvicorn and hypercorn run as a coroutine in the loop of their requests, in the main thread or any
+  other, with or without signals. What they know stands in that coroutine's variables.
+* granian lets nobody read it. Its worker is stopped by a signal, which is heard here, too.
+
+A server that is not found, or looks different inside, is as before: nothing is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import signal
+import sys
+import threading
+import weakref
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+logger = logging.getLogger("resumable_stream")
+
+# As often as uvicorn itself looks whether it is to stop.
+_PERIOD = 0.1
+# A request that was on its way when a signal came asks for its stream within this time. Afterwards
+# the server goes on: whoever handles the signal has decided so.
+_SIGNALLED = 10.0
+
+
+class Interruptible(Protocol):
+    """What is to end when the server is being stopped."""
+
+    def interrupt(self) -> None: ...
+
+
+def watch_server() -> ServerWatch:
+    """Return the watch that all answers of the running loop share, for as long as one is held."""
+    loop = asyncio.get_running_loop()
+    held = _watches.get(loop)
+    watch = held() if held is not None else None
+    if watch is None:
+        watch = ServerWatch(loop)
+        _watches[loop] = weakref.ref(watch)
+    return watch
+
+
+@final
+class ServerWatch:
+    """Interrupts answers once their server is being stopped, those that are added later at once.
+
+    It holds no answer: one that is dropped is forgotten, and with the last of them the watch goes.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._answers: weakref.WeakSet[Interruptible] = weakref.WeakSet()
+        self._servers: list[Callable[[], bool]] = []
+        self._looks = False
+        self._signalled_until = -math.inf
+        # No release of a server is worth an answer that fails.
+        with suppress(Exception):
+            self._servers = list(_servers_in(loop))
+        if not self._servers and "granian" in sys.modules:
+            _hear_signals(loop, self._on_signal)
+
+    def add(self, answer: Interruptible) -> None:
+        """Interrupt the answer when the time comes."""
+        self._answers.add(answer)
+        if not self._looks:
+            self._look()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._looks = False
+        if self._is_stopping():
+            # Another server may follow in this loop.
+            _watches.pop(loop, None)
+            self._interrupt()
+        elif loop.time() < self._signalled_until:
+            self._interrupt()
+        elif self._answers and self._servers:
+            self._looks = True
+            loop.call_later(_PERIOD, self._look)
+
+    def _is_stopping(self) -> bool:
+        with suppress(Exception):
+            # Of several servers in one loop, nobody knows which has sent for an answer.
+            return bool(self._servers) and all(is_stopping() for is_stopping in self._servers)
+        return False
+
+    def _on_signal(self) -> None:
+        self._signalled_until = asyncio.get_running_loop().time() + _SIGNALLED
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        answers = list(self._answers)
+        self._answers.clear()
+        if answers:
+            logger.info("the server is being stopped: its clients are told to come back")
+        for answer in answers:
+            answer.interrupt()
+
+
+# Weak both ways: a watch belongs to the answers of its loop.
+_watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[ServerWatch]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _servers_in(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[[], bool]]:
+    """Yield for each server that runs in the loop a function that tells whether it is stopping."""
+    for task in asyncio.all_tasks(loop):
+        for frame in _frames(task.get_coro()):
+            variable, is_stopping = _KINDS.get(frame.f_globals.get("__name__", ""), ("", None))
+            if is_stopping is not None and variable in frame.f_locals:
+                yield partial(is_stopping, frame.f_locals[variable])
+                break
+
+
+# A coroutine, a generator that is awaited, an async generator.
+_AWAITABLE = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
+
+
+def _frames(awaited: Any) -> Iterator[FrameType]:
+    """Yield the frames of a suspended coroutine, and of what it awaits."""
+    while awaited is not None:
+        for kind, following in _AWAITABLE:
+            if (frame := getattr(awaited, kind, None)) is not None:
+                yield frame
+                awaited = getattr(awaited, following)
+                break
+        else:
+            return
+
+
+def _uvicorn_is_stopping(server: Any) -> bool:
+    # It may stop without being told to, after its last allowed request: then it closes its doors.
+    listeners = server.servers
+    return bool(server.should_exit) or (
+        bool(listeners) and not any(listener.is_serving() for listener in listeners)
+    )
+
+
+def _hypercorn_is_stopping(context: Any) -> bool:
+    return bool(context.terminated.is_set())
+
+
+# By the module of the server's coroutine: which of its variables knows, and how to ask it.
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "uvicorn.server": ("self", _uvicorn_is_stopping),
+    "hypercorn.asyncio.run": ("context", _hypercorn_is_stopping),
+}
+
+
+def _hear_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Call ``stop`` in the loop when the process is told to stop, besides whoever handles that.
+
+    For as long as the loop exists, since nothing tells afterwards that there was a signal. A
+    handler of the loop's own is not disturbed: the loop learns of a signal by a descriptor.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    where = weakref.ref(loop)
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        running = where()
+        if running is not None and not running.is_closed():
+            running.call_soon_threadsafe(stop)
+        handlers[number](number, frame)
+
+    def restore() -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                if signal.getsignal(number) is hear:
+                    signal.signal(number, handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handlers[number] = handler
+            signal.signal(number, hear)
+    weakref.finalize(loop, restore)
