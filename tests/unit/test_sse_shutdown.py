@@ -69,8 +69,16 @@ async def coroutine_of(
         await task
 
 
-def uvicorn() -> Any:
-    return SimpleNamespace(should_exit=False, servers=[SimpleNamespace(is_serving=lambda: True)])
+class Uvicorn:
+    def __init__(self) -> None:
+        self.servers = [self]
+        self._serving = True
+
+    def is_serving(self) -> bool:
+        return self._serving
+
+    def stop(self) -> None:
+        self._serving = False
 
 
 async def attach(context: ResumableStreamContext, place: str | None = None) -> ResumableStream:
@@ -95,7 +103,7 @@ async def test_answer_is_cut_with_its_server_and_its_stream_goes_on(
     async with world() as here:
         source, _, _ = await begin(here, "data: a\n\n" if chunks is UI_MESSAGES else "a")
         context = here.contexts[0] if where == "beside" else here.instance()[0]
-        server = uvicorn()
+        server = Uvicorn()
         async with coroutine_of("uvicorn.server", server):
             reply = await reply_of(context, chunks=chunks)
             parser = EventParser()
@@ -104,7 +112,7 @@ async def test_answer_is_cut_with_its_server_and_its_stream_goes_on(
             rest = asyncio.create_task(collected(reply))
             await asyncio.sleep(1)
             assert not rest.done()
-            server.should_exit = True
+            server.stop()
             last = parser.feed(await asyncio.wait_for(rest, 1))
         if chunks is UI_MESSAGES:
             # To whom an answer that merely ends looks complete.
@@ -127,8 +135,8 @@ async def collected(reply: SseReply) -> bytes:
 async def test_answer_of_a_server_that_is_stopping_already_only_begins() -> None:
     async with world() as here:
         source, _, _ = await begin(here, "a")
-        server = uvicorn()
-        server.should_exit = True
+        server = Uvicorn()
+        server.stop()
         async with coroutine_of("uvicorn.server", server):
             reply = await reply_of(here.contexts[0])
             assert (reply.status, await collected(reply)) == (200, b"retry: 1000\n\n")
@@ -139,29 +147,19 @@ async def test_answer_of_a_server_that_is_stopping_already_only_begins() -> None
 async def test_ending_that_was_told_is_the_last_word() -> None:
     async with world() as here:
         source, _, _ = await begin(here)
-        server = uvicorn()
+        server = Uvicorn()
         async with coroutine_of("uvicorn.server", server):
             reply = await reply_of(here.contexts[0], chunks=UI_MESSAGES)
             source.finish()
             assert b"[DONE]" in [await anext(reply.body) for _ in range(2)][1]
-            server.should_exit = True
+            server.stop()
             await asyncio.sleep(1)
             assert await collected(reply) == b""
 
 
-def exits(server: Any) -> None:
-    server.should_exit = True
-
-
-def closes_its_doors(server: Any) -> None:
-    """As after its last allowed request."""
-    server.servers[0].is_serving = lambda: False
-
-
-@pytest.mark.parametrize("stops", [exits, closes_its_doors])
 @in_virtual_time
-async def test_uvicorn_is_seen_stopping(stops: Callable[[Any], None]) -> None:
-    server, answers = uvicorn(), [Answer(), Answer()]
+async def test_uvicorn_is_seen_stopping_once_nobody_gets_in_any_more() -> None:
+    server, answers = Uvicorn(), [Answer(), Answer()]
     async with coroutine_of("uvicorn.server", server):
         watch = watch_server()
         assert watch_server() is watch
@@ -169,7 +167,7 @@ async def test_uvicorn_is_seen_stopping(stops: Callable[[Any], None]) -> None:
             watch.add(answer)
         await asyncio.sleep(60)
         assert not any(answer.interrupted.is_set() for answer in answers)
-        stops(server)
+        server.stop()
         for answer in answers:
             await asyncio.wait_for(answer.interrupted.wait(), 1)
 
@@ -189,7 +187,7 @@ async def test_hypercorn_is_seen_stopping() -> None:
 
 @pytest.mark.parametrize(
     "server",
-    [None, SimpleNamespace(), SimpleNamespace(should_exit=False, servers=[]), uvicorn().servers],
+    [None, SimpleNamespace(), SimpleNamespace(servers=[]), SimpleNamespace(servers=[None])],
 )
 @in_virtual_time
 async def test_server_that_looks_different_inside_ends_nothing(server: object) -> None:
@@ -205,29 +203,29 @@ async def test_server_that_looks_different_inside_ends_nothing(server: object) -
 
 @in_virtual_time
 async def test_one_of_two_servers_in_a_loop_ends_nothing_alone() -> None:
-    servers, answer = [uvicorn(), uvicorn()], Answer()
+    servers, answer = [Uvicorn(), Uvicorn()], Answer()
     async with (
         coroutine_of("uvicorn.server", servers[0]),
         coroutine_of("uvicorn.server", servers[1]),
     ):
         watch = watch_server()
         watch.add(answer)
-        exits(servers[0])
+        servers[0].stop()
         await asyncio.sleep(60)
         assert not answer.interrupted.is_set()
-        exits(servers[1])
+        servers[1].stop()
         await asyncio.wait_for(answer.interrupted.wait(), 1)
 
 
 @in_virtual_time
 async def test_next_server_of_a_loop_starts_afresh() -> None:
-    first, answers = uvicorn(), [Answer(), Answer()]
+    first, answers = Uvicorn(), [Answer(), Answer()]
     async with coroutine_of("uvicorn.server", first):
         held = watch_server()
         held.add(answers[0])
-        exits(first)
+        first.stop()
         await asyncio.wait_for(answers[0].interrupted.wait(), 1)
-    async with coroutine_of("uvicorn.server", uvicorn()):
+    async with coroutine_of("uvicorn.server", Uvicorn()):
         watch = watch_server()
         watch.add(answers[1])
         await asyncio.sleep(60)
@@ -237,7 +235,7 @@ async def test_next_server_of_a_loop_starts_afresh() -> None:
 @in_virtual_time
 async def test_nothing_is_watched_once_the_last_answer_has_gone() -> None:
     loop: Any = asyncio.get_running_loop()
-    async with coroutine_of("uvicorn.server", uvicorn()):
+    async with coroutine_of("uvicorn.server", Uvicorn()):
         watch = watch_server()
         gone, answer = weakref.ref(watch), Answer()
         watch.add(answer)

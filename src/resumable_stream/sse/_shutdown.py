@@ -142,11 +142,10 @@ def _frames(awaited: Any) -> Iterator[FrameType]:
 
 
 def _uvicorn_is_stopping(server: Any) -> bool:
-    # It may stop without being told to, after its last allowed request: then it closes its doors.
+    # Not once it was told to, but once it has closed its doors: who comes back gets elsewhere. It
+    # does so after its last allowed request, too, without being told.
     listeners = server.servers
-    return bool(server.should_exit) or (
-        bool(listeners) and not any(listener.is_serving() for listener in listeners)
-    )
+    return bool(listeners) and not any(listener.is_serving() for listener in listeners)
 
 
 def _hypercorn_is_stopping(context: Any) -> bool:

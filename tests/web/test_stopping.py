@@ -1,0 +1,175 @@
+"""Servers that are told to stop while answers are open: with all of their own defaults.
+
+None of them tells the application before the last answer has ended. The answers see it, and end:
+their clients go on elsewhere, and the producers have the time that the context gives them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from processes.texts import Source
+from servers import eventually
+from web.client import LAST, Follower, ask, check_complete, get, recipe, texts_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from web.client import Answer
+    from web.conftest import Serve
+    from web.server import WebServer
+
+SERVERS = ("uvicorn", "hypercorn", "granian")
+# Much longer than it takes to cut an answer, and shorter than the drain.
+ENDS_IN_THE_DRAIN = Source(count=60, pause=0.1)
+DRAIN = 10
+ENDLESS = Source(count=10_000, pause=0.05)
+LEASE = 15.0
+
+
+async def cut(answer: Answer) -> list[str]:
+    """The texts of the rest, which has no ending."""
+    rest = await answer.events()
+    assert not [event for event in rest if event.event in LAST]
+    return texts_of(rest)
+
+
+async def stopped(server: WebServer) -> None:
+    """It ends by itself, as one that was asked to."""
+    assert await server.wait() in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_stopped_server_sends_its_clients_elsewhere(
+    kind: str, serve: Serve, stream: str
+) -> None:
+    source = ENDS_IN_THE_DRAIN
+    stopping, other = await asyncio.gather(
+        *(serve(kind, drain_timeout=DRAIN, lease=LEASE) for _ in range(2))
+    )
+    async with get(f"{stopping.url}/events/{stream}", source=recipe(source)) as answer:
+        events = await answer.events(5)
+        stopping.terminate()
+        events += await answer.events()
+    assert not [event for event in events if event.event in LAST]
+    assert 5 <= len(events) < source.count
+    async with get(f"{other.url}/events/{stream}", events[-1].id) as answer:
+        # From the one that was stopped: it lets the source end.
+        events += await answer.events()
+    check_complete(events, source)
+    await stopped(stopping)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_stopped_server_tells_what_it_cannot_finish(
+    kind: str, serve: Serve, stream: str
+) -> None:
+    stopping, other = await asyncio.gather(*(serve(kind, lease=LEASE) for _ in range(2)))
+    path = f"events/{stream}"
+    async with get(f"{stopping.url}/{path}", source=recipe(ENDLESS)) as answer:
+        await answer.events(5)
+        async with get(f"{other.url}/{path}") as elsewhere:
+            await elsewhere.events(5)
+            began = time.monotonic()
+            stopping.terminate()
+            await cut(answer)
+            last = (await elsewhere.events())[-1]
+            # It was told, before a dead producer would have been missed.
+            assert time.monotonic() - began < LEASE
+    assert (last.event, last.json["code"]) == ("stream-error", "producer_lost")
+    await stopped(stopping)
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_stopped_server_leaves_the_streams_of_others(
+    kind: str, serve: Serve, stream: str
+) -> None:
+    source = Source(count=20, gated_from=10)
+    producing, stopping = await asyncio.gather(*(serve(kind) for _ in range(2)))
+    path = f"events/{stream}"
+    async with get(f"{producing.url}/{path}", source=recipe(source)) as beside:
+        events = await beside.events(10)
+        async with get(f"{stopping.url}/{path}") as answer:
+            texts = texts_of(await answer.events(10))
+            stopping.terminate()
+            assert await cut(answer) == []
+        await stopped(stopping)
+        await ask(f"{producing.url}/release/{stream}", "POST")
+        check_complete(events + await beside.events(), source)
+    assert texts == texts_of(events)
+
+
+async def test_stopped_master_sends_the_clients_of_all_workers_elsewhere(
+    serve: Serve, stream: str
+) -> None:
+    source = ENDS_IN_THE_DRAIN
+    options = {"drain_timeout": DRAIN, "lease": LEASE}
+    stopping, other = await asyncio.gather(
+        serve("uvicorn", "--workers", "2", **options), serve("uvicorn", **options)
+    )
+    urls = [f"{server.url}/events/{stream}" for server in (stopping, other)]
+    followers = await crowd(*urls, source=source)
+    stopping.terminate()
+    await all_complete(followers, source)
+    await stopped(stopping)
+    for follower in followers:
+        assert len(follower.processes) == 2
+
+
+async def test_master_restarts_its_workers_one_by_one_on_sighup(serve: Serve, stream: str) -> None:
+    """There is somebody at the port at any time: clients need no other server to come back to."""
+    source = Source(count=60, pause=0.05)
+    server = await serve("uvicorn", "--workers", "2", drain_timeout=DRAIN, lease=LEASE)
+    followers = await crowd(f"{server.url}/events/{stream}", source=source)
+    before = {process for one in followers for process in one.processes}
+    os.kill(server.pid, signal.SIGHUP)
+    await all_complete(followers, source)
+    assert {process for one in followers for process in one.processes} > before
+
+
+async def test_reload_does_not_wait_for_an_open_answer(
+    serve: Serve, stream: str, tmp_path: Path
+) -> None:
+    changing = tmp_path / "changing.py"
+    changing.touch()
+    server = await serve("uvicorn", "--reload", "--reload-dir", str(tmp_path))
+    before = (await ask(f"{server.url}/state"))["process"]
+    async with get(f"{server.url}/events/{stream}", source=recipe(ENDLESS)) as answer:
+        await answer.events(5)
+        os.utime(changing, (time.time() + 10, time.time() + 10))
+        await cut(answer)
+    # Asked in the meantime, it answers once it is there again.
+    assert (await ask(f"{server.url}/state"))["process"] != before
+
+
+async def crowd(*urls: str, source: Source) -> list[Follower]:
+    """Followers of one stream, of which the first has started it."""
+    followers = [Follower(*urls, source=recipe(source)), *(Follower(*urls) for _ in range(5))]
+    for follower in followers:
+        following.append(asyncio.create_task(follower.follow()))
+        await begins(follower)
+    return followers
+
+
+async def begins(follower: Follower) -> None:
+    await eventually(lambda: bool(follower.events), "the first event")
+
+
+async def all_complete(followers: list[Follower], source: Source) -> None:
+    await asyncio.gather(*following)
+    for follower in followers:
+        check_complete(follower.events, source)
+
+
+following: list[asyncio.Task[None]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_follower_is_left() -> None:
+    following.clear()
