@@ -10,16 +10,17 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 
 from event_source import events_of
-from resumable_stream.sse import sse_response
+from resumable_stream.sse import TEXT, UI_MESSAGES, sse_response
 from virtual_time import in_virtual_time
-from world import ID, begin, world
+from world import ID, Source, begin, world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.responses import Response
 
-    from resumable_stream import ResumableStreamContext
+    from resumable_stream import ResumableStream, ResumableStreamContext
+    from resumable_stream.sse import EventFormat
 
 
 class Client:
@@ -151,12 +152,29 @@ async def test_cancelled_response_leaves_the_stream() -> None:
         assert not broker._subscriptions
 
 
+@pytest.mark.parametrize("chunks", [TEXT, UI_MESSAGES])
 @in_virtual_time
-async def test_head_gets_the_headers_and_no_stream() -> None:
+async def test_head_gets_the_headers_and_starts_nothing(chunks: EventFormat) -> None:
     async with world() as here:
-        await begin(here, "a")
-        context, broker = here.instance()
-        client = Client(method="HEAD")
-        await client.ask(context)
-        assert (client.status, client.complete, b"".join(client.body)) == (200, True, b"")
-        assert not broker._subscriptions
+        context, _ = here.instance()
+        called = 0
+
+        async def attach(_: str | None) -> ResumableStream | None:
+            nonlocal called
+            called += 1
+            return await context.resumable_stream(ID, Source("a"))
+
+        answers = []
+        for method in ("HEAD", "GET"):
+            client = Client(method=method)
+            response = await sse_response(Request(client.scope), attach, chunks=chunks)
+            assert called == (method == "GET")
+            task = asyncio.create_task(response(client.scope, client.receive, client.send))
+            await asyncio.sleep(1)
+            answers.append((client.status, response.raw_headers))
+            if method == "HEAD":
+                assert task.done()
+                assert (client.complete, b"".join(client.body)) == (True, b"")
+            client.gone.set()
+            await task
+        assert answers[0] == answers[1]

@@ -36,8 +36,9 @@ class Answer:
     def __init__(self) -> None:
         self.interrupted = asyncio.Event()
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> bool:
         self.interrupted.set()
+        return True
 
 
 async def _as_self(self: object, end: asyncio.Event) -> None:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 from event_source import Event, EventParser
 from servers import eventually
 from web.chats import drive_use_chat
-from web.client import PATIENCE, Answer, answers, ask, get, http_client, status_of, texts_of
+from web.client import (
+    LAST,
+    PATIENCE,
+    Answer,
+    answers,
+    ask,
+    get,
+    http_client,
+    status_of,
+    texts_of,
+)
 from web.fake_model import (
     ADMIT_ERROR,
     BREAK_OFF,
@@ -129,6 +139,23 @@ async def drive_endpoint(stage: Stage) -> None:
         assert (await answer.events())[-1].json["code"] == "failed"
     failed = {"state": "failed", "text": first.data}
     assert await ask(f"{stage.there}{path}-failed/status") == failed
+    await stop(stage)
+
+
+async def drive_events_and_stop(stage: Stage) -> None:
+    await drive_events(stage)
+    await stop(stage)
+
+
+async def stop(stage: Stage) -> None:
+    """An open answer is cut, and nothing that its server would wait for, whatever the framework."""
+    stage.leash()
+    async with get(f"{stage.here}/answers/{stage.name}-open") as answer:
+        await answer.events(1)
+        stage.servers[0].terminate()
+        assert not [event for event in await answer.events() if event.event in LAST]
+    stage.let_go()
+    await stage.servers[0].wait()
 
 
 async def leave(stage: Stage, path: str) -> None:
@@ -205,7 +232,7 @@ async def drive_openai(stage: Stage) -> None:
 DRIVERS: dict[str, Callable[[Stage], Awaitable[object]]] = {
     "fastapi": drive_offsets,
     "chat": drive_chat,
-    "events": drive_events,
+    "events": drive_events_and_stop,
     "endpoint": drive_endpoint,
     "aiohttp": drive_events,
     "owners": drive_owners,

@@ -64,7 +64,7 @@ class SseBody:
         self._ended = False
         self._interrupted = False
         self._error = error
-        self._server = server
+        self._server = server  # held for as long as there is something to watch for
         if server is not None:
             server.add(self)
 
@@ -96,11 +96,16 @@ class SseBody:
             return self._ending(error)
         return _encoded(self._settings.chunks.chunk(chunk), self._stream.last_event_id)
 
-    def interrupt(self) -> None:
-        """End before the stream does, which goes on: the client is to come back, elsewhere."""
+    def interrupt(self) -> bool:
+        """End before the stream does, which goes on: the client is to come back, elsewhere.
+
+        Return whether there was anything to end.
+        """
+        if self._ended or self._stream is None:
+            return False
         self._interrupted = True
-        if self._stream is not None:
-            self._stream.close()
+        self._stream.close()
+        return True
 
     async def aclose(self) -> None:
         """Leave the stream, which goes on without this reader. Idempotent."""

@@ -39,7 +39,8 @@ _SIGNALLED = 10.0
 class Interruptible(Protocol):
     """What is to end when the server is being stopped."""
 
-    def interrupt(self) -> None: ...
+    def interrupt(self) -> bool:
+        """End now; return whether there was anything to end."""
 
 
 def watch_server() -> ServerWatch:
@@ -103,10 +104,8 @@ class ServerWatch:
     def _interrupt(self) -> None:
         answers = list(self._answers)
         self._answers.clear()
-        if answers:
-            logger.info("the server is being stopped: its clients are told to come back")
-        for answer in answers:
-            answer.interrupt()
+        if cut := sum(answer.interrupt() for answer in answers):
+            logger.info("the server is being stopped: %d clients are told to come back", cut)
 
 
 # Weak both ways: a watch belongs to the answers of its loop.
