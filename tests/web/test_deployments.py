@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from web.server import WebServer
 
 LEASE = 3.0
-# What a deployment waits for open answers, and then for producers.
-GRACE = ("--timeout-graceful-shutdown", "1")
 
 
 async def test_any_worker_resumes_what_any_other_produces(serve: Serve, stream: str) -> None:
@@ -84,8 +82,7 @@ def no_follower_is_left() -> None:
 
 async def test_restarted_worker_lets_its_producers_finish(serve: Serve, stream: str) -> None:
     source = Source(count=40, pause=0.1)
-    server = await serve("uvicorn", "--workers", "2", *GRACE, drain_timeout=15, lease=LEASE)
-    server.cuts_off = True
+    server = await serve("uvicorn", "--workers", "2", drain_timeout=15, lease=LEASE)
     producing, followers = await crowd(server, stream, source)
     os.kill(producing, signal.SIGTERM)
     await asyncio.gather(*following)
@@ -97,14 +94,13 @@ async def test_restarted_worker_lets_its_producers_finish(serve: Serve, stream: 
 
 async def test_restarted_worker_tells_what_it_cannot_finish(serve: Serve, stream: str) -> None:
     source = Source(count=40, gated_from=5)
-    server = await serve("uvicorn", "--workers", "2", *GRACE, drain_timeout=0.5, lease=LEASE)
-    server.cuts_off = True
+    server = await serve("uvicorn", "--workers", "2", drain_timeout=0.5, lease=LEASE)
     producing, followers = await crowd(server, stream, source)
     began = time.monotonic()
     os.kill(producing, signal.SIGTERM)
     await asyncio.gather(*following)
-    # Both graces, and less than it takes to miss a dead producer.
-    assert time.monotonic() - began < 1 + 0.5 + LEASE
+    # The drain, and less than it takes to miss a dead producer.
+    assert time.monotonic() - began < 0.5 + LEASE
     for follower in followers:
         assert texts_of(follower.events) == list(source.chunks())[:5]
         assert follower.events[-1].event == "stream-error"

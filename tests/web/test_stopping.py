@@ -124,8 +124,10 @@ async def test_stopped_master_sends_the_clients_of_all_workers_elsewhere(
 
 async def test_master_restarts_its_workers_one_by_one_on_sighup(serve: Serve, stream: str) -> None:
     """There is somebody at the port at any time: clients need no other server to come back to."""
-    source = Source(count=60, pause=0.05)
-    server = await serve("uvicorn", "--workers", "2", drain_timeout=DRAIN, lease=LEASE)
+    source = Source(count=200, pause=0.05)
+    # Under load a new worker takes its time, and uvicorn would give up after 5 seconds.
+    more = ("--workers", "2", "--timeout-worker-healthcheck", "60")
+    server = await serve("uvicorn", *more, drain_timeout=20, lease=LEASE)
     followers = await crowd(f"{server.url}/events/{stream}", source=source)
     before = {process for one in followers for process in one.processes}
     os.kill(server.pid, signal.SIGHUP)
