@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from resumable_stream.errors import BackendUnavailableError, InvalidSettingError
 from resumable_stream_nats._bucket import Bucket
-from resumable_stream_nats._errors import closed
+from resumable_stream_nats._errors import closed, ending
 from resumable_stream_nats._hub import Hub
 from resumable_stream_nats._link import OwnLink, SharedLink
 from resumable_stream_nats._names import subject_of
@@ -154,6 +154,8 @@ class NatsBackend:
             raise closed()
         loop = asyncio.get_running_loop()
         if self._parts is not None and self._loop is loop:
+            if self._parts.cut_off:
+                raise ending()
             return self._parts
         if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
             raise BackendUnavailableError(
@@ -172,6 +174,11 @@ class _Parts:
         self.bucket = Bucket(bucket, link, timeout)
         self.outbox = Outbox(link, timeout)
         self.hub = Hub(link, timeout)
+
+    @property
+    def cut_off(self) -> bool:
+        """The event loop is being shut down: what was begun now would not come to its end."""
+        return self.hub.cut_off or self.outbox.cut_off or self.link.cut_off
 
 
 def _opener(

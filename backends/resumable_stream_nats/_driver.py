@@ -18,6 +18,9 @@ from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, ConnectionDrainingError, SecureConnWantedError
 
+from resumable_stream._loops import is_ending
+from resumable_stream._worker import heed_cancellation
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -38,12 +41,26 @@ class OwnClient(Client):
         self._needs_tls = needs_tls
 
     def _connect_command(self) -> bytes:
+        heed_cancellation()
         # Before credentials are sent, to the server or to somebody in its place.
         if self._needs_tls and not self._server_info.get("tls_required"):
             raise SecureConnWantedError
         return super()._connect_command()
 
+    async def _process_connect_init(self) -> None:
+        heed_cancellation()
+        await super()._process_connect_init()
+        try:
+            heed_cancellation()
+        except asyncio.CancelledError:
+            # Before anybody else has a turn: else they look like tasks of a loop that lives on.
+            for task in _own_tasks(self):
+                task.cancel()
+            raise
+
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - nats-py's signature
+        if initial_connection:
+            heed_cancellation()
         # The server tells the account's limits once it knows who has connected.
         self._max_payload = info.get("max_payload", self._max_payload)
         await super()._process_info(info, initial_connection)
@@ -136,13 +153,13 @@ def abort(client: Client) -> None:
 async def discard(client: Client) -> None:
     """Close a client whose connection was cut; leave no task of its behind."""
     abort(client)
-    closing = asyncio.create_task(client.close(), name="resumable-stream nats close")
-    await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT)
-    closing.cancel()
-    tasks = [closing, client._reading_task, client._ping_interval_task, client._flusher_task]
-    tasks += [subscription._wait_for_msgs_task for subscription in client._subs.values()]
+    left = _own_tasks(client)
+    if not is_ending(asyncio.get_running_loop()):
+        closing = asyncio.create_task(client.close(), name="resumable-stream nats close")
+        await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT)
+        closing.cancel()
+        left = {closing, *_own_tasks(client)}
     client._subs.clear()
-    left = {task for task in tasks if task is not None}
     left.discard(asyncio.current_task())
     for task in left:
         task.cancel()
@@ -151,6 +168,16 @@ async def discard(client: Client) -> None:
     for task in left:
         if task.done() and not task.cancelled():
             task.exception()  # retrieved, lest asyncio report it as forgotten
+
+
+def _own_tasks(client: Client) -> set[asyncio.Task[None]]:
+    tasks: list[asyncio.Task[None] | None] = [
+        client._reading_task,
+        client._ping_interval_task,
+        client._flusher_task,
+        *(subscription._wait_for_msgs_task for subscription in client._subs.values()),
+    ]
+    return {task for task in tasks if task is not None}
 
 
 def error_callback(client: Client) -> ErrorCallback:

@@ -99,6 +99,12 @@ def unavailable(error: BackendUnavailableError) -> BackendUnavailableError:
     return _caused(type(error)(*error.args), error.__cause__)
 
 
+def ending() -> BackendUnavailableError:
+    return BackendUnavailableError(
+        "the event loop is being shut down: close the NATS backend, or its context, before"
+    )
+
+
 def closed() -> BackendUnavailableError:
     return BackendUnavailableError("this NATS backend was closed; open another one")
 

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
+from resumable_stream._worker import Worker, stop
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream.ports import Loss
-from resumable_stream_nats._errors import DeniedError, closed, is_final, refused, unavailable
-from resumable_stream_nats._line import call_safely, stop
+from resumable_stream_nats._errors import (
+    DeniedError,
+    closed,
+    ending,
+    is_final,
+    refused,
+    unavailable,
+)
+from resumable_stream_nats._line import call_safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,16 +116,22 @@ class Hub:
         self._channels: dict[str, _Channel] = {}
         self._left: list[_Interest] = []
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker(
+            self._run, "resumable-stream nats interests", self._is_left, self._ended
+        )
         self._progress = False
-        self._closed = False
         self._trouble: BaseException = TimeoutError("the server did not confirm in time")
+
+    @property
+    def cut_off(self) -> bool:
+        """The event loop is being shut down."""
+        return self._worker.cut_off
 
     async def subscribe(
         self, subject: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
     ) -> HubSubscription:
-        if self._closed:
-            raise closed()
+        if self._worker.over:
+            raise self._over()
         channel = self._channels.get(subject)
         if channel is None:
             channel = self._channels[subject] = _Channel(subject)
@@ -149,18 +163,17 @@ class Hub:
             self._leave(channel)
 
     async def aclose(self) -> None:
-        self._closed = True
-        if self._task is not None:
-            await stop(self._task)
+        await self._worker.stop()
         self._close_all()
+        if self.cut_off:
+            return  # what was subscribed goes with its connection
         leaving = asyncio.create_task(self._unsubscribe(), name="resumable-stream nats leave")
         await asyncio.wait({leaving}, timeout=_LEAVE_TIMEOUT)
         await stop(leaving)
 
     def _start(self) -> None:
         self._wake.set()
-        if self._task is None and not self._closed:
-            self._task = asyncio.create_task(self._run(), name="resumable-stream nats interests")
+        self._worker.begin()
 
     def _leave(self, channel: _Channel) -> None:
         if channel.interest is not None:
@@ -171,31 +184,38 @@ class Hub:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         delay = _FIRST_DELAY
-        try:
-            while self._channels or self._left:
-                await self._unsubscribe()
-                if self._link.over:
-                    self._close_all()
-                    continue
-                if not self._channels:
-                    continue
-                self._progress = False
-                try:
-                    line = await self._link.reach(loop.time() + self._timeout)
-                    await self._serve(line)
-                except BackendUnavailableError as error:
-                    self._trouble = error.__cause__ or error
-                    if is_final(error):
-                        self._fail_new(error)
-                except (nats.errors.Error, OSError) as error:
-                    self._trouble = error
-                if self._progress:
-                    delay = _FIRST_DELAY
-                if self._channels:
-                    await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-                    delay = min(delay * 2, self._link.longest_delay)
-        finally:
-            self._task = None
+        while self._is_left():
+            await self._unsubscribe()
+            if self._link.over:
+                self._close_all()
+                continue
+            if not self._channels:
+                continue
+            self._progress = False
+            try:
+                line = await self._link.reach(loop.time() + self._timeout)
+                await self._serve(line)
+            except BackendUnavailableError as error:
+                self._trouble = error.__cause__ or error
+                if is_final(error):
+                    self._fail_new(error)
+            except (nats.errors.Error, OSError) as error:
+                self._trouble = error
+            if self._progress:
+                delay = _FIRST_DELAY
+            if self._channels:
+                await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+                delay = min(delay * 2, self._link.longest_delay)
+
+    def _is_left(self) -> bool:
+        return bool(self._channels or self._left)
+
+    def _ended(self, _error: BaseException | None) -> None:
+        if self._worker.over:
+            self._close_all()
+
+    def _over(self) -> BackendUnavailableError:
+        return ending() if self.cut_off else closed()
 
     async def _serve(self, line: Line) -> None:
         """Subscribe what is not subscribed, drop what was left, until the line is lost or idle."""
@@ -302,7 +322,7 @@ class Hub:
             for subscription in channel.subscribers:
                 established = _established(subscription)
                 if not subscription.ready.done():
-                    subscription.ready.set_exception(closed())
+                    subscription.ready.set_exception(self._over())
                 self.end(subscription)
                 if established:
                     call_safely(subscription.on_loss, Loss.CLOSED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import nats.errors
 
+from resumable_stream._worker import stop
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
 
@@ -26,7 +27,6 @@ logger = logging.getLogger("resumable_stream")
 MAX_MESSAGE_SIZE = 512 * 1024
 
 _GRACE = 0.1
-_STOP_INTERVAL = 0.2
 
 
 class Watch:
@@ -245,13 +245,6 @@ def _overdue(answer: asyncio.Future[Msg]) -> None:
 def _fail(answer: asyncio.Future[Msg], error: Exception) -> None:
     if not answer.done():
         answer.set_exception(error)
-
-
-async def stop(task: asyncio.Task[Any]) -> None:
-    """Cancel the task until it has ended, even where nats-py swallows a cancellation."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_STOP_INTERVAL)
 
 
 def call_safely(handler: Callable[..., None], argument: object) -> None:

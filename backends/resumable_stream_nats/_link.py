@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nats.errors import NoServersError, StaleConnectionError
 
+from resumable_stream._worker import is_cut_off, stop
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_nats import _driver
-from resumable_stream_nats._errors import closed, refused, unavailable, unusable
-from resumable_stream_nats._line import Line, stop
+from resumable_stream_nats._errors import closed, ending, refused, unavailable, unusable
+from resumable_stream_nats._line import Line
 
 if TYPE_CHECKING:
     import ssl
@@ -40,6 +42,11 @@ class Link(Protocol):
     @property
     def over(self) -> bool:
         """No connection will ever come any more."""
+        ...
+
+    @property
+    def cut_off(self) -> bool:
+        """The event loop is being shut down."""
         ...
 
     @property
@@ -86,6 +93,14 @@ class OwnLink:
         self._opening: asyncio.Task[Line] | None = None
         self._attending: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._cut_off = False
+
+    @property
+    def cut_off(self) -> bool:
+        if not (self._closed or self._cut_off):
+            ours = [task for task in (self._opening, *self._attending) if task is not None]
+            self._cut_off = any(map(is_cut_off, ours))
+        return self._cut_off
 
     @property
     def max_message_size(self) -> int | None:
@@ -94,6 +109,8 @@ class OwnLink:
     async def reach(self, until: float) -> Line:
         if self._closed:
             raise closed()
+        if self.cut_off:
+            raise ending()
         if self._line is not None and self._line.alive:
             return self._line
         if self._opening is None or self._opening.done():
@@ -103,7 +120,7 @@ class OwnLink:
         if not opening.done():
             raise refused(TimeoutError("no connection in time"))
         if opening.cancelled():
-            raise closed()
+            raise self._over()
         error = opening.exception()
         if isinstance(error, BackendUnavailableError):
             raise unavailable(error)
@@ -117,6 +134,9 @@ class OwnLink:
             self._line.end(ConnectionAbortedError("the backend was closed"))
         if self._attending:
             await asyncio.wait(self._attending)
+
+    def _over(self) -> BackendUnavailableError:
+        return ending() if self.cut_off else closed()
 
     async def _open(self) -> Line:
         """Connect to the first server that answers; those given come before those announced."""
@@ -193,7 +213,14 @@ class OwnLink:
         self._announced = tuple(dict.fromkeys(new))
         task = asyncio.create_task(self._attend(line), name="resumable-stream nats connection")
         self._attending.add(task)
-        task.add_done_callback(self._attending.discard)
+        task.add_done_callback(partial(self._attended, line))
+
+    def _attended(self, line: Line, task: asyncio.Task[None]) -> None:
+        if self.cut_off:
+            # Also where the task was cancelled before its first step, and has run nothing.
+            line.end(StaleConnectionError())
+            _driver.abort(line.client)
+        self._attending.discard(task)
 
     async def _attend(self, line: Line) -> None:
         """Watch the connection until it is lost, then clear it away."""
@@ -210,6 +237,7 @@ class SharedLink:
     """The user's own client, which reconnects by itself and is never closed from here."""
 
     longest_delay = 0.25
+    cut_off = False  # it has no task of its own
 
     def __init__(self, client: Client) -> None:
         self._client = client

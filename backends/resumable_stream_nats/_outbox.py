@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
+from resumable_stream._worker import Worker
 from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
 from resumable_stream_nats import _driver
-from resumable_stream_nats._errors import closed, lost, refused, unavailable
-from resumable_stream_nats._line import stop
+from resumable_stream_nats._errors import closed, ending, lost, refused, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,23 +74,28 @@ class Outbox:
         self._queue: deque[_Call] = deque()
         self._unanswered: deque[_Call] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._worker = Worker(
+            self._run, "resumable-stream nats messages", self._drop_withdrawn, self._ended
+        )
+
+    @property
+    def cut_off(self) -> bool:
+        """The event loop is being shut down."""
+        return self._worker.cut_off
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Publish the messages, adjacent and in order; each is a subject and a payload.
 
         The place in the order is taken before the first suspension.
         """
-        if self._closed:
-            raise closed()
+        if self._worker.over:
+            raise self._over()
         call = _Call(messages)
         self._queue.append(call)
         self._unanswered.append(call)
         if self._timer is None:
             self._check_later(call)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="resumable-stream nats messages")
+        self._worker.begin()
         try:
             await call.done
         finally:
@@ -99,11 +104,9 @@ class Outbox:
                 self._unanswered.popleft()
 
     async def aclose(self) -> None:
-        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
-            await stop(self._task)
+        await self._worker.stop()
 
     def _check_later(self, call: _Call) -> None:
         loop = asyncio.get_running_loop()
@@ -124,18 +127,21 @@ class Outbox:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while self._drop_withdrawn():
-                try:
-                    line = await self._link.reach(loop.time() + self._timeout)
-                except BackendUnavailableError as error:
-                    self._fail_queue(error)
-                    continue
-                if batch := self._next_batch(line.max_message_size):
-                    await self._send(line, batch)
-        finally:
-            self._task = None
-            self._fail_queue(closed())
+        while self._drop_withdrawn():
+            try:
+                line = await self._link.reach(loop.time() + self._timeout)
+            except BackendUnavailableError as error:
+                self._fail_queue(error)
+                continue
+            if batch := self._next_batch(line.max_message_size):
+                await self._send(line, batch)
+
+    def _ended(self, _error: BaseException | None) -> None:
+        if self._worker.over:
+            self._fail_queue(self._over())
+
+    def _over(self) -> BackendUnavailableError:
+        return ending() if self.cut_off else closed()
 
     async def _send(self, line: Line, batch: list[_Call]) -> None:
         loop = asyncio.get_running_loop()

@@ -22,7 +22,7 @@ from resumable_stream.errors import (
     InvalidSettingError,
     MessageTooLargeError,
 )
-from resumable_stream_redis._errors import closed, refused
+from resumable_stream_redis._errors import closed, ending, refused
 from resumable_stream_redis._hub import Hub
 from resumable_stream_redis._pipe import Pipe
 from resumable_stream_redis._topology import HUB, from_client, from_url
@@ -189,6 +189,12 @@ class RedisBackend:
                 self._topology.renew()
             raise refused(error) from error
 
+    @property
+    def _cut_off(self) -> bool:
+        """The event loop is being shut down: what was begun now would not come to its end."""
+        hub = self._hub
+        return (hub is not None and hub.cut_off) or any(p.cut_off for p in self._pipes.values())
+
     def _pipe(self, node: str) -> Pipe:
         pipe = self._pipes.get(node)
         if pipe is None:
@@ -207,6 +213,8 @@ class RedisBackend:
             raise closed()
         loop = asyncio.get_running_loop()
         if self._loop is loop:
+            if self._cut_off:
+                raise ending()
             return
         if self._loop is not None and not self._loop.is_closed():
             raise BackendUnavailableError(

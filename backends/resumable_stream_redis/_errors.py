@@ -87,6 +87,12 @@ def unavailable(error: BackendError) -> BackendUnavailableError:
     return _caused(BackendUnavailableError(*error.args), error.__cause__)
 
 
+def ending() -> BackendUnavailableError:
+    return BackendUnavailableError(
+        "the event loop is being shut down: close the Redis backend, or its context, before"
+    )
+
+
 def closed() -> BackendUnavailableError:
     return BackendUnavailableError("this Redis backend was closed; open another one")
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import InvalidResponse
 
+from resumable_stream._worker import Worker, stop
 from resumable_stream.ports import Loss
 from resumable_stream_redis import _wire
-from resumable_stream_redis._errors import closed, refused
+from resumable_stream_redis._errors import closed, ending, refused
 from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+
+    from resumable_stream.errors import BackendUnavailableError
 
 # A frozen server is given up after this many intervals in which nothing arrived, not even a pong.
 # Counted, not timed: a process that was itself stopped must first read what has come meanwhile.
@@ -77,18 +80,27 @@ class Hub:
         # One entry for each command that is not answered yet; replies come in order.
         self._expected: deque[_Channel | None] = deque()
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker(
+            self._run,
+            "resumable-stream redis messages",
+            lambda: bool(self._channels),
+            self._ended,
+        )
         self._connected = False
         self._heard = False
         self._confirmed = False
-        self._closed = False
         self._trouble: BaseException = TimeoutError("the server did not confirm in time")
+
+    @property
+    def cut_off(self) -> bool:
+        """The event loop is being shut down."""
+        return self._worker.cut_off
 
     async def subscribe(
         self, name: bytes, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
     ) -> HubSubscription:
-        if self._closed:
-            raise closed()
+        if self._worker.over:
+            raise self._over()
         channel = self._channels.get(name)
         if channel is None:
             channel = self._channels[name] = _Channel(name)
@@ -99,8 +111,7 @@ class Hub:
         if channel.live:
             subscription.ready.set_result(None)
             return subscription
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="resumable-stream redis messages")
+        self._worker.begin()
         try:
             await asyncio.wait([subscription.ready], timeout=self._timeout)
             if not subscription.ready.done():
@@ -125,35 +136,27 @@ class Hub:
                 self._wake.set()
 
     async def aclose(self) -> None:
-        self._closed = True
-        if self._task is not None:
-            await _wire.stop(self._task)
-        for channel in list(self._channels.values()):
-            for subscription in channel.subscribers:
-                established = _established(subscription)
-                if not subscription.ready.done():
-                    subscription.ready.set_exception(closed())
-                self.end(subscription)
-                if established:
-                    _call(subscription.on_loss, Loss.CLOSED)
+        await self._worker.stop()
+        self._close_all()
 
     async def _run(self) -> None:
         delay = _FIRST_DELAY
-        try:
-            while self._channels:
-                self._confirmed = False
-                try:
-                    connection = await _wire.connect(self._open, self._timeout)
-                    await self._serve(connection)
-                except Exception as error:  # noqa: BLE001 - whatever broke it, nobody may stay deaf
-                    self._trouble = error.__cause__ or error
-                if self._confirmed:
-                    delay = _FIRST_DELAY
-                if self._channels:
-                    await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-                    delay = min(delay * 2, _LONGEST_DELAY)
-        finally:
-            self._task = None
+        while self._channels:
+            self._confirmed = False
+            try:
+                connection = await _wire.connect(self._open, self._timeout)
+                await self._serve(connection)
+            except Exception as error:  # noqa: BLE001 - whatever broke it, nobody may stay deaf
+                self._trouble = error.__cause__ or error
+            if self._confirmed:
+                delay = _FIRST_DELAY
+            if self._channels:
+                await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+                delay = min(delay * 2, _LONGEST_DELAY)
+
+    def _ended(self, _error: BaseException | None) -> None:
+        if self._worker.over:
+            self._close_all()
 
     async def _serve(self, connection: _wire.Connection) -> None:
         """Subscribe to everything, then deliver until the connection is lost or idle."""
@@ -177,7 +180,7 @@ class Hub:
                 channel.live = False
             await line.close()
             if watch is not None:
-                await _wire.stop(watch)
+                await stop(watch)
         wrong = None if watch is None or watch.cancelled() else watch.exception()
         if cause := line.cause or wrong:
             raise cause
@@ -271,6 +274,19 @@ class Hub:
         if channel.subscribers:
             # It was allowed once and must not stay deaf: try again until it is allowed or ended.
             raise error
+
+    def _close_all(self) -> None:
+        for channel in list(self._channels.values()):
+            for subscription in channel.subscribers:
+                established = _established(subscription)
+                if not subscription.ready.done():
+                    subscription.ready.set_exception(self._over())
+                self.end(subscription)
+                if established:
+                    _call(subscription.on_loss, Loss.CLOSED)
+
+    def _over(self) -> BackendUnavailableError:
+        return ending() if self.cut_off else closed()
 
 
 def _established(subscription: HubSubscription) -> bool:

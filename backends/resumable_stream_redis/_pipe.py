@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import InvalidResponse
 
+from resumable_stream._worker import Worker
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_redis import _wire
-from resumable_stream_redis._errors import STALE_CONNECTION, closed, lost, unavailable
+from resumable_stream_redis._errors import STALE_CONNECTION, closed, ending, lost, unavailable
 from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
@@ -84,14 +85,20 @@ class Pipe:
         self._queue: deque[tuple[bytes, _Call]] = deque()
         self._unanswered: deque[_Call] = deque()
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker(
+            self._run, "resumable-stream redis commands", self._drop_withdrawn, self._ended
+        )
         self._line: Line | None = None
         self._stale = False
-        self._closed = False
         self._last_reply = 0.0
         self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._doubting = False
+
+    @property
+    def cut_off(self) -> bool:
+        """The event loop is being shut down."""
+        return self._worker.cut_off
 
     async def call(self, commands: Sequence[bytes], *, write: bool) -> object:
         """Send the commands, adjacent and in order; return the last one's reply.
@@ -103,8 +110,8 @@ class Pipe:
             BackendUnavailableError: surely not executed, or a read.
             OutcomeUnknownError: perhaps executed.
         """
-        if self._closed:
-            raise closed()
+        if self._worker.over:
+            raise self._over()
         call = _Call(len(commands), write=write)
         for command in commands:
             self._queue.append((command, call))
@@ -114,8 +121,7 @@ class Pipe:
             # The server is busy: with all that is called in this turn of the event loop.
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="resumable-stream redis commands")
+        self._worker.begin()
         if self._timer is None:
             self._check_later(self._timeout)
         try:
@@ -129,11 +135,9 @@ class Pipe:
         self._wake.set()
 
     async def aclose(self) -> None:
-        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
-            await _wire.stop(self._task)
+        await self._worker.stop()
 
     def _check_later(self, wait: float) -> None:
         loop = asyncio.get_running_loop()
@@ -181,19 +185,22 @@ class Pipe:
             self._wake.set()
 
     async def _run(self) -> None:
-        try:
-            while self._drop_withdrawn():
-                begun = asyncio.get_running_loop().time()
-                try:
-                    connection = await _wire.connect(self._open, self._timeout)
-                except BackendUnavailableError as error:
-                    # Whoever came meanwhile has not had the whole time: for them, once more.
-                    self._fail_queue(error, until=begun)
-                    continue
-                await self._serve(connection)
-        finally:
-            self._task = None
-            self._fail_queue(closed())
+        while self._drop_withdrawn():
+            begun = asyncio.get_running_loop().time()
+            try:
+                connection = await _wire.connect(self._open, self._timeout)
+            except BackendUnavailableError as error:
+                # Whoever came meanwhile has not had the whole time: for them, once more.
+                self._fail_queue(error, until=begun)
+                continue
+            await self._serve(connection)
+
+    def _ended(self, _error: BaseException | None) -> None:
+        if self._worker.over:
+            self._fail_queue(self._over())
+
+    def _over(self) -> BackendUnavailableError:
+        return ending() if self.cut_off else closed()
 
     async def _serve(self, connection: _wire.Connection) -> None:
         """Send and receive until the connection is idle, outdated or lost."""

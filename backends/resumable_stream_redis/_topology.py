@@ -150,7 +150,10 @@ class SentinelPrimary:
         try:
             host, port = await ours.discover_master(self._pool.service_name)
         finally:
-            await asyncio.gather(*(one.aclose() for one in ours.sentinels))
+            # Their own close makes a task for each, which is too late at the end of an event loop.
+            for pool in (one.connection_pool for one in ours.sentinels):
+                for connection in (*pool._available_connections, *pool._in_use_connections):  # noqa: SLF001 - there is no other way to them
+                    await _wire.drop(connection)
         return str(host), int(port)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from resumable_stream._worker import heed_cancellation
 from resumable_stream_redis._errors import refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-_STOP_INTERVAL = 0.2
 
 
 class Connection(Protocol):
@@ -53,6 +52,7 @@ async def connected(connection: Connection) -> Connection:
     """Bring the connection up; leave nothing open if that fails or is cancelled."""
     try:
         await connection.connect()
+        heed_cancellation()
     except BaseException:
         await drop(connection)
         raise
@@ -66,10 +66,3 @@ async def drop(connection: Connection) -> None:
     if writer is not None:
         writer.transport.abort()
     await connection.disconnect(nowait=True)
-
-
-async def stop(task: asyncio.Task[None]) -> None:
-    """Cancel the task until it has ended, even where redis-py swallows a cancellation."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_STOP_INTERVAL)
