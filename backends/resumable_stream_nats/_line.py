@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import nats.errors
 
@@ -146,12 +147,16 @@ class Line:
             TimeoutError: it takes too long.
             Exception: whatever the call raises.
         """
-        task = asyncio.create_task(work, name="resumable-stream nats call")
-        self._keep(task)
+        task = asyncio.create_task(_outcome(work), name="resumable-stream nats call")
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._task_ended, work))
         try:
             await self._wait({task, self.lost, *([watch.first] if watch else [])}, until)
             if task.done() and not task.cancelled():
-                return task.result()
+                result, error = task.result()
+                if error is not None:
+                    raise error
+                return cast("T", result)
             if watch is not None and watch.first.done():
                 raise watch.first.result()
             raise self._why()
@@ -226,14 +231,17 @@ class Line:
     def _reader_ended(self, _: object) -> None:
         self.end(self.trouble or self.client.last_error or nats.errors.StaleConnectionError())
 
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+    def _task_ended(self, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved, lest asyncio report it as forgotten
+        work.close()  # where the task was cancelled before its first step
+
+
+async def _outcome(work: Coroutine[Any, Any, T]) -> tuple[T | None, Exception | None]:
+    """Return what the work raises, lest asyncio report it where nobody waits any more."""
+    try:
+        return await work, None
+    except Exception as error:  # noqa: BLE001 - the caller's to handle, if there is one
+        return None, error
 
 
 def _overdue(answer: asyncio.Future[Msg]) -> None:

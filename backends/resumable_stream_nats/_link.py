@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nats.errors import NoServersError, StaleConnectionError
 
-from resumable_stream._worker import is_cut_off, stop
+from resumable_stream._worker import heed_cancellation, is_cut_off, stop
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import closed, ending, refused, unavailable, unusable
@@ -150,6 +150,7 @@ class OwnLink:
             try:
                 line = await self._connect(server, share)
             except BackendUnavailableError as error:
+                heed_cancellation()
                 trouble = error
             else:
                 self._keep(line)

@@ -44,6 +44,7 @@ async def connect(open_connection: Callable[[], Awaitable[Connection]], limit: f
     except TimeoutError as error:
         raise refused(TimeoutError(f"no connection within {limit:g} s")) from error
     except Exception as error:
+        heed_cancellation()
         # Credential providers and resolvers are the user's own code: anything may come out.
         raise refused(error) from error
 

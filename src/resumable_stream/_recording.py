@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from resumable_stream import _sentinel
 from resumable_stream._log import Ending, Status
+from resumable_stream._loops import is_ending
 from resumable_stream._sentinel import SupersededError
 from resumable_stream.errors import BackendError
 
@@ -40,6 +41,10 @@ async def record_end(
             logger.warning("stream %r: ended, but was superseded", stream_id)
             return Ending(Status.SUPERSEDED)
         except BackendError as error:
+            if is_ending(asyncio.get_running_loop()):
+                # The backend's tasks are cancelled, too. That streams are lost has been said.
+                logger.debug("stream %r: its end is not recorded: %s", stream_id, error)
+                return ending
             if clock() + pause > deadline:
                 logger.error(  # noqa: TRY400 - a traceback tells no more
                     "stream %r: its end could not be recorded: %s", stream_id, error
