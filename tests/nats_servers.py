@@ -185,12 +185,14 @@ class NatsServer:
 
     def create_bucket(self, **settings: Any) -> None:
         """Make the bucket's stream as an operator might, with settings of its own."""
-        config = {"allow_msg_ttl": True, "max_msgs_per_subject": 1} | settings
+        config: dict[str, Any] = {
+            "subjects": [f"$KV.{BUCKET}.>"],
+            "allow_msg_ttl": True,
+            "max_msgs_per_subject": 1,
+        } | settings
 
         async def create(client: Client) -> None:
-            await client.jetstream().add_stream(
-                api.StreamConfig(name=STREAM, subjects=[f"$KV.{BUCKET}.>"], **config)
-            )
+            await client.jetstream().add_stream(api.StreamConfig(name=STREAM, **config))
 
         self.ask(create)
 

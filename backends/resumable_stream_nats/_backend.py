@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from nats.aio.client import Client
-
-from resumable_stream.errors import BackendUnavailableError, InvalidSettingError
+from resumable_stream.errors import InvalidSettingError, WrongEventLoopError
 from resumable_stream_nats._bucket import Bucket
 from resumable_stream_nats._errors import closed, ending
 from resumable_stream_nats._hub import Hub
 from resumable_stream_nats._link import OwnLink, SharedLink
 from resumable_stream_nats._names import subject_of
 from resumable_stream_nats._outbox import Outbox
-from resumable_stream_nats._settings import BucketSettings, checked_inbox_prefix, parse_url
+from resumable_stream_nats._settings import (
+    BucketSettings,
+    check_client,
+    checked_inbox_prefix,
+    checked_timeout,
+    checked_url,
+    parse_url,
+)
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from nats.aio.client import Client
 
     from resumable_stream.ports import Loss, Subscription
     from resumable_stream_nats._link import Link
@@ -76,11 +83,9 @@ class NatsBackend:
         tls: ssl.SSLContext | None = None,
         timeout: float = 5.0,
     ) -> None:
-        if timeout <= 0:
-            raise InvalidSettingError(f"timeout must be positive, not {timeout!r}")
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         if client is not None and url is None:
-            _check_client(client)
+            check_client(client)
             if not (credentials is None and tls is None and inbox_prefix is None):
                 raise InvalidSettingError(
                     "credentials, tls and inbox_prefix belong to a URL: the client has its own"
@@ -88,7 +93,7 @@ class NatsBackend:
             self._make_link: Callable[[], Link] = lambda: SharedLink(client)
             given: dict[str, str] = {}
         elif url is not None and client is None:
-            settings = parse_url(url)
+            settings = parse_url(checked_url(url))
             given = settings.parameters
             self._make_link = _opener(settings, credentials, inbox_prefix, tls, timeout)
         else:
@@ -158,7 +163,7 @@ class NatsBackend:
                 raise ending()
             return self._parts
         if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
-            raise BackendUnavailableError(
+            raise WrongEventLoopError(
                 "this NATS backend is in use by another event loop: open one for each loop"
             )
         self._loop = loop
@@ -195,14 +200,3 @@ def _opener(
         given.get("inbox_prefix") if inbox_prefix is None else inbox_prefix
     )
     return lambda: OwnLink(settings.servers, named, inbox, context, timeout)
-
-
-def _check_client(client: Client) -> None:
-    if not isinstance(client, Client):
-        raise InvalidSettingError(
-            f"client= takes a connected nats.aio.client.Client, not {type(client).__name__}"
-        )
-    if client.options.get("no_echo"):
-        raise InvalidSettingError(
-            "this client has no_echo: readers beside a producer would not hear it"
-        )

@@ -50,7 +50,7 @@ _NEEDED_VERSION = (2, 11)
 class _Entry(NamedTuple):
     """The last message of a key: ``value`` is None where it marks a removal."""
 
-    value: str | None
+    value: bytes | None
     revision: int
 
 
@@ -82,7 +82,9 @@ class Bucket:
         self._checking = asyncio.Lock()
 
     async def get(self, key: str) -> str | None:
-        return (await self._read(key, self._deadline())).value
+        value = (await self._read(key, self._deadline())).value
+        # Other programs may have written anything under the key, and it must compare as it is.
+        return None if value is None else value.decode(errors="surrogateescape")
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
         await self._write(key, value.encode(), {}, ttl, self._deadline())
@@ -101,7 +103,8 @@ class Bucket:
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         until = self._deadline()
-        while (present := await self._read(key, until)).value == expected:
+        wanted = expected.encode(errors="surrogateescape")  # as get may have given it
+        while (present := await self._read(key, until)).value == wanted:
             try:
                 await self._write_after(present, key, value, ttl, until)
             except _ChangedError:
@@ -260,6 +263,11 @@ class Bucket:
 
     async def _check(self, config: api.StreamConfig, until: float) -> None:
         name = f"bucket {self._settings.name!r}"
+        if f"{self._subject}>" not in (config.subjects or ()):
+            raise unusable(
+                f"{name} is none: its stream {self._stream} has other subjects than "
+                f"{self._subject}>; choose another bucket"
+            )
         if not config.allow_msg_ttl:
             await self._check_version(until)
             raise unusable(f"{name} forbids per-message TTL: set allow_msg_ttl on its stream")
@@ -305,8 +313,7 @@ def _entry(message: dict[str, Any]) -> _Entry:
     revision = int(message["seq"])
     if _MARKER in headers or headers.get(_OPERATION) in ("DEL", "PURGE"):
         return _Entry(None, revision)
-    # Other programs may have written anything under the key.
-    return _Entry(b64decode(message.get("data") or "").decode(errors="replace"), revision)
+    return _Entry(b64decode(message.get("data") or ""), revision)
 
 
 def _headers(block: bytes) -> dict[str, str]:

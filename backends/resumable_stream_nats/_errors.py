@@ -12,6 +12,7 @@ from nats.js import errors as js_errors
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,
+    BackendFaultError,
     BackendUnavailableError,
     OutcomeUnknownError,
 )
@@ -36,6 +37,9 @@ NO_META_LEADER = 10008
 NAME_IN_USE = 10058
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _JETSTREAM_OFF = frozenset({10039, 10076})
+
+# What only a mistake in a program raises. Others, such as ValueError, come from the world, too.
+_BUGS = (AttributeError, NameError, NotImplementedError, TypeError)
 
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
@@ -79,6 +83,18 @@ def refused(error: BaseException) -> BackendUnavailableError:
     )
 
 
+def failed(error: BaseException) -> BackendError:
+    """Describe why no connection came about: an outage, a refusal, or a mistake in a program."""
+    if not isinstance(error, _BUGS):
+        return refused(error)
+    return _caused(
+        BackendFaultError(
+            f"connecting to NATS failed by a mistake in a program, no outage: {error!r}"
+        ),
+        error,
+    )
+
+
 def lost(error: BaseException, *, write: bool) -> BackendError:
     """Describe what was on its way when the connection broke, or was waited for too long."""
     detail = str(error) or type(error).__name__
@@ -94,7 +110,7 @@ def unusable(what: str) -> BackendUnavailableError:
     return _caused(BackendUnavailableError(f"NATS cannot be used: {what}"), UnusableError(what))
 
 
-def unavailable(error: BackendUnavailableError) -> BackendUnavailableError:
+def again(error: BackendError) -> BackendError:
     """Say the same once more: each caller gets an exception, and traceback, of its own."""
     return _caused(type(error)(*error.args), error.__cause__)
 
@@ -109,10 +125,10 @@ def closed() -> BackendUnavailableError:
     return BackendUnavailableError("this NATS backend was closed; open another one")
 
 
-def is_final(error: BackendUnavailableError) -> bool:
+def is_final(error: BackendError) -> bool:
     """Tell whether a connection was refused for a reason that time alone does not heal."""
     cause = error.__cause__
-    if isinstance(cause, (UnusableError, ssl.SSLCertVerificationError)):
+    if isinstance(cause, (UnusableError, ssl.SSLCertVerificationError, *_BUGS)):
         return True
     return cause is not None and _remedy(cause, str(cause).lower()) is not None
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import nats.errors
 
 from resumable_stream._worker import Worker, stop
-from resumable_stream.errors import BackendUnavailableError
+from resumable_stream.errors import BackendError
 from resumable_stream.ports import Loss
 from resumable_stream_nats._errors import (
     DeniedError,
+    again,
     closed,
     ending,
     is_final,
     refused,
-    unavailable,
 )
 from resumable_stream_nats._line import call_safely
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription as NatsSubscription
 
+    from resumable_stream.errors import BackendUnavailableError
     from resumable_stream_nats._line import Line
     from resumable_stream_nats._link import Link
 
@@ -195,7 +196,7 @@ class Hub:
             try:
                 line = await self._link.reach(loop.time() + self._timeout)
                 await self._serve(line)
-            except BackendUnavailableError as error:
+            except BackendError as error:
                 self._trouble = error.__cause__ or error
                 if is_final(error):
                     self._fail_new(error)
@@ -292,12 +293,12 @@ class Hub:
             else:
                 subscription.ready.set_result(None)
 
-    def _fail_new(self, error: BackendUnavailableError) -> None:
+    def _fail_new(self, error: BackendError) -> None:
         """Whoever asks for the first time need not wait for what will not change by itself."""
         for channel in list(self._channels.values()):
             for subscription in channel.subscribers:
                 if not subscription.ready.done():
-                    subscription.ready.set_exception(unavailable(error))
+                    subscription.ready.set_exception(again(error))
                     self.end(subscription)
 
     def _refuse(self, channel: _Channel, denial: DeniedError) -> None:

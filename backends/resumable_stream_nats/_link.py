@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nats.errors import NoServersError, StaleConnectionError
 
 from resumable_stream._worker import heed_cancellation, is_cut_off, stop
-from resumable_stream.errors import BackendUnavailableError
+from resumable_stream.errors import BackendError, BackendUnavailableError
 from resumable_stream_nats import _driver
-from resumable_stream_nats._errors import closed, ending, refused, unavailable, unusable
+from resumable_stream_nats._errors import again, closed, ending, failed, refused, unusable
 from resumable_stream_nats._line import Line
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Link(Protocol):
 
         Raises:
             BackendUnavailableError: there is none.
+            BackendFaultError: nor will there be, until somebody mends a program.
         """
         ...
 
@@ -122,8 +123,8 @@ class OwnLink:
         if opening.cancelled():
             raise self._over()
         error = opening.exception()
-        if isinstance(error, BackendUnavailableError):
-            raise unavailable(error)
+        if isinstance(error, BackendError):
+            raise again(error)
         return opening.result()
 
     async def aclose(self) -> None:
@@ -175,10 +176,10 @@ class OwnLink:
         except TimeoutError as error:
             raise refused(TimeoutError(f"no connection within {limit:g} s")) from error
         except NoServersError as error:
-            raise refused(line.trouble or error) from error
+            raise failed(line.trouble or error) from error
         except Exception as error:
             # Credential files and resolvers are the user's own: anything may come out.
-            raise refused(error) from error
+            raise failed(error) from error
         finally:
             if not connected:
                 # Also one that has closed itself: it may have done so half-way.

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import nats.errors
 
 from resumable_stream._worker import Worker
-from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
+from resumable_stream.errors import BackendError, BackendUnavailableError, MessageTooLargeError
 from resumable_stream_nats import _driver
-from resumable_stream_nats._errors import closed, ending, lost, refused, unavailable
+from resumable_stream_nats._errors import again, closed, ending, failed, lost, refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resumable_stream.errors import BackendError
     from resumable_stream_nats._line import Line, Watch
     from resumable_stream_nats._link import Link
 
@@ -130,15 +129,17 @@ class Outbox:
         while self._drop_withdrawn():
             try:
                 line = await self._link.reach(loop.time() + self._timeout)
-            except BackendUnavailableError as error:
+            except BackendError as error:
                 self._fail_queue(error)
                 continue
             if batch := self._next_batch(line.max_message_size):
                 await self._send(line, batch)
 
-    def _ended(self, _error: BaseException | None) -> None:
+    def _ended(self, error: BaseException | None) -> None:
         if self._worker.over:
             self._fail_queue(self._over())
+        elif error is not None:
+            self._fail_queue(failed(error))
 
     def _over(self) -> BackendUnavailableError:
         return ending() if self.cut_off else closed()
@@ -188,9 +189,9 @@ class Outbox:
             self._queue.popleft()
         return bool(self._queue)
 
-    def _fail_queue(self, error: BackendUnavailableError) -> None:
+    def _fail_queue(self, error: BackendError) -> None:
         while self._queue:
-            self._queue.popleft().fail(unavailable(error))
+            self._queue.popleft().fail(again(error))
 
 
 def _settle(call: _Call, watch: Watch) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from nats.aio.client import Client
 
 from resumable_stream.errors import InvalidSettingError
 
@@ -126,6 +129,35 @@ def parse_url(url: str) -> UrlSettings:
     )
 
 
+def checked_url(url: object) -> str:
+    if isinstance(url, str):
+        return url
+    remedy = "pass it as client=" if isinstance(url, Client) else "pass text, or client="
+    raise InvalidSettingError(f"the URL is {_shown(url)}: {remedy}")
+
+
+def check_client(client: object) -> None:
+    if not isinstance(client, Client):
+        if isinstance(client, str):
+            remedy = "pass a URL as the first argument, or as client= a connected client"
+        elif asyncio.iscoroutine(client):
+            client.close()
+            remedy = "pass what it returns: client=await nats.connect(...)"
+        else:
+            remedy = "pass a connected nats.aio.client.Client, or a URL as the first argument"
+        raise InvalidSettingError(f"client= is {_shown(client)}: {remedy}")
+    if client.options.get("no_echo"):
+        raise InvalidSettingError(
+            "this client has no_echo: readers beside a producer would not hear it"
+        )
+
+
+def checked_timeout(timeout: object) -> float:
+    if not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise InvalidSettingError(f"timeout {timeout!r:.80} must be a positive number of seconds")
+    return timeout
+
+
 def checked_inbox_prefix(prefix: str | None) -> str | None:
     """Return the prefix of a connection's inboxes; None for the driver's own.
 
@@ -167,3 +199,11 @@ def _login(parts: SplitResult) -> dict[str, str]:
     if parts.password is None:
         return {"token": unquote(parts.username)}
     return {"user": unquote(parts.username), "password": unquote(parts.password)}
+
+
+def _shown(value: object) -> str:
+    """Name the kind of a value that may hold a secret."""
+    kind = value if isinstance(value, type) else type(value)
+    return (
+        f"{'the class' if isinstance(value, type) else 'a'} {kind.__module__}.{kind.__qualname__}"
+    )

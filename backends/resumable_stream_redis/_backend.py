@@ -12,7 +12,6 @@ from redis.exceptions import (
     ClusterDownError,
     MovedError,
     NoScriptError,
-    RedisClusterException,
     RedisError,
     TryAgainError,
 )
@@ -21,10 +20,19 @@ from resumable_stream.errors import (
     BackendUnavailableError,
     InvalidSettingError,
     MessageTooLargeError,
+    WrongEventLoopError,
 )
-from resumable_stream_redis._errors import closed, ending, refused
+from resumable_stream_redis._errors import (
+    closed,
+    ending,
+    failed,
+    is_wrong_type,
+    refused,
+    wrong_type,
+)
 from resumable_stream_redis._hub import Hub
 from resumable_stream_redis._pipe import Pipe
+from resumable_stream_redis._settings import checked_client, checked_timeout, checked_url
 from resumable_stream_redis._topology import HUB, from_client, from_url
 from resumable_stream_redis._wire import pack
 
@@ -65,6 +73,9 @@ class RedisBackend:
             the backend's own, so it is never closed, its pool never exhausted, and its retry policy
             never repeats a write.
         timeout: seconds after which a server that does not answer has failed.
+
+    Raises:
+        InvalidSettingError: a setting that cannot be meant.
     """
 
     def __init__(
@@ -74,15 +85,13 @@ class RedisBackend:
         client: Redis | RedisCluster | None = None,
         timeout: float = 5.0,
     ) -> None:
-        if timeout <= 0:
-            raise InvalidSettingError(f"timeout must be positive, not {timeout!r}")
         if client is not None and url is None:
-            self._topology: Topology = from_client(client)
+            self._topology: Topology = from_client(checked_client(client))
         elif url is not None and client is None:
-            self._topology = from_url(url)
+            self._topology = from_url(checked_url(url))
         else:
             raise InvalidSettingError("pass either a URL or client=")
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         self._pipes: dict[str, Pipe] = {}
         self._hub: Hub | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -169,8 +178,8 @@ class RedisBackend:
         commands = [pack(*command)]
         try:
             node = await self._topology.locate(key.encode(), self._timeout)
-        except (TimeoutError, RedisError, RedisClusterException) as error:
-            raise refused(error) from error
+        except Exception as error:
+            raise failed(error) from error
         try:
             for _ in range(_MAX_REDIRECTIONS):
                 try:
@@ -187,6 +196,8 @@ class RedisBackend:
         except RedisError as error:
             if isinstance(error, ClusterDownError):
                 self._topology.renew()
+            if is_wrong_type(error):
+                raise wrong_type(key, error) from error
             raise refused(error) from error
 
     @property
@@ -217,7 +228,7 @@ class RedisBackend:
                 raise ending()
             return
         if self._loop is not None and not self._loop.is_closed():
-            raise BackendUnavailableError(
+            raise WrongEventLoopError(
                 "this Redis backend is in use by another event loop: open one for each loop"
             )
         self._loop = loop

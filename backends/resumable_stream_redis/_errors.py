@@ -9,8 +9,10 @@ from redis import exceptions
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,
+    BackendFaultError,
     BackendUnavailableError,
     OutcomeUnknownError,
+    WrongKeyTypeError,
 )
 
 # An error reply arrives over a connection that works: the server refused the command and did
@@ -33,6 +35,9 @@ RIGHTS = (
     "get, set, del, eval, evalsha, publish, subscribe, unsubscribe and ping "
     "on the keys and channels that start with the context's key prefix"
 )
+
+# What only a mistake in a program raises. Others, such as ValueError, come from the world, too.
+_BUGS = (AttributeError, NameError, NotImplementedError, TypeError)
 
 # Looked up along the error's own bases, so that the nearest entry wins.
 _REMEDIES: dict[type[BaseException], str] = {
@@ -69,6 +74,40 @@ def refused(error: BaseException) -> BackendUnavailableError:
     )
 
 
+def failed(error: BaseException) -> BackendError:
+    """Describe why no connection came about: an outage, a refusal, or a mistake in a program."""
+    if (bug := bug_in(error)) is not None:
+        return _caused(
+            BackendFaultError(
+                f"connecting to Redis failed by a mistake in a program, no outage: {bug!r}"
+            ),
+            bug,
+        )
+    return refused(error)
+
+
+def bug_in(error: BaseException | None) -> BaseException | None:
+    """Return the mistake that the error comes from; redis-py wraps whatever it meets."""
+    while error is not None and not isinstance(error, _BUGS):
+        error = error.__cause__
+    return error
+
+
+def is_wrong_type(error: BaseException) -> bool:
+    # From a script, older servers tell it in the middle of the text.
+    return isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in str(error)
+
+
+def wrong_type(key: str, error: BaseException) -> WrongKeyTypeError:
+    return _caused(
+        WrongKeyTypeError(
+            f"key {key!r} holds no plain value: another program uses it; choose another key_prefix "
+            f"({error})"
+        ),
+        error,
+    )
+
+
 def lost(error: BaseException, *, sent: bool, write: bool) -> BackendError:
     """Describe what was on its way when the connection broke, or was waited for too long."""
     detail = str(error) or type(error).__name__
@@ -82,9 +121,9 @@ def lost(error: BaseException, *, sent: bool, write: bool) -> BackendError:
     return _caused(BackendUnavailableError(f"the connection to Redis failed: {detail}"), error)
 
 
-def unavailable(error: BackendError) -> BackendUnavailableError:
+def again(error: BackendError) -> BackendError:
     """Say the same once more: each caller gets an exception, and traceback, of its own."""
-    return _caused(BackendUnavailableError(*error.args), error.__cause__)
+    return _caused(type(error)(*error.args), error.__cause__)
 
 
 def ending() -> BackendUnavailableError:

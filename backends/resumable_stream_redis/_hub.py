@@ -12,13 +12,13 @@ from redis.exceptions import InvalidResponse
 from resumable_stream._worker import Worker, stop
 from resumable_stream.ports import Loss
 from resumable_stream_redis import _wire
-from resumable_stream_redis._errors import closed, ending, refused
+from resumable_stream_redis._errors import again, bug_in, closed, ending, failed, refused
 from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from resumable_stream.errors import BackendUnavailableError
+    from resumable_stream.errors import BackendError, BackendUnavailableError
 
 # A frozen server is given up after this many intervals in which nothing arrived, not even a pong.
 # Counted, not timed: a process that was itself stopped must first read what has come meanwhile.
@@ -148,6 +148,8 @@ class Hub:
                 await self._serve(connection)
             except Exception as error:  # noqa: BLE001 - whatever broke it, nobody may stay deaf
                 self._trouble = error.__cause__ or error
+                if bug_in(error) is not None:
+                    self._fail_new(failed(error))
             if self._confirmed:
                 delay = _FIRST_DELAY
             if self._channels:
@@ -274,6 +276,14 @@ class Hub:
         if channel.subscribers:
             # It was allowed once and must not stay deaf: try again until it is allowed or ended.
             raise error
+
+    def _fail_new(self, error: BackendError) -> None:
+        """Whoever asks for the first time need not wait for what will not change by itself."""
+        for channel in list(self._channels.values()):
+            for subscription in channel.subscribers:
+                if not subscription.ready.done():
+                    subscription.ready.set_exception(again(error))
+                    self.end(subscription)
 
     def _close_all(self) -> None:
         for channel in list(self._channels.values()):

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from redis.exceptions import InvalidResponse
 
 from resumable_stream._worker import Worker
-from resumable_stream.errors import BackendUnavailableError
+from resumable_stream.errors import BackendError, BackendUnavailableError
 from resumable_stream_redis import _wire
-from resumable_stream_redis._errors import STALE_CONNECTION, closed, ending, lost, unavailable
+from resumable_stream_redis._errors import STALE_CONNECTION, again, closed, ending, failed, lost
 from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-
-    from resumable_stream.errors import BackendError
 
 # What is written at once. Small enough that a lost connection leaves few calls in doubt.
 _BATCH_BYTES = 256 * 1024
@@ -189,15 +187,17 @@ class Pipe:
             begun = asyncio.get_running_loop().time()
             try:
                 connection = await _wire.connect(self._open, self._timeout)
-            except BackendUnavailableError as error:
+            except BackendError as error:
                 # Whoever came meanwhile has not had the whole time: for them, once more.
                 self._fail_queue(error, until=begun)
                 continue
             await self._serve(connection)
 
-    def _ended(self, _error: BaseException | None) -> None:
+    def _ended(self, error: BaseException | None) -> None:
         if self._worker.over:
             self._fail_queue(self._over())
+        elif error is not None:
+            self._fail_queue(failed(error))
 
     def _over(self) -> BackendUnavailableError:
         return ending() if self.cut_off else closed()
@@ -273,4 +273,4 @@ class Pipe:
             if call.sent:
                 call.fail(lost(error, sent=True, write=call.write))
             else:
-                call.fail(unavailable(error))
+                call.fail(again(error))

@@ -250,14 +250,13 @@ def from_url(url: str) -> Topology:
 def from_client(client: aioredis.Redis | aioredis.RedisCluster) -> Topology:
     if isinstance(client, aioredis.RedisCluster):
         return Cluster(client)
-    if not isinstance(client, aioredis.Redis):
-        raise InvalidSettingError(
-            f"client= takes a redis.asyncio.Redis or RedisCluster, not {type(client).__name__}"
-        )
     pool = client.connection_pool
     if isinstance(pool, SentinelConnectionPool):
         return SentinelPrimary(pool)
-    return OneServer(pool.connection_class, pool.connection_kwargs)
+    try:
+        return OneServer(pool.connection_class, pool.connection_kwargs)
+    except (TypeError, ValueError, RedisError) as error:
+        raise InvalidSettingError(f"cannot use the settings of this client: {error}") from error
 
 
 def _own_kwargs(theirs: dict[str, Any]) -> dict[str, Any]:

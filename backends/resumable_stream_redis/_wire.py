@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from resumable_stream._worker import heed_cancellation
-from resumable_stream_redis._errors import refused
+from resumable_stream_redis._errors import failed, refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +36,8 @@ async def connect(open_connection: Callable[[], Awaitable[Connection]], limit: f
     """Open a connection within ``limit`` seconds.
 
     Raises:
-        BackendUnavailableError: it could not be opened, for whatever reason.
+        BackendUnavailableError: it could not be opened.
+        BackendFaultError: nor will it, until somebody mends a program.
     """
     try:
         async with asyncio.timeout(limit):
@@ -46,7 +47,7 @@ async def connect(open_connection: Callable[[], Awaitable[Connection]], limit: f
     except Exception as error:
         heed_cancellation()
         # Credential providers and resolvers are the user's own code: anything may come out.
-        raise refused(error) from error
+        raise failed(error) from error
 
 
 async def connected(connection: Connection) -> Connection:

@@ -18,6 +18,7 @@ from resumable_stream._stream_end import StreamEnd, closing_status
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,
+    BackendFaultError,
     BackendLookupError,
     BackendUnavailableError,
     ContextClosedError,
@@ -44,6 +45,7 @@ from resumable_stream.errors import (
     StreamSupersededError,
     UnknownSchemeError,
     WrongEventLoopError,
+    WrongKeyTypeError,
 )
 from resumable_stream.ports import Backend, KeyValue, Loss, PubSub, Subscription
 
@@ -52,6 +54,7 @@ __all__ = [
     "AccessDeniedError",
     "Backend",
     "BackendError",
+    "BackendFaultError",
     "BackendLookupError",
     "BackendUnavailableError",
     "CancelResult",
@@ -93,6 +96,7 @@ __all__ = [
     "Subscription",
     "UnknownSchemeError",
     "WrongEventLoopError",
+    "WrongKeyTypeError",
     "closing_status",
     "create_resumable_stream_context",
     "owned_stream_id",

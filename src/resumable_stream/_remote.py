@@ -17,12 +17,14 @@ from resumable_stream._sentinel import Absence, Active, read_outcome, read_state
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,
+    BackendFaultError,
     BackendUnavailableError,
     ContextClosedError,
     HandshakeTimeoutError,
     InvalidOffsetError,
     ProducerLostError,
     ResumableStreamError,
+    WrongKeyTypeError,
 )
 from resumable_stream.ports import Loss
 
@@ -48,6 +50,9 @@ _MAX_PAUSE = 1.0
 _LEAVE_TIMEOUT = 2.0
 # A broker that takes longer than this to answer, or than a fifth of a lease, may have stood still.
 _SLOW = 1.0
+
+# What does not pass by itself.
+_LASTING = (AccessDeniedError, BackendFaultError, WrongKeyTypeError)
 
 
 class Attached(Enum):
@@ -311,7 +316,7 @@ class RemoteReader(RunReader):
 
     def _broker_failed(self, error: BackendError) -> None:
         """Bear an outage for a while; during the handshake only for so long."""
-        if isinstance(error, AccessDeniedError) and not self._attached.done():
+        if isinstance(error, _LASTING) and not self._attached.done():
             self._end(error)  # whoever has not begun learns at once what would not change
             return
         now = self._loop.time()
@@ -323,9 +328,11 @@ class RemoteReader(RunReader):
             self._options.outage_timeout if self._attached.done() else self._handshake_timeout
         )
         if now - self._outage_since >= patience:
-            self._end(
-                BackendUnavailableError(f"the broker has been away for {patience:g} s: {error}")
-            )
+            if not isinstance(error, _LASTING):
+                error = BackendUnavailableError(
+                    f"the broker has been away for {patience:g} s: {error}"
+                )
+            self._end(error)
 
     def _broker_answered(self, asked: float) -> None:
         """A call made at ``asked`` was answered. That it took long is trouble, too."""

@@ -20,6 +20,8 @@
     │   ├── BackendUnavailableError           surely not executed
     │   │   └── AccessDeniedError
     │   ├── OutcomeUnknownError               perhaps executed
+    │   ├── WrongKeyTypeError                 another program uses the key
+    │   ├── BackendFaultError                 a bug, which no repetition heals
     │   └── MessageTooLargeError (ValueError)
     └── StreamError                           one stream, named by its stream_id
         ├── StreamExistsError
@@ -37,6 +39,7 @@ from __future__ import annotations
 __all__ = [
     "AccessDeniedError",
     "BackendError",
+    "BackendFaultError",
     "BackendLookupError",
     "BackendUnavailableError",
     "ContextClosedError",
@@ -63,6 +66,7 @@ __all__ = [
     "StreamSupersededError",
     "UnknownSchemeError",
     "WrongEventLoopError",
+    "WrongKeyTypeError",
 ]
 
 
@@ -139,6 +143,17 @@ class AccessDeniedError(BackendUnavailableError):
 
 class OutcomeUnknownError(BackendError):
     """The connection broke under the operation, which may or may not have been executed."""
+
+
+class WrongKeyTypeError(BackendError):
+    """A key holds no plain value: choose a ``key_prefix`` that no other program uses."""
+
+
+class BackendFaultError(BackendError):
+    """Connecting failed by a mistake in a program, not by an outage; the ``__cause__`` tells where.
+
+    It may be the adapter's, the driver's, or that of the user's own credential provider.
+    """
 
 
 class MessageTooLargeError(BackendError, ValueError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import time
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
@@ -10,15 +12,18 @@ import pytest
 from nats.js import api
 from nats.js import errors as js_errors
 
+from inbox import Inbox
 from nats_servers import BUCKET, NatsServer
 from nats_users import backend_of, every_call, users
 from resumable_stream.errors import (
+    BackendFaultError,
     BackendUnavailableError,
     MessageTooLargeError,
     OutcomeUnknownError,
 )
 from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._errors import LineLostError, denial_in, lost, refused
+from servers import eventually
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -104,6 +109,7 @@ async def test_old_server_is_told_by_its_version(
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
+        ({"subjects": ["elsewhere.>"]}, "choose another bucket"),
         ({"allow_msg_ttl": False}, "allow_msg_ttl"),
         ({"max_msgs_per_subject": 5}, "history of 5"),
         ({"max_age": 60.0}, "max_age"),
@@ -117,6 +123,32 @@ async def test_unfit_bucket_names_the_setting(
     for _ in range(2):
         with pytest.raises(BackendUnavailableError, match=named):
             await backend.create(NAME, "v", ttl=600)
+    await backend.aclose()
+
+
+@pytest.mark.parametrize("kind", [AttributeError, TypeError, NameError])
+async def test_mistake_while_connecting_is_no_outage(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def mistaken(_client: object) -> bytes:
+        raise kind("mistaken")
+
+    monkeypatch.setattr("resumable_stream_nats._driver.OwnClient._connect_command", mistaken)
+    backend = NatsBackend(nats_server.url)
+    began = time.monotonic()
+    for call in (
+        backend.get(NAME),
+        backend.create(NAME, "v", ttl=60),
+        backend.publish(NAME, b"m"),
+        Inbox().subscribe(backend, NAME),
+    ):
+        with pytest.raises(BackendFaultError, match="mistaken") as caught:
+            await call
+        assert not isinstance(caught.value, BackendUnavailableError)
+        assert type(caught.value.__cause__) is kind
+    assert time.monotonic() - began < 4
+    await eventually(lambda: not nats_server.connections(), "the connections to go")
+    await eventually(lambda: len(asyncio.all_tasks()) == 1, "the tasks to go")
     await backend.aclose()
 
 
@@ -150,7 +182,7 @@ async def test_tiny_payload_limit_is_told() -> None:
         await backend.aclose()
 
 
-async def test_foreign_value_is_text(nats_server: NatsServer, own: NatsBackend) -> None:
+async def test_foreign_value_compares_as_it_is(nats_server: NatsServer, own: NatsBackend) -> None:
     await own.set("k", "v", ttl=60)
 
     async def write(client: Client) -> None:
@@ -160,7 +192,12 @@ async def test_foreign_value_is_text(nats_server: NatsServer, own: NatsBackend) 
         await jetstream.publish(f"$KV.{BUCKET}.m", b"", headers={"Nats-Marker-Reason": "MaxAge"})
 
     nats_server.ask(write)
-    assert await own.get("k") == "\N{REPLACEMENT CHARACTER}"
+    there = await own.get("k")
+    assert there is not None
+    assert not await own.create("k", "v", ttl=60)
+    assert not await own.compare_and_set("k", "\N{REPLACEMENT CHARACTER}", "v", ttl=60)
+    assert await own.compare_and_set("k", there, "v", ttl=60)
+    assert await own.get("k") == "v"
     for gone in ("purged", "m"):
         assert await own.get(gone) is None
         assert await own.create(gone, "v", ttl=60)

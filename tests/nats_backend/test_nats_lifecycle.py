@@ -16,7 +16,11 @@ from fault_proxy import FaultProxy
 from inbox import Inbox
 from nats_servers import NatsCluster, NatsServer
 from resumable_stream import create_resumable_stream_context
-from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
+from resumable_stream.errors import (
+    BackendUnavailableError,
+    MessageTooLargeError,
+    WrongEventLoopError,
+)
 from resumable_stream.ports import Loss
 from resumable_stream_nats import NatsBackend
 from servers import eventually, free_port
@@ -84,7 +88,7 @@ def test_backend_follows_to_next_loop(nats_server: NatsServer, name: str) -> Non
 
 async def test_second_running_loop_is_refused(backend: NatsBackend, name: str) -> None:
     await backend.get(name)
-    with pytest.raises(BackendUnavailableError, match="another event loop"):
+    with pytest.raises(WrongEventLoopError, match="another event loop"):
         await asyncio.to_thread(lambda: asyncio.run(backend.get(name)))
 
 

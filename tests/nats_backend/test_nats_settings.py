@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import nats
 import pytest
 from nats.aio.client import Client
 
@@ -107,6 +108,43 @@ def test_settings_that_cannot_be_meant(tmp_path: Path) -> None:
     for mistake in mistakes:
         with pytest.raises(InvalidSettingError):
             NatsBackend(**mistake)
+
+
+class Stranger:
+    __module__ = "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("client", "told"),
+    [
+        ("nats://u:secret@h", "first argument"),
+        (Client, "the class nats.aio.client.Client: pass a connected"),
+        (Stranger(), "a elsewhere.Stranger: pass a connected"),
+        (7, "a builtins.int"),
+    ],
+)
+def test_what_is_no_client_is_refused_with_the_remedy(client: Any, told: str) -> None:
+    with pytest.raises(InvalidSettingError, match=told) as caught:
+        NatsBackend(client=client)
+    assert "secret" not in str(caught.value)
+
+
+def test_client_that_was_not_awaited_is_told() -> None:
+    client: Any = nats.connect("nats://h")
+    with pytest.raises(InvalidSettingError, match=r"await nats\.connect"):
+        NatsBackend(client=client)
+
+
+def test_client_in_place_of_the_url_is_told() -> None:
+    client: Any = Client()
+    with pytest.raises(InvalidSettingError, match="pass it as client="):
+        NatsBackend(client)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", None])
+def test_timeout_is_a_positive_number(timeout: Any) -> None:
+    with pytest.raises(InvalidSettingError, match="timeout"):
+        NatsBackend("nats://h", timeout=timeout)
 
 
 def test_argument_takes_precedence_over_url() -> None:

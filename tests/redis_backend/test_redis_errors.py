@@ -13,9 +13,10 @@ from resumable_stream.errors import (
     BackendError,
     BackendUnavailableError,
     OutcomeUnknownError,
+    WrongKeyTypeError,
 )
 from resumable_stream_redis import RedisBackend
-from resumable_stream_redis._errors import lost, refused
+from resumable_stream_redis._errors import is_wrong_type, lost, refused
 from servers import ValkeyServer
 
 if TYPE_CHECKING:
@@ -139,12 +140,32 @@ async def test_full_server_executes_nothing(name: str) -> None:
         await backend.aclose()
 
 
-async def test_foreign_value_is_an_error_or_text(valkey: ValkeyServer, name: str) -> None:
-    backend = RedisBackend(valkey.url)
+async def test_key_of_the_wrong_kind_is_named(own: RedisBackend, valkey: ValkeyServer) -> None:
     with valkey.client() as client:
-        client.set(name, b"\xff")
-        client.lpush(name + "list", "x")
-    assert await backend.get(name) == "\N{REPLACEMENT CHARACTER}"
-    with pytest.raises(BackendError, match="WRONGTYPE"):
-        await backend.get(name + "list")
-    await backend.aclose()
+        client.lpush("list", "x")
+        client.hset("hash", "field", "x")
+    calls: list[tuple[str, Awaitable[object]]] = [
+        *((key, own.get(key)) for key in ("list", "hash")),
+        *((key, own.compare_and_set(key, "x", "y", ttl=60)) for key in ("list", "hash")),
+    ]
+    for key, call in calls:
+        with pytest.raises(WrongKeyTypeError, match=f"'{key}' .* another key_prefix") as caught:
+            await call
+        assert caught.value.__cause__ is not None
+    # It is there, and can be removed.
+    for key in ("list", "hash"):
+        assert not await own.create(key, "y", ttl=60)
+        await own.delete(key)
+        assert await own.create(key, "y", ttl=60)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "Error running script (call to f_1): @user_script:1: WRONGTYPE Operation against a key",
+    ],
+)
+def test_wrong_type_is_known_by_its_reply(reply: str) -> None:
+    assert is_wrong_type(exceptions.ResponseError(reply))
+    assert not is_wrong_type(exceptions.ResponseError("ERR unknown command"))

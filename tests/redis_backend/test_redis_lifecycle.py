@@ -14,7 +14,11 @@ import redis.asyncio as aioredis
 
 from fault_proxy import FaultProxy
 from inbox import Inbox
-from resumable_stream.errors import BackendUnavailableError, InvalidSettingError
+from resumable_stream.errors import (
+    BackendUnavailableError,
+    InvalidSettingError,
+    WrongEventLoopError,
+)
 from resumable_stream.ports import Loss
 from resumable_stream_redis import RedisBackend, open_backend
 from servers import ValkeyServer, eventually, free_port
@@ -59,7 +63,7 @@ def test_backend_follows_to_next_loop(valkey: ValkeyServer, name: str) -> None:
 
 async def test_second_running_loop_is_refused(backend: RedisBackend, name: str) -> None:
     await backend.get(name)
-    with pytest.raises(BackendUnavailableError, match="another event loop"):
+    with pytest.raises(WrongEventLoopError, match="another event loop"):
         await asyncio.to_thread(lambda: asyncio.run(backend.get(name)))
 
 
