@@ -11,7 +11,9 @@ Common to every method:
   call, and again by itself after a loss. [BE-1]
 * No call waits for ever. One that cannot reach the broker raises ``BackendUnavailableError`` within
   some seconds, with the driver's error as its ``__cause__``; its subclass ``AccessDeniedError``, at
-  once, where the broker does not let its user do this. [BE-2]
+  once, where the broker does not let its user do this. What is no outage is not told as one: a key
+  that holds something else than a value raises ``WrongKeyTypeError``, and a mistake in a program
+  ``BackendFaultError``, at once. [BE-2]
 * Cancelling a call is safe: later calls never see its reply, and a cancelled ``subscribe`` leaves
   nothing subscribed. Whether it was executed is unknown. [BE-5]
 * An adapter never repeats a write by itself. It raises ``BackendUnavailableError`` if the operation
@@ -51,9 +53,9 @@ class KeyValue(Protocol):
 
     Each key on its own is linearizable across every adapter connected to the broker: a read that
     starts after a write has returned sees that write or a later one. [KV-1] Nothing is promised
-    about two keys together. ``ttl`` is in whole seconds, at least 1; the key lives at least that
-    long and is gone soon after, unless it is written again. [KV-5] A value is any text that UTF-8
-    can encode, the empty one included, up to at least 64 KiB. [KV-6]
+    about two keys together. ``ttl`` is in whole seconds, at least 1, by the broker's clock; the key
+    lives at least that long and is gone soon after, unless it is written again. [KV-5] A value is
+    any text that UTF-8 can encode, the empty one included, up to at least 64 KiB. [KV-6]
     """
 
     async def get(self, key: str) -> str | None:
@@ -139,7 +141,8 @@ class PubSub(Protocol):
         """Subscribe, and return only once the server has confirmed it.
 
         A message that anyone publishes after the return arrives, unless a loss is reported; only in
-        a cluster, and through another server than this adapter's, it may come too early. [PS-1]
+        a cluster, and through another server than this adapter's, it may come too early. One from
+        before the return may arrive, too. [PS-1]
         Both handlers are called on the event loop, one call at a time, in order; they do not block
         and do not raise. The messages an adapter holds for a handler are bounded; beyond the bound
         it drops and reports ``Loss.OVERFLOW``. A subscription is never silently deaf: whenever

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resumable_stream import AccessDeniedError, HandshakeTimeoutError
+from resumable_stream import (
+    AccessDeniedError,
+    BackendError,
+    BackendFaultError,
+    HandshakeTimeoutError,
+    WrongKeyTypeError,
+)
 from virtual_time import in_virtual_time
 from world import ID, Broker, begin, rest, world
 
@@ -15,24 +21,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def forbid_publishing(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+def forbid_publishing(
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BackendError] = AccessDeniedError,
+) -> None:
     async def publish_many(messages: Sequence[tuple[str, bytes]]) -> None:
-        raise AccessDeniedError("the user lacks a right: publish")
+        raise kind("the user lacks a right: publish")
 
     monkeypatch.setattr(broker, "publish_many", publish_many)
 
 
 @pytest.mark.rule("LSN-7", "P4")
+@pytest.mark.parametrize("kind", [AccessDeniedError, BackendFaultError, WrongKeyTypeError])
 @in_virtual_time
-async def test_forbidden_request_is_told_at_once() -> None:
+async def test_request_that_will_never_pass_is_told_at_once(kind: type[BackendError]) -> None:
     async with world() as here:
         await begin(here, "a")
         context, broker = here.instance()
         with pytest.MonkeyPatch.context() as monkeypatch:
-            forbid_publishing(broker, monkeypatch)
+            forbid_publishing(broker, monkeypatch, kind)
             began = asyncio.get_running_loop().time()
             for call in (context.resume_existing_stream(ID), context.cancel_stream(ID)):
-                with pytest.raises(AccessDeniedError, match="publish"):
+                with pytest.raises(kind, match="publish"):
                     await call
             assert asyncio.get_running_loop().time() - began < 1
 

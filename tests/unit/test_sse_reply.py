@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable_stream import (
+    BackendError,
+    BackendFaultError,
     InvalidEventIdError,
     InvalidOffsetError,
     InvalidSettingError,
     InvalidStreamIdError,
+    WrongKeyTypeError,
     owned_stream_id,
     sse,
 )
@@ -119,6 +122,16 @@ async def test_closed_context_is_unavailable() -> None:
         await context.aclose()
         reply = await resume(context)
         assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize("kind", [WrongKeyTypeError, BackendFaultError])
+async def test_what_does_not_pass_by_itself_is_no_outage(kind: type[BackendError]) -> None:
+    async def attach(_place: str | None) -> None:
+        raise kind("the operator's mistake")
+
+    for headers in ({}, {"Last-Event-ID": "1-1"}):
+        with pytest.raises(kind):
+            await sse_reply(headers, {}, attach)
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value)[:24])

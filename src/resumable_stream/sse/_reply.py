@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, final
 
 from resumable_stream._stream import NotFound, ResumableStream
 from resumable_stream.errors import (
-    BackendError,
-    BackendFaultError,
+    BackendUnavailableError,
     ContextClosedError,
     InvalidArgumentError,
     InvalidSettingError,
+    OutcomeUnknownError,
     StreamError,
     StreamExistsError,
-    WrongKeyTypeError,
 )
 from resumable_stream.sse._body import END_ID, Settings, SseBody
 from resumable_stream.sse._event import to_json
@@ -160,9 +159,7 @@ async def sse_reply(
         return _refusal(409, "exists", str(error))
     except StreamError as error:
         return _streaming(SseBody(None, settings, error), chunks)
-    except (BackendFaultError, WrongKeyTypeError):
-        raise  # no outage: it is there again when the client comes back
-    except (BackendError, ContextClosedError) as error:
+    except (BackendUnavailableError, OutcomeUnknownError, ContextClosedError) as error:
         logger.warning("a client cannot be served now: %s", error)
         if place is not None:
             return _streaming(SseBody(None, settings, error), chunks)
