@@ -12,6 +12,7 @@ import nats.errors
 from resumable_stream._worker import Worker, stop
 from resumable_stream.errors import BackendError
 from resumable_stream.ports import Loss
+from resumable_stream_nats._channel import Channel, Interest
 from resumable_stream_nats._errors import (
     DeniedError,
     again,
@@ -24,9 +25,6 @@ from resumable_stream_nats._line import call_safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from nats.aio.msg import Msg
-    from nats.aio.subscription import Subscription as NatsSubscription
 
     from resumable_stream.errors import BackendUnavailableError
     from resumable_stream_nats._line import Line
@@ -47,53 +45,13 @@ _DENIED_DELAY = 2.0
 _LEAVE_TIMEOUT = 1.0
 
 
-class _Channel:
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
-        self.subscribers: tuple[HubSubscription, ...] = ()
-        self.line: Line | None = None
-        """The line on which the server has confirmed it."""
-        self.interest: _Interest | None = None
-        self.denied_until = 0.0
-
-
-class _Interest:
-    """What nats-py delivers a channel's messages through."""
-
-    def __init__(self, channel: _Channel) -> None:
-        self._channel = channel
-        self._handled = 0
-        self._dropped = 0
-        self.subscription: NatsSubscription | None = None
-
-    async def receive(self, msg: Msg) -> None:
-        if self._channel.interest is not self:
-            return  # of a connection that was lost, which is told of
-        self._handled += 1
-        for subscriber in self._channel.subscribers:
-            if not subscriber.ended:
-                call_safely(subscriber.on_message, msg.data)
-        if self._has_dropped():
-            for subscriber in self._channel.subscribers:
-                if not subscriber.ended:
-                    call_safely(subscriber.on_loss, Loss.OVERFLOW)
-
-    def _has_dropped(self) -> bool:
-        """Beyond its limits nats-py drops what is newest, and tells only the client's owner."""
-        if self.subscription is None:
-            return False
-        waiting = self.subscription.pending_msgs
-        known, self._dropped = self._dropped, self.subscription.delivered - waiting - self._handled
-        return self._dropped > known
-
-
 class HubSubscription:
     """One subscriber of a channel."""
 
     def __init__(
         self,
         hub: Hub,
-        channel: _Channel,
+        channel: Channel,
         on_message: Callable[[bytes], None],
         on_loss: Callable[[Loss], None],
     ) -> None:
@@ -114,8 +72,8 @@ class Hub:
     def __init__(self, link: Link, timeout: float) -> None:
         self._link = link
         self._timeout = timeout
-        self._channels: dict[str, _Channel] = {}
-        self._left: list[_Interest] = []
+        self._channels: dict[str, Channel] = {}
+        self._left: list[Interest] = []
         self._wake = asyncio.Event()
         self._worker = Worker(
             self._run, "resumable-stream nats interests", self._is_left, self._ended
@@ -135,7 +93,7 @@ class Hub:
             raise self._over()
         channel = self._channels.get(subject)
         if channel is None:
-            channel = self._channels[subject] = _Channel(subject)
+            channel = self._channels[subject] = Channel(subject)
         subscription = HubSubscription(self, channel, on_message, on_loss)
         channel.subscribers += (subscription,)
         if channel.line is not None and channel.line.alive:
@@ -176,7 +134,7 @@ class Hub:
         self._wake.set()
         self._worker.begin()
 
-    def _leave(self, channel: _Channel) -> None:
+    def _leave(self, channel: Channel) -> None:
         if channel.interest is not None:
             self._left.append(channel.interest)
             channel.interest = None
@@ -245,7 +203,7 @@ class Hub:
             except TimeoutError:
                 continue
 
-    async def _subscribe(self, line: Line, channels: list[_Channel]) -> None:
+    async def _subscribe(self, line: Line, channels: list[Channel]) -> None:
         loop = asyncio.get_running_loop()
         with line.watch("subscription", (channel.subject for channel in channels)) as watch:
             work = self._send_subscribes(line, channels)
@@ -264,13 +222,13 @@ class Hub:
             else:
                 self._confirm(channel, line)
 
-    async def _send_subscribes(self, line: Line, channels: list[_Channel]) -> None:
+    async def _send_subscribes(self, line: Line, channels: list[Channel]) -> None:
         for number, channel in enumerate(channels):
             if self._channels.get(channel.subject) is not channel:
                 continue
             if channel.interest is not None:
                 self._left.append(channel.interest)
-            interest = channel.interest = _Interest(channel)
+            interest = channel.interest = Interest(channel)
             interest.subscription = await line.client.subscribe(
                 channel.subject,
                 cb=interest.receive,
@@ -282,7 +240,7 @@ class Hub:
             if number % _TURN_SUBJECTS == 0:
                 await asyncio.sleep(0)
 
-    def _confirm(self, channel: _Channel, line: Line) -> None:
+    def _confirm(self, channel: Channel, line: Line) -> None:
         self._progress = True
         channel.line = line
         for subscription in channel.subscribers:
@@ -301,7 +259,7 @@ class Hub:
                     subscription.ready.set_exception(again(error))
                     self.end(subscription)
 
-    def _refuse(self, channel: _Channel, denial: DeniedError) -> None:
+    def _refuse(self, channel: Channel, denial: DeniedError) -> None:
         channel.denied_until = asyncio.get_running_loop().time() + _DENIED_DELAY
         for subscription in channel.subscribers:
             if not subscription.ready.done():

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from resumable_stream import BackendError, Options, create_resumable_stream_context
 from resumable_stream._registry import find_opener
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 MANY = 30
 TURNS = 60
 PATIENCE = 30.0
+STREAM = str(uuid4())
 
 # What nobody else holds is collected at once, and its tasks are never cancelled.
 _kept: list[object] = []
@@ -46,13 +48,13 @@ async def short() -> AsyncIterator[str]:
     yield "all of it"
 
 
-async def produce(streams: ResumableStreamContext, stream_id: str = "s") -> None:
+async def produce(streams: ResumableStreamContext, stream_id: str = STREAM) -> None:
     stream = await streams.create_new_resumable_stream(stream_id, endless)
     await anext(stream)
     _kept.append(stream)
 
 
-async def attach(streams: ResumableStreamContext, stream_id: str = "s") -> ResumableStream:
+async def attach(streams: ResumableStreamContext, stream_id: str = STREAM) -> ResumableStream:
     stream = await streams.resume_existing_stream(stream_id)
     assert stream, "the stream was not found"
     await anext(stream)
@@ -98,9 +100,9 @@ async def interrupted(url: str) -> None:
 
 async def all_ended(url: str) -> None:
     streams = context(url)
-    stream = await streams.create_new_resumable_stream("s", short)
+    stream = await streams.create_new_resumable_stream(STREAM, short)
     assert [chunk async for chunk in stream] == ["all of it"]
-    await streams.has_existing_stream("s")
+    await streams.has_existing_stream(STREAM)
 
 
 async def asking(url: str) -> None:
@@ -109,10 +111,10 @@ async def asking(url: str) -> None:
 
     async def ask() -> None:
         while True:
-            await streams.has_existing_stream("s")
+            await streams.has_existing_stream(STREAM)
 
     _kept.extend(asyncio.create_task(ask()) for _ in range(MANY))
-    await streams.has_existing_stream("s")
+    await streams.has_existing_stream(STREAM)
 
 
 async def broker_broken(url: str) -> None:
