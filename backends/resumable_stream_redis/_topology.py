@@ -15,6 +15,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 
+from resumable_stream._worker import heed_cancellation
 from resumable_stream.errors import InvalidSettingError
 from resumable_stream_redis import _wire
 
@@ -149,6 +150,7 @@ class SentinelPrimary:
         )
         try:
             host, port = await ours.discover_master(self._pool.service_name)
+            heed_cancellation()
         finally:
             # Their own close makes a task for each, which is too late at the end of an event loop.
             for pool in (one.connection_pool for one in ours.sentinels):

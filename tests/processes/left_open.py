@@ -136,9 +136,15 @@ async def backend_busy(url: str) -> None:
     await started.wait()
 
 
-async def backend_new(url: str, turns: int) -> None:
-    """A backend that is used for the first time, some turns before the loop ends."""
-    backend = find_opener(url)(url)
+def end_at_every_turn(open_backend: Callable[[], Backend]) -> None:
+    """End the loop some turns after a backend is used for the first time, with calls under way."""
+    for turns in range(TURNS):
+        asyncio.run(_undisturbed(_use(open_backend(), turns)), debug=True)
+        _kept.clear()
+        gc.collect()
+
+
+async def _use(backend: Backend, turns: int) -> None:
     _kept.append(backend)
     started = asyncio.Event()
     _kept.extend(asyncio.create_task(_insist(work, started)) for work in _every_call(backend))
@@ -202,15 +208,14 @@ async def _undisturbed(task: Coroutine[None, None, None]) -> None:
 
 def main(situation: str, url: str) -> None:
     if situation == "backend_new":
-        for turns in range(TURNS):
-            asyncio.run(_undisturbed(backend_new(url, turns)), debug=True)
-            _kept.clear()
-            gc.collect()
+        end_at_every_turn(lambda: find_opener(url)(url))
     else:
         asyncio.run(_undisturbed(SITUATIONS[situation](url)))
 
 
 if __name__ == "__main__":
+    # Where it was started in the background, the signal is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         main(*sys.argv[1:])

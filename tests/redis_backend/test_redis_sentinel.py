@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis.asyncio.sentinel
 
+from processes.left_open import end_at_every_turn
 from resumable_stream.errors import BackendError, InvalidSettingError
 from resumable_stream_redis import RedisBackend
 from servers import SentinelSet, eventually
@@ -100,6 +101,17 @@ async def test_isolated_old_primary_is_left(
     await backend.aclose()
     await client.aclose()
     await asyncio.gather(*(one.aclose() for one in manager.sentinels))
+
+
+def test_end_of_the_loop_leaves_nothing(
+    sentinels: SentinelSet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("resumable_stream_redis._topology._WATCH_INTERVAL", 0.001)
+    end_at_every_turn(
+        lambda: RedisBackend(client=manager_of(sentinels.addresses).master_for(sentinels.service))
+    )
+    # What is left open besides is a warning, and fails the test.
+    assert [one.getMessage() for one in caplog.records if one.name == "asyncio"] == []
 
 
 async def test_replica_client_is_refused() -> None:

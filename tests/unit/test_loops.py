@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import FunctionType
 
 from resumable_stream._loops import is_ending
 
@@ -34,6 +35,33 @@ async def test_single_cancelled_task_does_not_end_the_loop() -> None:
     task.cancel()
     await asyncio.wait({task})
     assert answers == [False]
+
+
+def test_step_that_a_driver_takes_meanwhile_hides_no_end() -> None:
+    """As redis-py does, whose waits swallow a cancellation until Python 3.11."""
+    answers: list[bool] = []
+
+    async def sleep() -> None:
+        await asyncio.sleep(0.01)
+
+    step = FunctionType(sleep.__code__, {**globals(), "__name__": "redis.asyncio.connection"})
+
+    async def swallow() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            waited_for = asyncio.create_task(step())
+            answers.append(is_ending(asyncio.get_running_loop()))
+            await waited_for
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def main() -> None:
+        tasks.append(asyncio.create_task(swallow()))
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert answers == [True]
 
 
 def test_closed_loop_has_ended() -> None:
