@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from resumable_stream import create_resumable_stream_context
+from resumable_stream import Options, create_resumable_stream_context
 from servers import ValkeyServer, eventually
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ async def test_unread_stream_costs_no_publish(valkey: ValkeyServer, name: str) -
         async for chunk in source():
             yield chunk
 
-    async with create_resumable_stream_context(redis_url=valkey.url) as ctx:
+    at_once = Options(grace=0)
+    async with create_resumable_stream_context(redis_url=valkey.url, options=at_once) as ctx:
         # From its end on, the server knows the script.
         await ctx.create_new_resumable_stream("first", source)
         await eventually(lambda: counts(valkey)["evalsha"] == 1, "the first stream to end")
@@ -70,9 +71,10 @@ async def test_unread_stream_costs_no_publish(valkey: ValkeyServer, name: str) -
 
 @pytest.mark.rule("P10")
 async def test_closed_context_leaves_keys_that_expire(valkey: ValkeyServer, name: str) -> None:
+    soon = Options(grace=1)
     async with (
-        create_resumable_stream_context(redis_url=valkey.url) as here,
-        create_resumable_stream_context(redis_url=valkey.url) as there,
+        create_resumable_stream_context(redis_url=valkey.url, options=soon) as here,
+        create_resumable_stream_context(redis_url=valkey.url, options=soon) as there,
     ):
         for number in range(10):
             local = await here.create_new_resumable_stream(f"{name}:{number}", source)
