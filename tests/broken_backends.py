@@ -173,6 +173,27 @@ class SilentClose(BackendWrapper):
         return await self.inner.subscribe(channel, on_message, lambda _loss: None)
 
 
+class ShortSighted(BackendWrapper):
+    """It counts its own subscriptions only, as a node of a cluster does."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.own: set[str] = set()
+
+    async def subscribe(
+        self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscription:
+        self.own.add(channel)
+        return await self.inner.subscribe(channel, on_message, on_loss)
+
+    async def count_subscribers(self, channels: Sequence[str]) -> Sequence[int] | None:
+        counts = await super().count_subscribers(channels) or ()
+        return [
+            number if channel in self.own else 0
+            for channel, number in zip(channels, counts, strict=True)
+        ]
+
+
 LAWS: dict[str, type[BackendWrapper]] = {
     "racy-create": RacyCreate,
     "blind-compare-and-set": BlindCompareAndSet,
@@ -184,6 +205,7 @@ LAWS: dict[str, type[BackendWrapper]] = {
     "wildcard-names": WildcardNames,
     "truncated-names": TruncatedNames,
     "silent-close": SilentClose,
+    "short-sighted": ShortSighted,
     "none": BackendWrapper,
 }
 

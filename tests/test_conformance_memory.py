@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from resumable_stream_conformance import BackendSuite
+from typing import ClassVar
+
+from resumable_stream_conformance import BackendSuite, Capabilities
 from resumable_stream_memory import MemoryBackend
 
 
 class TestMemory(BackendSuite):
+    capabilities: ClassVar = Capabilities(counts_subscribers=True)
+
     def open(self) -> MemoryBackend:
         return MemoryBackend("conformance")

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -157,6 +158,24 @@ async def test_observer_counts_live_subscriptions() -> None:
         await subscription.aclose()
     assert observed.live_subscriptions == 0
     await observed.aclose()
+
+
+async def test_wrappers_count_what_the_inner_backend_does() -> None:
+    inner = MemoryBackend("counted")
+    faulty = FaultyBackend(inner, FaultPlan(at={3: Fault.UNKNOWN_LOST}))
+    observed = ObservedBackend(faulty)
+    await Recorder().subscribe(observed, "channel")
+    assert await observed.count_subscribers(["channel", "other"]) == [1, 0]
+    with pytest.raises(BackendUnavailableError):
+        await observed.count_subscribers(["channel"])
+    assert observed.calls["count_subscribers"] == 2
+    await observed.aclose()
+
+
+async def test_wrappers_count_nothing_where_the_inner_backend_cannot() -> None:
+    lacking: Any = SimpleNamespace()
+    for wrapper in (ObservedBackend(lacking), FaultyBackend(lacking)):
+        assert await wrapper.count_subscribers(["channel"]) is None
 
 
 async def test_other_process_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The two ports over a bus."""
+"""The two ports, and the count of subscribers, over a bus."""
 
 from __future__ import annotations
 
@@ -83,6 +83,10 @@ class MemoryBackend:
         subscription = _MemorySubscription(self, bus, channel, Inbox(on_message, on_loss))
         self._subscriptions.add(subscription)
         return subscription
+
+    async def count_subscribers(self, channels: Sequence[str]) -> list[int]:
+        bus = await self._reach()
+        return [bus.count(channel) for channel in channels]
 
     async def aclose(self) -> None:
         if self._bus is not None:

@@ -99,6 +99,10 @@ class Bus:
                 if not inboxes:
                     del self._channels[channel]
 
+    def count(self, channel: str) -> int:
+        with self._lock:
+            return len(self._channels.get(channel, ()))
+
     def _live(self, key: str, now: float) -> str | None:
         entry = self._keys.get(key)
         if entry is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import (
     AskError,
@@ -160,6 +160,13 @@ class RedisBackend:
             watch = None if self._topology.watch is None else self._watch
             self._hub = Hub(partial(self._topology.open, HUB), self._timeout, watch)
         return await self._hub.subscribe(channel.encode(), on_message, on_loss)
+
+    async def count_subscribers(self, channels: Sequence[str]) -> list[int] | None:
+        if not self._topology.sees_all_subscribers:
+            return None
+        names = [channel.encode() for channel in channels]
+        reply: Any = await self._execute("", b"PUBSUB", b"NUMSUB", *names, write=False)
+        return [int(count) for count in reply[1::2]]
 
     async def aclose(self) -> None:
         self._closed = True

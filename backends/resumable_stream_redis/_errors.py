@@ -33,7 +33,8 @@ STALE_CONNECTION = (
 
 RIGHTS = (
     "get, set, del, eval, evalsha, publish, subscribe, unsubscribe and ping "
-    "on the keys and channels that start with the context's key prefix"
+    "on the keys and channels that start with the context's key prefix "
+    "(pubsub|numsub is optional, for TypeScript listeners that vanish)"
 )
 
 # What only a mistake in a program raises. Others, such as ValueError, come from the world, too.

@@ -53,6 +53,9 @@ _NOT_OURS = frozenset(
 
 
 class Topology(Protocol):
+    sees_all_subscribers: bool
+    """One server knows who is subscribed to a channel; in a cluster each node knows its own."""
+
     async def locate(self, key: bytes, limit: float) -> str:
         """Name the node that holds the key, within so many seconds."""
         ...
@@ -74,6 +77,8 @@ class Topology(Protocol):
 
 
 class OneServer:
+    sees_all_subscribers = True
+
     def __init__(self, connection_class: Callable[..., Any], kwargs: dict[str, Any]) -> None:
         self._connection_class = connection_class
         self._kwargs = _own_kwargs(kwargs)
@@ -96,6 +101,8 @@ class OneServer:
 
 class SentinelPrimary:
     """The primary of a Sentinel's service, asked for at every connect."""
+
+    sees_all_subscribers = True
 
     def __init__(self, pool: SentinelConnectionPool) -> None:
         if not pool.is_master:
@@ -164,6 +171,8 @@ class Cluster:
 
     Plain messages reach every node of a cluster; one node is used for all of them.
     """
+
+    sees_all_subscribers = False
 
     def __init__(self, client: aioredis.RedisCluster) -> None:
         self._client: Any = client

@@ -34,6 +34,9 @@ class Capabilities:
     shared_between_processes: bool = field(default=False, metadata={"base": False})
     """Another process that opens the suite's ``url`` meets this one. [KV-1, PS-1]"""
 
+    counts_subscribers: bool = field(default=False, metadata={"base": False})
+    """It tells how many subscribers a channel has, as ``SubscriberCounts`` says. [PS-9]"""
+
     @property
     def missing_base(self) -> tuple[str, ...]:
         """The base capabilities that are switched off."""

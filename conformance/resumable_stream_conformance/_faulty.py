@@ -167,6 +167,10 @@ class FaultyBackend(BackendWrapper):
         self._subscriptions.add(subscription)
         return subscription
 
+    async def count_subscribers(self, channels: Sequence[str]) -> Sequence[int] | None:
+        count = super().count_subscribers
+        return await self._call(lambda: count(channels), writes=False)
+
     async def aclose(self) -> None:
         if self._recovery is not None:
             self._recovery.cancel()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 _LAWS = (
-    *("_kv_laws", "_pubsub_laws", "_subscription_laws", "_lifecycle_laws"),
+    *("_kv_laws", "_pubsub_laws", "_subscription_laws", "_count_laws", "_lifecycle_laws"),
     *("_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws", "_fault_laws"),
     *("_grace_laws", "_stage"),
 )
 # Before they are imported, so that a failure shows the values and not a bare AssertionError.
 pytest.register_assert_rewrite(*(f"{__package__}.{module}" for module in _LAWS))
 
+from resumable_stream_conformance._count_laws import CountLaws  # noqa: E402
 from resumable_stream_conformance._economy_laws import EconomyLaws  # noqa: E402
 from resumable_stream_conformance._ending_laws import EndingLaws  # noqa: E402
 from resumable_stream_conformance._fault_laws import FaultLaws  # noqa: E402
@@ -28,6 +29,7 @@ class BackendSuite(
     KeyValueLaws,
     PubSubLaws,
     SubscriptionLaws,
+    CountLaws,
     LifecycleLaws,
     ExactLaws,
     EndingLaws,

@@ -24,6 +24,7 @@ RULES = {
     "PS-6": "message size",
     "PS-7": "reports losses",
     "PS-8": "ends with its backend",
+    "PS-9": "counts subscribers",
     "P1": "exact",
     "P2": "same chunks",
     "P3": "one truthful end",

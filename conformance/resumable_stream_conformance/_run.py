@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from resumable_stream_conformance._capabilities import Capabilities
 
 LAYERS = {
-    "ports": ("_kv_laws", "_pubsub_laws", "_subscription_laws", "_lifecycle_laws"),
+    "ports": (
+        *("_kv_laws", "_pubsub_laws", "_subscription_laws", "_count_laws"),
+        "_lifecycle_laws",
+    ),
     "protocol": ("_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws"),
     "faults": ("_fault_laws",),
 }

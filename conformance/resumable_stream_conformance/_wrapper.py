@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from resumable_stream.ports import SubscriberCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -49,6 +51,12 @@ class BackendWrapper:
         on_loss: Callable[[Loss], None],
     ) -> Subscription:
         return await self.inner.subscribe(channel, on_message, on_loss)
+
+    async def count_subscribers(self, channels: Sequence[str]) -> Sequence[int] | None:
+        """Tell as little as the inner backend does."""
+        if not isinstance(self.inner, SubscriberCounts):
+            return None
+        return await self.inner.count_subscribers(channels)
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -106,6 +114,10 @@ class ObservedBackend(BackendWrapper):
         subscription = await super().subscribe(channel, on_message, on_loss)
         self.live[channel] += 1
         return _ObservedSubscription(self, channel, subscription)
+
+    async def count_subscribers(self, channels: Sequence[str]) -> Sequence[int] | None:
+        self.calls["count_subscribers"] += 1
+        return await super().count_subscribers(channels)
 
     @property
     def writes(self) -> int:

@@ -47,7 +47,14 @@ from resumable_stream.errors import (
     WrongEventLoopError,
     WrongKeyTypeError,
 )
-from resumable_stream.ports import Backend, KeyValue, Loss, PubSub, Subscription
+from resumable_stream.ports import (
+    Backend,
+    KeyValue,
+    Loss,
+    PubSub,
+    SubscriberCounts,
+    Subscription,
+)
 
 __all__ = [
     "NOT_FOUND",
@@ -93,6 +100,7 @@ __all__ = [
     "StreamState",
     "StreamStatus",
     "StreamSupersededError",
+    "SubscriberCounts",
     "Subscription",
     "UnknownSchemeError",
     "WrongEventLoopError",

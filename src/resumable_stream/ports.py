@@ -1,7 +1,8 @@
 """The two ports that a broker is reached through, and the whole contract of an adapter.
 
 The protocol core is written against :class:`KeyValue` and :class:`PubSub` and knows no broker. A
-:class:`Backend` is both over one lifecycle. The rules named in brackets, such as [KV-2], are those
+:class:`Backend` is both over one lifecycle, and may have one capability more,
+:class:`SubscriberCounts`. The rules named in brackets, such as [KV-2], are those
 of ``conformance/PROTOCOL.md``; the conformance suite has a test for each.
 
 Common to every method:
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Backend", "KeyValue", "Loss", "PubSub", "Subscription"]
+__all__ = ["Backend", "KeyValue", "Loss", "PubSub", "SubscriberCounts", "Subscription"]
 
 
 class Loss(StrEnum):
@@ -151,6 +152,35 @@ class PubSub(Protocol):
 
         Raises:
             BackendUnavailableError: the broker did not confirm; nothing stays subscribed.
+        """
+        ...
+
+
+@runtime_checkable
+class SubscriberCounts(Protocol):
+    """Optional: the broker tells how many subscriptions a channel has [PS-9].
+
+    The core asks it only about listeners of the npm package, which cannot say that they leave. A
+    backend whose broker serves none of them, or cannot count, leaves the method out.
+    """
+
+    async def count_subscribers(self, channels: Sequence[str]) -> Sequence[int] | None:
+        """Return how many subscriptions each of the channels has, in their order.
+
+        They are counted everywhere that ``publish`` reaches: on every adapter, and those of other
+        programs. A subscription that was confirmed before the call, and is still live when the call
+        returns, is counted; several of one adapter may count as one. One that was closed, or whose
+        connection the broker knows to be lost, is not counted soon after.
+
+        None says that this broker cannot tell, now or later: a node of a cluster, say, that sees
+        only its own subscribers. A number that may be too small is never returned.
+
+        At most some hundred channels are asked about at a time. The call is a read: it changes
+        nothing, may be repeated, and has no place in the order of messages.
+
+        Raises:
+            AccessDeniedError: the broker does not let its user ask; taken for None.
+            BackendUnavailableError: no answer came, and nothing is known.
         """
         ...
 

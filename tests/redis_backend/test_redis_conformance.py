@@ -11,7 +11,7 @@ from resumable_stream_redis import RedisBackend
 
 
 class TestRedis(BackendSuite):
-    capabilities: ClassVar = Capabilities(shared_between_processes=True)
+    capabilities: ClassVar = Capabilities(shared_between_processes=True, counts_subscribers=True)
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod

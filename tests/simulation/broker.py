@@ -240,6 +240,9 @@ class Adapter:
             raise
         return subscription
 
+    async def count_subscribers(self, channels: Sequence[str]) -> list[int]:
+        return await self._call(lambda: [self.server.bus.count(channel) for channel in channels])
+
     async def aclose(self) -> None:
         self.closed = True
         for subscription in list(self.subscriptions.values()):
