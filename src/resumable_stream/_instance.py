@@ -18,6 +18,7 @@ from resumable_stream._remote import Attached
 from resumable_stream._sentinel import Absence, Claim, ending_of, read_outcome, read_state
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._ticks import Ticks
+from resumable_stream._v1_audience import V1Audience
 from resumable_stream._v1_listener import V1Listener
 from resumable_stream._wire import Decoder
 from resumable_stream.errors import (
@@ -65,6 +66,7 @@ class Instance:
         self._wait_until = wait_until
         self._decoder = Decoder()
         self._ticks = Ticks()
+        self._audience = V1Audience(backend)
         self._starting: dict[str, asyncio.Lock] = {}
         self._background = Background(self.loop)
         self._closing = False
@@ -202,6 +204,7 @@ class Instance:
             self._ticks,
             self._background,
             self._kept,
+            self._audience,
         )
         won = False
         try:

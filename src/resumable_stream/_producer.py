@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from resumable_stream._source import MakeStream
     from resumable_stream._stream_end import OnEnd
     from resumable_stream._ticks import Ticks
+    from resumable_stream._v1_audience import V1Audience
     from resumable_stream.ports import Backend, Loss, Subscription
 
 logger = logging.getLogger("resumable_stream")
@@ -62,6 +63,7 @@ class Producer:
         ticks: Ticks,
         background: Background,
         kept: Kept,
+        audience: V1Audience,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.stream_id = stream_id
@@ -83,6 +85,7 @@ class Producer:
             backend,
             names,
             options,
+            audience,
             on_cancel=lambda: self.stop(Ending(Status.CANCELLED)),
         )
         self._lease = Lease(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from resumable_stream._followers import MAX_LISTENERS, Followers
@@ -16,7 +15,7 @@ from resumable_stream._log import PACE
 from resumable_stream._pieces import cut, piece_size
 from resumable_stream._replies import Replies
 from resumable_stream._sentinel import live_id
-from resumable_stream._v1 import V1Cursor
+from resumable_stream._v1_followers import V1Followers
 from resumable_stream._wire import (
     DataFrame,
     EndFrame,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from resumable_stream._log import Log
     from resumable_stream._options import Options
     from resumable_stream._sentinel import Claim, Names
+    from resumable_stream._v1_audience import V1Audience
     from resumable_stream.ports import PubSub
 
 logger = logging.getLogger("resumable_stream")
@@ -58,6 +58,7 @@ class Publisher:
         pubsub: PubSub,
         names: Names,
         options: Options,
+        audience: V1Audience,
         on_cancel: Callable[[], object],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -75,7 +76,7 @@ class Publisher:
         self._replies = Replies(claim.generation, log, options.unit)
         self._notices: dict[str, Frame] = {}
         self._cancellers: dict[str, None] = {}
-        self._v1: OrderedDict[str, V1Cursor] = OrderedDict()
+        self._v1 = V1Followers(stream_id, log, names, options, audience, self.wake)
         self._end: EndFrame | None = None
         self._end_told = False
         self._failures = 0
@@ -91,7 +92,9 @@ class Publisher:
         if request is None:
             logger.debug("stream %r: ignored a request that is none", self._stream_id)
         elif request.version == 1:
-            self._enrol_v1(request)
+            # It names no generation: only who surely holds the claim may answer it.
+            if self._may_answer() and not self._stopped:
+                self._v1.enrol(request.listener_id, request.skip)
         elif request.type is RequestType.LEAVE:
             self._followers.remove(request.listener_id)
             self._replies.drop(request.listener_id)
@@ -115,12 +118,14 @@ class Publisher:
     def resync(self) -> None:
         """After a gap: keep every listener enrolled, and tell them how far the stream is."""
         self._followers.keep_all()
+        self._v1.doubt()
         self._live_at = 0.0
         self.wake()
 
     def announce(self, end: EndFrame) -> None:
         """The end is recorded, and listeners may be told."""
         self._end = end
+        self._v1.end()
         self.wake()
 
     async def farewell(self) -> None:
@@ -147,6 +152,7 @@ class Publisher:
         if (task := self._task) is not None:
             task.cancel()
             await asyncio.wait({task})
+        await self._v1.aclose()
 
     def _may_answer(self) -> bool:
         return self._claim.held or self._end is not None
@@ -178,19 +184,12 @@ class Publisher:
         if len(self._notices) < MAX_LISTENERS:
             self._notices[listener] = refusal
 
-    def _enrol_v1(self, request: Request) -> None:
-        # Its requests name no generation: only who surely holds the claim may answer one.
-        if not self._may_answer() or len(self._v1) >= MAX_LISTENERS:
-            return
-        cursor = V1Cursor.at(self._log, request.skip)
-        if cursor is not None:
-            self._v1[request.listener_id] = cursor
-
     async def _run(self) -> None:
         try:
             while self._has_work() or self._listened_to():
                 await self._wait_for_work()
-                self._expire()
+                if not self._failures:  # else nobody could have been heard
+                    self._followers.expire(ended=self._end is not None)
                 await self._publish_batch()
                 self._tell_who_left()
         except Exception:
@@ -251,22 +250,15 @@ class Publisher:
         """There is more than live text to tell."""
         if self._end is not None and not self._end_told:
             return True
-        ended = self._end is not None
-        return bool(self._v1) and any(c.has_news(self._log, ended=ended) for c in self._v1.values())
-
-    def _expire(self) -> None:
-        if self._v1:
-            for listener in [k for k, cursor in self._v1.items() if cursor.ended]:
-                del self._v1[listener]
-        if not self._failures:  # else nobody could have been heard
-            self._followers.expire(ended=self._end is not None)
+        return self._v1.has_news()
 
     async def _publish_batch(self) -> None:
         if not self._may_answer():
+            self._v1.doubt()
             return
-        before = {listener: cursor.save() for listener, cursor in self._v1.items()}
         batch = self._batch()
         if not batch:
+            self._v1.sent()
             await asyncio.sleep(0)
             return
         try:
@@ -280,11 +272,10 @@ class Publisher:
             unsent = isinstance(error, BackendUnavailableError)
             self._live = Place(self._log.end)
             self._end_told = False
-            for listener, state in before.items():
-                if listener in self._v1:
-                    self._v1[listener].failed(state, unsent=unsent)
+            self._v1.failed(unsent=unsent)
             await asyncio.sleep(min(_MAX_PAUSE, 0.05 * 2 ** min(self._failures, 10)))
         else:
+            self._v1.sent()
             if self._failures:
                 self._failures = 0
                 self.resync()
@@ -301,16 +292,7 @@ class Publisher:
                 self._add(batch, listener, self._end)
             if size >= _BATCH_BYTES:
                 break
-        for listener in list(self._v1):
-            if size >= _BATCH_BYTES:
-                break
-            self._v1.move_to_end(listener)
-            cursor = self._v1[listener]
-            channel = self._names.chunk(listener)
-            limit = self._pubsub.max_message_size
-            for message in cursor.messages(self._log, limit, ended=self._end is not None):
-                batch.append((channel, message))
-                size += len(message)
+        batch += self._v1.take(self._pubsub.max_message_size)
         if self._end is not None:
             for listener in self._cancellers:
                 self._add(batch, listener, self._end)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REPLACEMENT = "\ufffd"
 _BYTES_PER_CHARACTER = 4
 
-_State = tuple[int, str, int, bool]
+State = tuple[int, str, int, bool]
 
 
 class V1Cursor:
@@ -58,10 +58,10 @@ class V1Cursor:
     def has_news(self, log: Log, *, ended: bool) -> bool:
         return ended or not self._acknowledged or self._sequence < log.end
 
-    def save(self) -> _State:
+    def save(self) -> State:
         return self._sequence, self._head, self._skip, self._acknowledged
 
-    def failed(self, state: _State, *, unsent: bool) -> None:
+    def failed(self, state: State, *, unsent: bool) -> None:
         """What was taken since ``state`` was not sent, or perhaps it was: then it is over."""
         if unsent:
             self._sequence, self._head, self._skip, self._acknowledged = state

@@ -1,0 +1,361 @@
+"""TypeScript listeners that vanish, come back, or never were."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resumable_stream import AccessDeniedError
+from resumable_stream._v1_followers import MAX_OF_STREAM
+from resumable_stream._wire import V1_END
+from virtual_time import in_virtual_time
+from world import ID, LEASE, NAMES, Peer, Source, World, begin, rest, world
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Two seconds, and a little more.
+A_LOOK = 2.5
+PATIENCE = LEASE + 2 * LEASE / 5 + 2 * A_LOOK
+
+
+COUNT = "resumable_stream_memory.MemoryBackend.count_subscribers"
+
+
+def nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no backend have the capability."""
+    monkeypatch.setattr("resumable_stream._v1_audience.SubscriberCounts", type("No", (), {}))
+
+
+async def listening(here: World, name: str = "peer") -> Peer:
+    """Begin a listener of version 1, and let it have what there is."""
+    peer = await Peer(here, name).listen()
+    await peer.ask(version=1)
+    await asyncio.sleep(0.1)
+    return peer
+
+
+async def vanish(peer: Peer) -> None:
+    for subscription in peer._subscriptions:
+        await subscription.aclose()
+
+
+def sent_to(here: World, name: str = "peer") -> list[str]:
+    """What the producer's broker was given for the listener."""
+    channel = NAMES.chunk(name)
+    return [message.decode() for to, message in here.brokers[0].published if to == channel]
+
+
+async def told(here: World, *names: str, stream_id: str = ID) -> None:
+    """Ask for listeners that nobody has ever seen."""
+    for name in names:
+        request = b'{"listenerId":"%s"}' % name.encode()
+        await here.raw.publish(NAMES.request(stream_id), request)
+
+
+@pytest.mark.rule("V1-7", "P7")
+@in_virtual_time
+async def test_a_vanished_listener_costs_nothing_after_a_look() -> None:
+    async with world() as here:
+        source, stream, _ = await begin(here, "a")
+        peer = await listening(here)
+        assert peer.texts() == ["a"]
+        await vanish(peer)
+        await asyncio.sleep(A_LOOK)
+        source.put(*"bcdef")
+        await asyncio.sleep(1)
+        assert sent_to(here) == ["a"]
+        source.finish()
+        assert await rest(stream) == [*"abcdef"]
+
+
+@pytest.mark.rule("V1-7")
+@in_virtual_time
+async def test_a_listener_that_comes_back_goes_on_where_it_stood() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peer = await listening(here)
+        await vanish(peer)
+        await asyncio.sleep(A_LOOK)
+        source.put(*"bc")
+        await asyncio.sleep(PATIENCE - 4 * A_LOOK)
+        await peer.listen()
+        await asyncio.sleep(A_LOOK)
+        source.put("d")
+        source.finish()
+        await asyncio.sleep(1)
+        assert peer.texts() == [*"abcd", V1_END]
+
+
+@pytest.mark.rule("V1-7", "P7", "P10")
+@in_virtual_time
+async def test_a_listener_that_stays_away_is_forgotten() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peer = await listening(here)
+        await vanish(peer)
+        await asyncio.sleep(PATIENCE)
+        assert not any("presence" in task.get_name() for task in asyncio.all_tasks())
+        await peer.listen()
+        source.put("b")
+        source.finish()
+        await asyncio.sleep(PATIENCE)
+        assert peer.texts() == ["a"]
+
+
+@pytest.mark.rule("V1-7")
+@in_virtual_time
+async def test_nobody_is_given_up_while_the_broker_is_in_trouble() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peer = await listening(here)
+        await vanish(peer)
+        await asyncio.sleep(A_LOOK)
+        here.brokers[0].away = True
+        source.put("b")
+        await asyncio.sleep(2 * PATIENCE)
+        here.brokers[0].reconnect()
+        await asyncio.sleep(A_LOOK)
+        await peer.listen()
+        await asyncio.sleep(A_LOOK)
+        source.put("c")
+        await asyncio.sleep(1)
+        assert peer.texts()[-1] == "c"
+
+
+@pytest.mark.rule("V1-7")
+@in_virtual_time
+async def test_a_look_that_takes_long_is_one_look() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peer = await listening(here)
+        await vanish(peer)
+        await asyncio.sleep(A_LOOK)
+        for _ in range(2):
+            here.brokers[0].running.clear()
+            await asyncio.sleep(PATIENCE / 3)
+            here.brokers[0].running.set()
+            await asyncio.sleep(0.1)
+        here.brokers[0].running.clear()
+        await asyncio.sleep(PATIENCE / 4)
+        await peer.listen()
+        here.brokers[0].running.set()
+        source.put("b")
+        await asyncio.sleep(A_LOOK)
+        assert peer.texts() == [*"ab"]
+
+
+@pytest.mark.rule("V1-7")
+@in_virtual_time
+async def test_a_broker_that_does_not_see_the_producer_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peer = await listening(here)
+
+        async def count(channels: Sequence[str]) -> list[int]:
+            return [0] * len(channels)
+
+        monkeypatch.setattr(here.brokers[0], "count_subscribers", count)
+        await asyncio.sleep(2 * PATIENCE)
+        late = await listening(here, "late")
+        source.put("b")
+        await asyncio.sleep(1)
+        assert peer.texts() == [*"ab"]
+        assert late.texts() == [*"ab"]
+
+
+@pytest.mark.rule("V1-7", "V1-8", "P7")
+@in_virtual_time
+async def test_made_up_listeners_are_sent_nothing() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        await told(here, *(f"made-up-{number}" for number in range(3000)))
+        peer = await listening(here)
+        await told(here, *(f"made-up-too-{number}" for number in range(3000)))
+        await asyncio.sleep(1)
+        source.put("b")
+        await asyncio.sleep(2)
+        assert peer.texts() == [*"ab"]
+        assert {to for to, _ in here.brokers[0].published} == {NAMES.chunk("peer")}
+
+
+@pytest.mark.rule("V1-7", "V1-1")
+@in_virtual_time
+async def test_a_newcomer_may_subscribe_a_moment_after_it_asked() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        await told(here, "peer")
+        await asyncio.sleep(0.5)
+        peer = await Peer(here).listen()
+        await asyncio.sleep(0.1)
+        assert peer.texts() == ["a"]
+
+
+@pytest.mark.rule("V1-7", "P4")
+@in_virtual_time
+async def test_the_end_waits_for_nobody_who_has_gone() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        gone, back, there = [await listening(here, name) for name in ("gone", "back", "there")]
+        for peer in (gone, back):
+            await vanish(peer)
+        await asyncio.sleep(A_LOOK)
+        source.put("b")
+        await told(here, "made-up")
+        await back.listen()
+        before = asyncio.get_running_loop().time()
+        source.finish()
+        await here.contexts[0].aclose(60)
+        assert asyncio.get_running_loop().time() < before + 1
+        await asyncio.sleep(0.1)
+        assert [peer.texts() for peer in (gone, back, there)] == [
+            ["a"],
+            ["a", "b", V1_END],
+            ["a", "b", V1_END],
+        ]
+
+
+@pytest.mark.rule("V1-7", "BE-2")
+@in_virtual_time
+async def test_a_broker_that_does_not_say_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world() as here:
+        source, stream, _ = await begin(here, "a")
+        asked: list[Sequence[str]] = []
+
+        async def refuse(channels: Sequence[str]) -> list[int]:
+            asked.append(channels)
+            raise AccessDeniedError("no permission to ask")
+
+        monkeypatch.setattr(here.brokers[0], "count_subscribers", refuse)
+        with caplog.at_level(logging.INFO, "resumable_stream"):
+            peers = [await listening(here, f"peer-{number}") for number in range(3)]
+            await vanish(peers[0])
+            await asyncio.sleep(PATIENCE)
+            source.put("b")
+            source.finish()
+            assert await rest(stream) == [*"ab"]
+            await asyncio.sleep(0.1)
+        assert [peer.texts() for peer in peers[1:]] == [[*"ab", V1_END]] * 2
+        assert len(asked) == 1
+        assert len([one for one in caplog.records if "no permission" in one.message]) == 1
+
+
+@pytest.mark.rule("V1-7")
+@pytest.mark.parametrize("lacks", ["method", "answer"])
+@in_virtual_time
+async def test_where_nobody_counts_everybody_is_served(
+    monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    async def cannot_tell(_self: Any, _channels: Sequence[str]) -> None:
+        return None
+
+    if lacks == "method":
+        nobody_counts(monkeypatch)
+    else:
+        monkeypatch.setattr(COUNT, cannot_tell)
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        await told(here, "made-up")
+        peer = await listening(here)
+        await asyncio.sleep(PATIENCE)
+        source.put("b")
+        await asyncio.sleep(0.1)
+        assert peer.texts() == [*"ab"]
+        assert sent_to(here, "made-up") == [*"ab"]
+
+
+@pytest.mark.rule("V1-8", "P7")
+@pytest.mark.parametrize("seen", [True, False])
+@in_virtual_time
+async def test_the_listeners_of_a_stream_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, seen: bool
+) -> None:
+    if not seen:
+        nobody_counts(monkeypatch)
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peers = [await Peer(here, f"peer-{number}").listen() for number in range(MAX_OF_STREAM + 9)]
+        with caplog.at_level(logging.WARNING, "resumable_stream"):
+            await told(here, *(peer.id for peer in peers))
+            await asyncio.sleep(1)
+        assert [bool(peer.texts()) for peer in peers] == [True] * MAX_OF_STREAM + [False] * 9
+        assert len([one for one in caplog.records if one.levelno == logging.WARNING]) == 1
+        source.put("b")
+        await asyncio.sleep(1)
+        assert [peer.texts() for peer in peers[:MAX_OF_STREAM]] == [["b"]] * MAX_OF_STREAM
+        if seen:
+            await vanish(peers[0])
+            await asyncio.sleep(PATIENCE)
+            assert (await listening(here, "late")).texts() == ["ab"]
+
+
+@pytest.mark.rule("V1-8", "P7")
+@in_virtual_time
+async def test_the_listeners_of_an_instance_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resumable_stream._v1_audience.MAX_OF_INSTANCE", 3)
+    async with world() as here:
+        source, stream, _ = await begin(here, "a")
+        more: Any = [await Peer(here, f"more-{number}").listen() for number in range(3)]
+        other = await here.contexts[0].create_new_resumable_stream("other", Source("a"))
+        peers = [await listening(here, f"peer-{number}") for number in range(2)]
+        await told(here, *(peer.id for peer in more), stream_id="other")
+        await asyncio.sleep(1)
+        assert [bool(peer.texts()) for peer in (*peers, *more)] == [True] * 3 + [False] * 2
+        source.finish()
+        await rest(stream)
+        await asyncio.sleep(1)
+        await told(here, more[1].id, stream_id="other")
+        await asyncio.sleep(1)
+        assert more[1].texts(), "room was made by the stream that has ended"
+        await other.aclose()
+
+
+@pytest.mark.rule("V1-8", "P6")
+@in_virtual_time
+async def test_many_listeners_are_served_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peers = [await Peer(here, f"peer-{number}").listen() for number in range(1000)]
+        await told(here, *(peer.id for peer in peers))
+        await asyncio.sleep(1)
+        broker, batches = here.brokers[0], list[int]()
+        publish_many = broker.publish_many
+
+        async def watched(messages: Sequence[tuple[str, bytes]]) -> None:
+            batches.append(len(messages))
+            await publish_many(messages)
+
+        monkeypatch.setattr(broker, "publish_many", watched)
+        source.put("b", "c")
+        await asyncio.sleep(1)
+        assert ["".join(peer.texts()) for peer in peers] == ["abc"] * 1000
+        assert max(batches) <= 256
+        assert sum(batches) == 2000
+
+
+@pytest.mark.rule("P8")
+@in_virtual_time
+async def test_without_typescript_listeners_nobody_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    async def count(_self: Any, channels: Sequence[str]) -> None:
+        asked.append(channels)
+
+    monkeypatch.setattr(COUNT, count)
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        context, _ = here.instance()
+        reader = await context.resume_existing_stream(ID)
+        await asyncio.sleep(2 * LEASE)
+        source.finish()
+        assert await rest(reader) == ["a"]
+        assert asked == []
