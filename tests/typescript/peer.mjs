@@ -1,6 +1,7 @@
 // The TypeScript side of the tests: JSON commands on stdin, JSON events on stdout, a line each.
 // Every event carries the id of the command it belongs to.
 import { createInterface } from "node:readline";
+import { createClient } from "redis";
 import { createResumableStreamContext } from "resumable-stream";
 
 // The package connects by itself, to REDIS_URL.
@@ -20,6 +21,15 @@ function sourceOf(command) {
       },
     });
   };
+}
+
+// The package's own clients end the process when they lose their connection; these come back.
+const connected = () =>
+  createClient({ url: process.env.REDIS_URL }).on("error", () => {}).connect();
+
+async function lastingContext() {
+  const [subscriber, publisher] = await Promise.all([connected(), connected()]);
+  return createResumableStreamContext({ waitUntil: null, subscriber, publisher });
 }
 
 function feed(controller, { chunks = [], close = false }) {
@@ -51,6 +61,8 @@ const commands = {
   start: async (c) => attach(c.id, await context.resumableStream(c.stream, sourceOf(c), c.skip)),
   create: async (c) => attach(c.id, await context.createNewResumableStream(c.stream, sourceOf(c))),
   resume: async (c) => attach(c.id, await context.resumeExistingStream(c.stream, c.skip)),
+  resumeLastingly: async (c) =>
+    attach(c.id, await (await lastingContext()).resumeExistingStream(c.stream, c.skip)),
   exists: async (c) => tell(c.id, { exists: await context.hasExistingStream(c.stream) }),
   feed: async (c) => feed(sources.get(c.stream), c),
   fail: async (c) => sources.get(c.stream).error(new Error("the source failed")),

@@ -132,6 +132,10 @@ class Peer:
     async def resume(self, stream: str, skip: int | None = None) -> Reading:
         return await self._attach("resume", stream=stream, skip=skip)
 
+    async def resume_lastingly(self, stream: str) -> Reading:
+        """Resume over clients that connect again when they lose their connection."""
+        return await self._attach("resumeLastingly", stream=stream)
+
     async def exists(self, stream: str) -> object:
         return (await (await self.tell("exists", stream=stream)).event())["exists"]
 
