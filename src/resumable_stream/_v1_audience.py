@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# More TypeScript listeners than this are not served by one instance; each takes about a kilobyte.
+# One instance serves no more TypeScript listeners than this; each takes some half a kilobyte.
 MAX_OF_INSTANCE = 16_384
 
 

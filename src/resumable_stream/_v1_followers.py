@@ -36,6 +36,22 @@ class V1Followers:
         on_look: called when the broker has told who is there.
     """
 
+    # Every stream has one of these, and few have TypeScript listeners.
+    __slots__ = (
+        "_admitted",
+        "_audience",
+        "_ended",
+        "_log",
+        "_names",
+        "_on_look",
+        "_options",
+        "_presence",
+        "_refused",
+        "_sending",
+        "_served",
+        "_stream_id",
+    )
+
     def __init__(
         self,
         stream_id: str,
