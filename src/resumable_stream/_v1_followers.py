@@ -122,8 +122,8 @@ class V1Followers:
         self._served.move_to_end(listener, last=False)
 
     def pause(self, listener: str) -> V1Cursor | None:
-        """Send it nothing more for now; None once the end is known, which it gets in any case."""
-        return None if self._ended else self._served.pop(listener, None)
+        """Send the listener nothing until it is resumed or released; None if it is not served."""
+        return self._served.pop(listener, None)
 
     def release(self) -> None:
         """Make room for another."""

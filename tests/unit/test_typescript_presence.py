@@ -9,51 +9,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resumable_stream import AccessDeniedError
-from resumable_stream._v1_followers import MAX_OF_STREAM
 from resumable_stream._wire import V1_END
+from typescript_listeners import (
+    A_LOOK,
+    COUNT,
+    PATIENCE,
+    listening,
+    nobody_counts,
+    sent_to,
+    told,
+    vanish,
+)
 from virtual_time import in_virtual_time
-from world import ID, LEASE, NAMES, Peer, Source, World, begin, rest, world
+from world import Peer, begin, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# Two seconds, and a little more.
-A_LOOK = 2.5
-PATIENCE = LEASE + 2 * LEASE / 5 + 2 * A_LOOK
-
-
-COUNT = "resumable_stream_memory.MemoryBackend.count_subscribers"
-
-
-def nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no backend have the capability."""
-    monkeypatch.setattr("resumable_stream._v1_audience.SubscriberCounts", type("No", (), {}))
-
-
-async def listening(here: World, name: str = "peer") -> Peer:
-    """Begin a listener of version 1, and let it have what there is."""
-    peer = await Peer(here, name).listen()
-    await peer.ask(version=1)
-    await asyncio.sleep(0.1)
-    return peer
-
-
-async def vanish(peer: Peer) -> None:
-    for subscription in peer._subscriptions:
-        await subscription.aclose()
-
-
-def sent_to(here: World, name: str = "peer") -> list[str]:
-    """What the producer's broker was given for the listener."""
-    channel = NAMES.chunk(name)
-    return [message.decode() for to, message in here.brokers[0].published if to == channel]
-
-
-async def told(here: World, *names: str, stream_id: str = ID) -> None:
-    """Ask for listeners that nobody has ever seen."""
-    for name in names:
-        request = b'{"listenerId":"%s"}' % name.encode()
-        await here.raw.publish(NAMES.request(stream_id), request)
 
 
 @pytest.mark.rule("V1-7", "P7")
@@ -127,6 +98,29 @@ async def test_nobody_is_given_up_while_the_broker_is_in_trouble() -> None:
 
 
 @pytest.mark.rule("V1-7")
+@pytest.mark.parametrize("trouble", ["a loss", "a publish that failed"])
+@in_virtual_time
+async def test_after_trouble_the_time_counts_from_the_beginning(trouble: str) -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        peer, other = await listening(here), await listening(here, "other")
+        await vanish(peer)
+        await asyncio.sleep(PATIENCE - 4 * A_LOOK)
+        if trouble == "a loss":
+            here.brokers[0].reconnect()
+        else:
+            here.brokers[0].lose_publishes = 1
+            source.put("b")
+        await asyncio.sleep(PATIENCE - 4 * A_LOOK)
+        await peer.listen()
+        await asyncio.sleep(A_LOOK)
+        source.put("c")
+        await asyncio.sleep(1)
+        assert peer.texts()[-1] == "c"
+        assert other.texts()[0] == "a"
+
+
+@pytest.mark.rule("V1-7")
 @in_virtual_time
 async def test_a_look_that_takes_long_is_one_look() -> None:
     async with world() as here:
@@ -167,21 +161,6 @@ async def test_a_broker_that_does_not_see_the_producer_proves_nothing(
         await asyncio.sleep(1)
         assert peer.texts() == [*"ab"]
         assert late.texts() == [*"ab"]
-
-
-@pytest.mark.rule("V1-7", "V1-8", "P7")
-@in_virtual_time
-async def test_made_up_listeners_are_sent_nothing() -> None:
-    async with world() as here:
-        source, _, _ = await begin(here, "a")
-        await told(here, *(f"made-up-{number}" for number in range(3000)))
-        peer = await listening(here)
-        await told(here, *(f"made-up-too-{number}" for number in range(3000)))
-        await asyncio.sleep(1)
-        source.put("b")
-        await asyncio.sleep(2)
-        assert peer.texts() == [*"ab"]
-        assert {to for to, _ in here.brokers[0].published} == {NAMES.chunk("peer")}
 
 
 @pytest.mark.rule("V1-7", "V1-1")
@@ -269,93 +248,3 @@ async def test_where_nobody_counts_everybody_is_served(
         await asyncio.sleep(0.1)
         assert peer.texts() == [*"ab"]
         assert sent_to(here, "made-up") == [*"ab"]
-
-
-@pytest.mark.rule("V1-8", "P7")
-@pytest.mark.parametrize("seen", [True, False])
-@in_virtual_time
-async def test_the_listeners_of_a_stream_are_bounded(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, seen: bool
-) -> None:
-    if not seen:
-        nobody_counts(monkeypatch)
-    async with world() as here:
-        source, _, _ = await begin(here, "a")
-        peers = [await Peer(here, f"peer-{number}").listen() for number in range(MAX_OF_STREAM + 9)]
-        with caplog.at_level(logging.WARNING, "resumable_stream"):
-            await told(here, *(peer.id for peer in peers))
-            await asyncio.sleep(1)
-        assert [bool(peer.texts()) for peer in peers] == [True] * MAX_OF_STREAM + [False] * 9
-        assert len([one for one in caplog.records if one.levelno == logging.WARNING]) == 1
-        source.put("b")
-        await asyncio.sleep(1)
-        assert [peer.texts() for peer in peers[:MAX_OF_STREAM]] == [["b"]] * MAX_OF_STREAM
-        if seen:
-            await vanish(peers[0])
-            await asyncio.sleep(PATIENCE)
-            assert (await listening(here, "late")).texts() == ["ab"]
-
-
-@pytest.mark.rule("V1-8", "P7")
-@in_virtual_time
-async def test_the_listeners_of_an_instance_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resumable_stream._v1_audience.MAX_OF_INSTANCE", 3)
-    async with world() as here:
-        source, stream, _ = await begin(here, "a")
-        more: Any = [await Peer(here, f"more-{number}").listen() for number in range(3)]
-        other = await here.contexts[0].create_new_resumable_stream("other", Source("a"))
-        peers = [await listening(here, f"peer-{number}") for number in range(2)]
-        await told(here, *(peer.id for peer in more), stream_id="other")
-        await asyncio.sleep(1)
-        assert [bool(peer.texts()) for peer in (*peers, *more)] == [True] * 3 + [False] * 2
-        source.finish()
-        await rest(stream)
-        await asyncio.sleep(1)
-        await told(here, more[1].id, stream_id="other")
-        await asyncio.sleep(1)
-        assert more[1].texts(), "room was made by the stream that has ended"
-        await other.aclose()
-
-
-@pytest.mark.rule("V1-8", "P6")
-@in_virtual_time
-async def test_many_listeners_are_served_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world() as here:
-        source, _, _ = await begin(here, "a")
-        peers = [await Peer(here, f"peer-{number}").listen() for number in range(1000)]
-        await told(here, *(peer.id for peer in peers))
-        await asyncio.sleep(1)
-        broker, batches = here.brokers[0], list[int]()
-        publish_many = broker.publish_many
-
-        async def watched(messages: Sequence[tuple[str, bytes]]) -> None:
-            batches.append(len(messages))
-            await publish_many(messages)
-
-        monkeypatch.setattr(broker, "publish_many", watched)
-        source.put("b", "c")
-        await asyncio.sleep(1)
-        assert ["".join(peer.texts()) for peer in peers] == ["abc"] * 1000
-        assert max(batches) <= 256
-        assert sum(batches) == 2000
-
-
-@pytest.mark.rule("P8")
-@in_virtual_time
-async def test_without_typescript_listeners_nobody_is_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[object] = []
-
-    async def count(_self: Any, channels: Sequence[str]) -> None:
-        asked.append(channels)
-
-    monkeypatch.setattr(COUNT, count)
-    async with world() as here:
-        source, _, _ = await begin(here, "a")
-        context, _ = here.instance()
-        reader = await context.resume_existing_stream(ID)
-        await asyncio.sleep(2 * LEASE)
-        source.finish()
-        assert await rest(reader) == ["a"]
-        assert asked == []
