@@ -96,6 +96,8 @@ class V1Followers:
                     self,
                     self._on_look,
                 )
+                if self._ended:
+                    self._presence.end()
             self._presence.expect(listener, skip)
         else:
             self.admit(listener, skip)
