@@ -57,7 +57,7 @@ async def test_long_stream_costs_its_renewals_only(
 
 
 async def test_context_has_one_connection(broker: NatsBroker, crew: Crew) -> None:
-    producing, reading = [await crew.worker(broker.url) for _ in range(2)]
+    producing, reading = [await crew.worker(broker.url, grace=1) for _ in range(2)]
     source = Source(count=20, gated_from=10)
     streams = [f"stream {number}" for number in range(STREAMS)]
     await producing.ask_all([begin(stream, source) for stream in streams])

@@ -17,6 +17,7 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from expected_logs import is_unexpected
 from processes.texts import Source, utf16
 from resumable_stream import Options, ResumableStreamError, create_resumable_stream_context
 
@@ -302,4 +303,5 @@ async def main() -> None:
 if __name__ == "__main__":
     # What is logged as an error shows on standard error, where a test looks for it.
     logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("resumable_stream").addFilter(is_unexpected)
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""What a server under test may log: a test that lets a source fail looks at its ending."""
+"""What a program under test may log: a test that lets a source fail looks at its ending."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 
 def is_unexpected(record: logging.LogRecord) -> bool:
-    """Whether to log it: all that is logged as an error is a complaint of the server."""
+    """Whether to log it: all that is logged as an error is a complaint of the program."""
     return "the source failed" not in record.getMessage()
