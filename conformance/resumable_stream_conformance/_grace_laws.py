@@ -55,7 +55,7 @@ class GraceLaws(Stage):
     @rule("P10", within=60)
     async def test_grace_ends(self) -> None:
         """After its grace a stream is over for everybody, and leaves no subscription."""
-        here, there = await self.instances(2, grace=0.5)
+        here, there = await self.instances(2, grace=0.5, handshake_timeout=0.5)
         await read(await here.start(Source()))
         await until(lambda: not here.backend.live_subscriptions, "the stream is let go")
         for instance in (here, there):

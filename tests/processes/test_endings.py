@@ -66,7 +66,7 @@ async def test_late_reader_of_killed_producer_is_told(
 async def test_failing_source_fails_everywhere(
     broker: Broker, crew: Crew, stream: str, fail_at: int
 ) -> None:
-    producing, reading = [await crew.worker(broker.url, lease=LEASE) for _ in range(2)]
+    producing, reading = [await crew.worker(broker.url, lease=LEASE, grace=0) for _ in range(2)]
     source = Source(count=60, gated_from=max(0, fail_at - 5), fail_at=fail_at)
     assert await producing.begin(stream, source) == "reading"
     assert await reading.resume(stream, source) == "reading"
