@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
 from resumable_stream._answers import CancelResult, StreamState, StreamStatus
@@ -43,10 +44,11 @@ class ResumableStreamContext:
     """One instance's access to the streams on a backend.
 
     Made by ``create_resumable_stream_context``. It binds itself to the event loop of its first use;
-    after that loop is closed, to the next. Once closed it takes no more calls until it is entered
-    again, by ``async with``, and then begins afresh. Every coroutine here is safe to cancel:
-    nothing but a lease that soon runs out stays behind. Every call may also raise
-    ``ContextClosedError``, and ``WrongEventLoopError`` outside the context's own event loop.
+    after that loop is closed, to the next. Once closed it takes no more calls in this event loop
+    until it is entered again, by ``async with``; it then begins afresh, as it does in another loop.
+    Every coroutine here is safe to cancel: nothing but a lease that soon runs out stays behind.
+    Every call may also raise ``ContextClosedError``, and ``WrongEventLoopError`` outside the
+    context's own event loop.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class ResumableStreamContext:
         # Opened now (which connects nothing), so that a wrong URL is told at once.
         self._unused: Backend | None = open_backend()
         self._bound: Instance | None = None
-        self._closed = False
+        self._closed_in: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._ending: asyncio.Task[None] | None = None
 
     async def resumable_stream(
@@ -268,7 +270,7 @@ class ResumableStreamContext:
         """
         if self._bound is not None and not self._bound.loop.is_closed():
             self._check_loop(self._bound)
-        self._closed = True
+        self._closed_in = weakref.ref(running_loop())
         bound, self._bound = self._bound, None
         unused, self._unused = self._unused, None
         if unused is not None and bound is None and self._owns_backend:
@@ -284,7 +286,7 @@ class ResumableStreamContext:
             await asyncio.shield(self._ending)
 
     async def __aenter__(self) -> Self:
-        self._closed = False
+        self._closed_in = None
         self._bind()
         return self
 
@@ -297,11 +299,12 @@ class ResumableStreamContext:
         await self.aclose()
 
     def _bind(self) -> Instance:
-        running_loop()
-        if self._closed:
+        loop = running_loop()
+        if self._closed_in is not None and self._closed_in() is loop:
             raise ContextClosedError(
                 "this context was closed: enter it again, by 'async with', or create another one"
             )
+        self._closed_in = None
         if self._bound is not None and not self._bound.loop.is_closed():
             self._check_loop(self._bound)
         else:

@@ -49,6 +49,21 @@ def test_a_context_that_was_closed_can_be_entered_again() -> None:
         assert asyncio.run(lifespan()) == ["a", "b"]
 
 
+def test_a_context_that_was_closed_serves_another_loop() -> None:
+    context = create_resumable_stream_context("memory://closed-by-its-lifespan")
+
+    async def lifespan() -> list[str]:
+        try:
+            return await once(context)
+        finally:
+            await context.aclose()
+            with pytest.raises(ContextClosedError, match="enter it again"):
+                await context.has_existing_stream(ID)
+
+    for _ in range(3):
+        assert asyncio.run(lifespan()) == ["a", "b"]
+
+
 async def test_each_entry_is_a_fresh_instance() -> None:
     context = create_resumable_stream_context("memory://fresh")
     source = Source("a")
