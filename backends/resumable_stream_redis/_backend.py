@@ -75,7 +75,7 @@ class RedisBackend:
         timeout: seconds after which a server that does not answer has failed.
 
     Raises:
-        InvalidSettingError: a setting that cannot be meant.
+        InvalidSettingError: an invalid setting; the message says what to pass.
     """
 
     def __init__(

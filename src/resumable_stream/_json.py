@@ -28,7 +28,7 @@ def read_object(data: bytes | str) -> dict[str, Any]:
     """Return the fields of a JSON object, which bytes hold as UTF-8.
 
     Raises:
-        MalformedError: it is none, or longer than ``MAX_JSON``, or nested too deep.
+        MalformedError: it is not, or is longer than ``MAX_JSON``, or nested too deep.
     """
     if len(data) > MAX_JSON:
         raise MalformedError(f"{len(data)} of JSON is more than {MAX_JSON}")
@@ -43,7 +43,7 @@ def read_object(data: bytes | str) -> dict[str, Any]:
 
 
 def natural(value: object, default: int | None = None) -> int:
-    """Check for a whole number that every peer can read exactly; a bool is none.
+    """Check for a whole number that every peer can read exactly; a bool does not count as one.
 
     With a default, the field may be absent or null.
     """
