@@ -45,7 +45,7 @@ async def some_streams(first: int, producing: Worker, reading: Worker) -> None:
 
 @pytest.mark.parametrize("streams", [600, pytest.param(2000, marks=pytest.mark.long)])
 async def test_many_streams_leave_nothing(broker: Broker, crew: Crew, streams: int) -> None:
-    options = {"lease": LEASE, "done_ttl": LEASE}
+    options = {"lease": LEASE, "done_ttl": LEASE, "grace": 0.2}
     workers = [await crew.worker(broker.url, **options) for _ in range(2)]
     before = [await worker.ask("tasks") for worker in workers]
     for first in range(0, WARM_UP, LANES):
