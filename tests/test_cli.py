@@ -22,9 +22,9 @@ from resumable_stream import (
     create_resumable_stream_context,
     errors,
 )
-from resumable_stream._commands import cancel, follow, produce, status
-from resumable_stream._console import ExitStatus, one_line, status_of
-from resumable_stream._pipes import Input, Output
+from resumable_stream._cli.commands import cancel, follow, produce, status
+from resumable_stream._cli.console import ExitStatus, one_line, status_of
+from resumable_stream._cli.stdio import Input, Output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

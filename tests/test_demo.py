@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from programs import PATIENCE, Terminal, run, start
-from resumable_stream import _demo
-from resumable_stream._console import ExitStatus
-from resumable_stream._display import compare
+from resumable_stream._cli.console import ExitStatus
+from resumable_stream._cli.demo import story
+from resumable_stream._cli.demo.display import compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,18 +27,18 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @given(st.text())
 def test_tokens_join_to_the_text(text: str) -> None:
-    assert "".join(_demo.tokens(text)) == text
+    assert "".join(story.tokens(text)) == text
 
 
 def test_long_text_has_bounded_tokens() -> None:
     text = "word \N{ROCKET}\n" * 200_000
-    found = _demo.tokens(text)
+    found = story.tokens(text)
     assert "".join(found) == text
     assert len(found) <= 4_000
 
 
 def test_long_word_is_cut_up() -> None:
-    assert len(_demo.tokens("a" * 10_000)) > 100
+    assert len(story.tokens("a" * 10_000)) > 100
 
 
 def test_difference_is_located() -> None:
@@ -52,9 +52,9 @@ def test_difference_is_located() -> None:
 
 
 async def test_wrong_text_gives_status_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_demo, "tokens", lambda _text: ["some", "thing ", "else"])
+    monkeypatch.setattr(story, "tokens", lambda _text: ["some", "thing ", "else"])
     output = io.StringIO()
-    assert await _demo.demo(None, "memory://wrong-text", output) is ExitStatus.FAILED
+    assert await story.demo(None, "memory://wrong-text", output) is ExitStatus.FAILED
     assert output.getvalue().count("WRONG: reader") == 2
 
 

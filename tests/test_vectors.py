@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from resumable_stream._log import Status
-from resumable_stream._sentinel import Absence, Active, Outcome, parse_sentinel
-from resumable_stream._wire import (
+from resumable_stream._protocol.sentinel import Absence, Active, Outcome, parse_sentinel
+from resumable_stream._protocol.wire import (
     DataFrame,
     EndFrame,
     Frame,
@@ -21,6 +20,7 @@ from resumable_stream._wire import (
     encode_frame,
     encode_request,
 )
+from resumable_stream._text.log import Status
 from world import parts_of
 
 VECTORS = files("resumable_stream_conformance") / "vectors"

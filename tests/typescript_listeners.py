@@ -20,7 +20,9 @@ COUNT = "resumable_stream_memory.MemoryBackend.count_subscribers"
 
 def nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no backend have the capability."""
-    monkeypatch.setattr("resumable_stream._v1_audience.SubscriberCounts", type("No", (), {}))
+    monkeypatch.setattr(
+        "resumable_stream._producing.v1_audience.SubscriberCounts", type("No", (), {})
+    )
 
 
 async def listening(here: World, name: str = "peer") -> Peer:

@@ -17,8 +17,8 @@ from resumable_stream import (
     ResumableStreamContext,
     create_resumable_stream_context,
 )
-from resumable_stream._sentinel import Names, generation_of, live_id
-from resumable_stream._wire import (
+from resumable_stream._protocol.sentinel import Names, generation_of, live_id
+from resumable_stream._protocol.wire import (
     V1_END,
     DataFrame,
     EndFrame,

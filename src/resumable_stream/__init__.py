@@ -6,15 +6,15 @@ it had reached gets exactly the rest. Start with ``create_resumable_stream_conte
 
 from __future__ import annotations
 
-from resumable_stream._answers import CancelResult, StreamState, StreamStatus
 from resumable_stream._context import ResumableStreamContext
 from resumable_stream._factory import create_resumable_stream_context
-from resumable_stream._log import Status as EndStatus
-from resumable_stream._offsets import OffsetUnit
 from resumable_stream._options import Options
 from resumable_stream._owners import StreamOwners, owned_stream_id
+from resumable_stream._status import CancelResult, StreamState, StreamStatus
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._stream_end import StreamEnd, closing_status
+from resumable_stream._text.log import Status as EndStatus
+from resumable_stream._text.offsets import OffsetUnit
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from resumable_stream._cli import main
+from resumable_stream._cli.main import main
 
 sys.exit(main())

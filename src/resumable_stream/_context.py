@@ -6,13 +6,10 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
-from resumable_stream._answers import CancelResult, StreamState, StreamStatus
 from resumable_stream._arguments import check_id, check_on_end, start_at
-from resumable_stream._canceller import cancel_remotely
 from resumable_stream._instance import Instance
-from resumable_stream._log import Ending, Status
 from resumable_stream._loops import running_loop
-from resumable_stream._sentinel import (
+from resumable_stream._protocol.sentinel import (
     Absence,
     Active,
     Names,
@@ -20,8 +17,11 @@ from resumable_stream._sentinel import (
     read_outcome,
     read_state,
 )
+from resumable_stream._reading.canceller import cancel_remotely
 from resumable_stream._source import check_source
+from resumable_stream._status import CancelResult, StreamState, StreamStatus
 from resumable_stream._stream import NotFound, ResumableStream
+from resumable_stream._text.log import Ending, Status
 from resumable_stream.errors import (
     ContextClosedError,
     StreamExistsError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from resumable_stream._offsets import OffsetUnit
+from resumable_stream._text.offsets import OffsetUnit
 from resumable_stream.errors import InvalidSettingError
 
 _LEAST_LEASE = 1.0

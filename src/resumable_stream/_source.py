@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from resumable_stream.errors import InvalidSourceError
 
 if TYPE_CHECKING:
-    from resumable_stream._log import Log
+    from resumable_stream._text.log import Log
 
 MakeStream = Callable[[], AsyncIterable[str] | Awaitable[AsyncIterable[str]]]
 

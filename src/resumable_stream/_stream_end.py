@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
-from resumable_stream._log import Ending, Status
+from resumable_stream._text.log import Ending, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from resumable_stream._log import Log
+    from resumable_stream._text.log import Log
 
 logger = logging.getLogger("resumable_stream")
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from programs import PATIENCE, run, start
-from resumable_stream._console import ExitStatus
+from resumable_stream._cli.console import ExitStatus
 
 if TYPE_CHECKING:
     import subprocess

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resumable_stream import BackendError, CancelResult, ContextClosedError
-from resumable_stream._log import Status
-from resumable_stream._offsets import OffsetUnit
-from resumable_stream._sentinel import DONE, Outcome, generation_of
+from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
+from resumable_stream._text.log import Status
+from resumable_stream._text.offsets import OffsetUnit
 from simulation.plan import Climate, Kind, TypeScript
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ class Mutant:
 
     Args:
         what: what goes wrong.
-        file: in the core, or from the project's root if it has folders.
+        file: in the core, or from the project's root.
         right: the text as it stands, exactly once in the file.
         wrong: what replaces it.
         found: the core once had it, and a seed showed it.
@@ -31,7 +31,7 @@ class Mutant:
 
     @property
     def path(self) -> str:
-        return self.file if "/" in self.file else f"{_CORE}/{self.file}"
+        return self.file if self.file.startswith(("backends/", "src/")) else f"{_CORE}/{self.file}"
 
     def apply(self, root: pathlib.Path) -> None:
         path = root / self.path
@@ -41,13 +41,13 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the lease is not renewed",
-        "_lease.py",
+        "_producing/lease.py",
         "if await self._claim.renew():",
         "if await asyncio.sleep(0, False):",
     ),
     Mutant(
         "a claim is made by get and then set",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)",
         "won = await self._store.get(self._key) is None\n"
         "                if won:\n"
@@ -57,44 +57,44 @@ MUTANTS = (
     ),
     Mutant(
         "a claim whose reply was lost counts as another's",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "won = generation_of(value) == self.generation",
         "won = False",
     ),
     Mutant(
         "a claim whose reply was lost is won without looking",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "won = generation_of(value) == self.generation",
         "won = True",
     ),
     Mutant(
         "a lost sentinel is not created again",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         'logger.info("the broker lost sentinel %r; creating it again", self._key)',
         "raise SupersededError",
     ),
     Mutant(
         "another generation is not noticed",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "            elif generation_of(present) != self.generation:\n"
         "                raise SupersededError\n",
         "",
     ),
     Mutant(
         "tokens are compared with their low bits",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "elif generation_of(present) != self.generation:",
         "elif present != self._value:",
     ),
     Mutant(
         "the final write is not fenced",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "await self._swap(DONE, self._options.end_ttl)",
         "await self._store.set(self._key, DONE, ttl=self._options.end_ttl)",
     ),
     Mutant(
         "the outcome is not fenced",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "await self._record(Outcome(self.generation, end, ending, served_until).encode())",
         "await self._store.set(\n"
         "            self._outcome_key,\n"
@@ -104,7 +104,7 @@ MUTANTS = (
     ),
     Mutant(
         "the outcome is written after the sentinel",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "        await self._record(Outcome(self.generation, end, ending, served_until).encode())\n"
         "        await self._swap(DONE, self._options.end_ttl)",
         "        await self._swap(DONE, self._options.end_ttl)\n"
@@ -112,7 +112,7 @@ MUTANTS = (
     ),
     Mutant(
         "an abandoned claim is not released",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "if await self._store.compare_and_set(self._key, present, present, ttl=1):",
         "if True:",
     ),
@@ -124,37 +124,37 @@ MUTANTS = (
     ),
     Mutant(
         "early requests are forgotten",
-        "_producer.py",
+        "_producing/producer.py",
         "for request in early:",
         "for request in early[:0]:",
     ),
     Mutant(
         "a superseded producer goes on",
-        "_lease.py",
+        "_producing/lease.py",
         "self._on_superseded()",
         "pass",
     ),
     Mutant(
         "the source is not closed on a cancel",
-        "_producer.py",
+        "_producing/producer.py",
         "            self._source.cancel()\n        return True",
         "            pass\n        return True",
     ),
     Mutant(
         "the end is recorded at the first attempt or never",
-        "_recording.py",
+        "_producing/recording.py",
         "if clock() + pause > deadline:",
         "if True:",
     ),
     Mutant(
         "a loss is not told to the lease",
-        "_producer.py",
+        "_producing/producer.py",
         "            self._lease.renew_now()\n",
         "",
     ),
     Mutant(
         "a replay is cut after an await: enrolled too late",
-        "_publisher.py",
+        "_producing/publisher.py",
         "enrolled = self._followers.enrol(listener, request.place)",
         "enrolled = True\n"
         "        asyncio.get_running_loop().call_later(\n"
@@ -163,50 +163,50 @@ MUTANTS = (
     ),
     Mutant(
         "the end frame is never pushed",
-        "_publisher.py",
+        "_producing/publisher.py",
         "        if self._end is not None and (due or not self._end_told):\n"
         "            self._add(batch, self._live_id, self._end)\n",
         "        if self._end is not None and (due or not self._end_told):\n",
     ),
     Mutant(
         "the end is told before it is recorded",
-        "_publisher.py",
+        "_producing/publisher.py",
         "if self._end is not None and not self._end_told:",
         "if self._log.ending is not None and not self._end_told:",
     ),
     Mutant(
         "heartbeats carry no end",
-        "_publisher.py",
+        "_producing/publisher.py",
         "beat = DataFrame(self._claim.generation, Place(end), end=end)",
         "beat = DataFrame(self._claim.generation, Place(0), end=0)",
     ),
     Mutant(
         "there are no heartbeats",
-        "_publisher.py",
+        "_producing/publisher.py",
         "return bool(self._followers) and now >= self._live_at + interval",
         "return False",
     ),
     Mutant(
         "listeners never expire",
-        "_followers.py",
+        "_producing/followers.py",
         "if follower.expires < now]",
         "if follower.expires < 0]",
     ),
     Mutant(
         "a producer that ended does not wait for its listeners",
-        "_publisher.py",
+        "_producing/publisher.py",
         "while self._task is not None and (self._listened_to() or self._has_work()):",
         "while False:",
     ),
     Mutant(
         "a request of another generation is served",
-        "_publisher.py",
+        "_producing/publisher.py",
         "if request.generation not in (None, self._claim.generation):",
         "if False:",
     ),
     Mutant(
         "a gap is ignored",
-        "_assembly.py",
+        "_reading/assembly.py",
         "        if frame.place > self.place:\n"
         "            self._keep(frame)\n"
         "            return chunks\n",
@@ -214,49 +214,49 @@ MUTANTS = (
     ),
     Mutant(
         "an overlap is not trimmed",
-        "_assembly.py",
+        "_reading/assembly.py",
         "            if sequence == self.place.sequence:\n",
         "            if sequence <= self.place.sequence:\n",
     ),
     Mutant(
         "a chunk's part is counted from its beginning",
-        "_assembly.py",
+        "_reading/assembly.py",
         "self._partial += frame.payload[start + known : start + size]",
         "self._partial += frame.payload[start : start + size]",
     ),
     Mutant(
         "early frames are kept without bound",
-        "_assembly.py",
+        "_reading/assembly.py",
         "and self._held_bytes + size <= self._hold",
         "",
     ),
     Mutant(
         "the end counts though text is missing",
-        "_assembly.py",
+        "_reading/assembly.py",
         "and self.place.sequence >= self.final.end",
         "",
     ),
     Mutant(
         "off by one at a surrogate pair",
-        "_offsets.py",
+        "_text/offsets.py",
         "return low if length(text[:low], unit) == offset else None",
         "return low",
     ),
     Mutant(
         "an offset counts code points",
-        "_offsets.py",
+        "_text/offsets.py",
         'return len(text.encode("utf-16-le", "surrogatepass")) // 2',
         "return len(text)",
     ),
     Mutant(
         "trimmed text is read as if it were there",
-        "_log.py",
+        "_text/log.py",
         "        if offset < start:\n            raise TrimmedError(start)\n",
         "        offset = max(offset, start)\n",
     ),
     Mutant(
         "a reader is woken once",
-        "_log.py",
+        "_text/log.py",
         "    def watch(self, waiter: asyncio.Future[None]) -> None:\n"
         '        """Resolve ``waiter`` at the next chunk or at the end."""\n'
         "        self._waiters[waiter] = None",
@@ -266,13 +266,13 @@ MUTANTS = (
     ),
     Mutant(
         "a lagging local reader skips what was trimmed",
-        "_local.py",
+        "_reading/local.py",
         "                if following < log.first:\n",
         "                following = max(following, log.first)\n                if False:\n",
     ),
     Mutant(
         "the reader beside the producer waits for the record of the end",
-        "_local.py",
+        "_reading/local.py",
         "timeout=self._grace_until - now",
         "timeout=None",
     ),
@@ -284,44 +284,44 @@ MUTANTS = (
     ),
     Mutant(
         "a cancel is acknowledged before the end",
-        "_publisher.py",
+        "_producing/publisher.py",
         "(self._end and self._cancellers)",
         "self._cancellers",
     ),
     Mutant(
         "a cancel is sent once",
-        "_canceller.py",
+        "_reading/canceller.py",
         "await backend.publish(names.request(stream_id), request)\n",
         "if pause == _FIRST_PAUSE: await backend.publish(names.request(stream_id), request)\n",
     ),
     Mutant(
         "a listener has room for everything",
-        "_listener.py",
+        "_reading/listener.py",
         "        if self._room() <= 0:\n",
         "        if False:\n",
     ),
     Mutant(
         "a listener waits for a producer for ever",
-        "_remote.py",
+        "_reading/remote.py",
         "return state is Absence.MISSING or (asked is not None and now - asked >= patience)",
         "return False",
     ),
     Mutant(
         "an outage is borne for ever",
-        "_remote.py",
+        "_reading/remote.py",
         "if now - self._outage_since >= patience:",
         "if False:",
     ),
     Mutant(
         "a reader that leaves stays subscribed",
-        "_remote.py",
+        "_reading/remote.py",
         "        for subscription in self._subscriptions:\n"
         "            await subscription.aclose()\n",
         "",
     ),
     Mutant(
         "a chunk is taken before the reader is there to have it",
-        "_remote.py",
+        "_reading/remote.py",
         "            waiter = self._loop.create_future()\n"
         "            self._reading[waiter] = None\n"
         "            try:\n"
@@ -342,13 +342,13 @@ MUTANTS = (
     ),
     Mutant(
         "TypeScript's end marker is believed at once",
-        "_v1_listener.py",
+        "_reading/v1_listener.py",
         "return not self._same(state) and not self._dropped and len(self._inbox) == came",
         "return True",
     ),
     Mutant(
         "a TypeScript listener is not told the end",
-        "_v1.py",
+        "_producing/v1_cursor.py",
         "            yield encode_v1(V1_END)\n",
         "",
     ),
@@ -360,7 +360,7 @@ MUTANTS = (
     ),
     Mutant(
         "an impatient reader waits for the record of the end at each attempt",
-        "_local.py",
+        "_reading/local.py",
         "        if self._grace_until is None:\n",
         "        if True:\n",
         found=True,
@@ -374,14 +374,14 @@ MUTANTS = (
     ),
     Mutant(
         "a TypeScript listener gets text with a hole",
-        "_v1.py",
+        "_producing/v1_cursor.py",
         "            self.ended = True  # better no end than a wrong text",
         "            pass",
         found=True,
     ),
     Mutant(
         "a claim that is executed late locks its owner out",
-        "_sentinel.py",
+        "_protocol/sentinel.py",
         "if won else not attempt",
         "if won else True",
         found=True,

@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from resumable_stream import CancelResult
-from resumable_stream._listener import Listener
-from resumable_stream._offsets import decode_text
-from resumable_stream._remote import CHUNK_COST
-from resumable_stream._sentinel import DONE, Outcome, generation_of
+from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
+from resumable_stream._reading.listener import Listener
+from resumable_stream._reading.remote import CHUNK_COST
+from resumable_stream._text.offsets import decode_text
 from simulation.excuses import Excuses
 from simulation.pace import check_pace
 from simulation.plan import Climate, Kind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from resumable_stream._log import PACE
-from resumable_stream._sentinel import generation_of
+from resumable_stream._protocol.sentinel import generation_of
+from resumable_stream._text.log import PACE
 from simulation.plan import Climate, Kind
 from simulation.texts import runs_of
 

@@ -12,7 +12,7 @@ from simulation.broker import Weather
 from simulation.sources import Script, draw_script
 
 if TYPE_CHECKING:
-    from resumable_stream._offsets import OffsetUnit
+    from resumable_stream._text.offsets import OffsetUnit
 
 
 class Climate(StrEnum):

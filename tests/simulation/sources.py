@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from resumable_stream._offsets import OffsetUnit, length
-from resumable_stream._wire import V1_END
+from resumable_stream._protocol.wire import V1_END
+from resumable_stream._text.offsets import OffsetUnit, length
 from simulation.clock import HOST
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from resumable_stream import ResumableStreamContext
-    from resumable_stream._log import Ending
-    from resumable_stream._producer import Producer
+    from resumable_stream._producing.producer import Producer
+    from resumable_stream._text.log import Ending
     from simulation.clock import Host, SimulatedLoop
     from simulation.timeline import Timeline
 

@@ -22,7 +22,7 @@ from simulation.sources import Units
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from resumable_stream._offsets import OffsetUnit
+    from resumable_stream._text.offsets import OffsetUnit
     from simulation.actors import Visit
     from simulation.excuses import Excuses
     from simulation.sources import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from resumable_stream._wire import MalformedFrameError, decode_frame, decode_request
+from resumable_stream._protocol.wire import MalformedFrameError, decode_frame, decode_request
 
 if TYPE_CHECKING:
     from simulation.clock import Host, SimulatedLoop

@@ -7,8 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from resumable_stream._offsets import OffsetUnit
-from resumable_stream._wire import V1_END
+from resumable_stream._protocol.wire import V1_END
+from resumable_stream._text.offsets import OffsetUnit
 from simulation.sources import Run, Units
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from resumable_stream import ResumableStreamContext, _sentinel, create_resumable_stream_context
+from resumable_stream import ResumableStreamContext, create_resumable_stream_context
+from resumable_stream._protocol import sentinel
 from simulation.actors import Cancel, Client, Visit, cancel
 from simulation.broker import Adapter, Server
 from simulation.clock import DeadlockError, Host, SimulatedLoop
@@ -207,7 +208,7 @@ def _undisturbed(rng: random.Random) -> Iterator[None]:
             mock.patch.object(secrets, "token_hex", lambda size: rng.randbytes(size).hex()),
             mock.patch.object(secrets, "token_bytes", rng.randbytes),
             mock.patch.object(logger, "disabled", True),
-            mock.patch.object(_sentinel, "wall_clock", _true_time),
+            mock.patch.object(sentinel, "wall_clock", _true_time),
         ):
             yield
     finally:

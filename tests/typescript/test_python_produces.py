@@ -15,7 +15,7 @@ from resumable_stream import (
     StreamState,
     StreamSupersededError,
 )
-from resumable_stream._wire import V1_END
+from resumable_stream._protocol.wire import V1_END
 from servers import eventually
 from typescript.source import Source, from_offset, read, rest, utf16
 

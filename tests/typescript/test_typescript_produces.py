@@ -17,7 +17,7 @@ from resumable_stream import (
     StreamExistsError,
     StreamState,
 )
-from resumable_stream._wire import V1_END
+from resumable_stream._protocol.wire import V1_END
 from servers import wait_until
 from typescript.source import Source, from_offset, read, rest, utf16
 

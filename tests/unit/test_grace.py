@@ -13,10 +13,10 @@ from resumable_stream import (
     ResumableStream,
     StreamCancelledError,
     StreamFailedError,
-    _kept,
 )
-from resumable_stream._sentinel import Outcome
-from resumable_stream._wire import V1_END
+from resumable_stream._producing import kept
+from resumable_stream._protocol.sentinel import Outcome
+from resumable_stream._protocol.wire import V1_END
 from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Peer, Source, begin, rest, world
 
@@ -154,7 +154,7 @@ async def test_long_after_its_grace_nobody_is_asked() -> None:
     async with world() as here:
         await ended(here, "a", "b")
         context, broker = here.instance()
-        with mock.patch("resumable_stream._sentinel.wall_clock", return_value=1e12):
+        with mock.patch("resumable_stream._protocol.sentinel.wall_clock", return_value=1e12):
             began = loop_time()
             assert await context.resume_existing_stream(ID, 1) is None
         assert loop_time() == began
@@ -211,7 +211,7 @@ async def test_a_reader_whose_producer_was_closed_within_the_grace_is_told_in_ti
 @in_virtual_time
 async def test_the_oldest_give_way_where_there_is_no_room() -> None:
     size = 100_000
-    with mock.patch.object(_kept, "_MOST_BYTES", 3 * (size + 20_000)):
+    with mock.patch.object(kept, "_MOST_BYTES", 3 * (size + 20_000)):
         async with world() as here:
             context, broker = here.instance()
             for number in range(5):

@@ -20,9 +20,8 @@ from resumable_stream import (
     StreamCancelledError,
     StreamError,
 )
-from resumable_stream._log import Ending, Status
-from resumable_stream._sentinel import live_id
-from resumable_stream._wire import (
+from resumable_stream._protocol.sentinel import live_id
+from resumable_stream._protocol.wire import (
     EndFrame,
     Frame,
     Place,
@@ -32,6 +31,7 @@ from resumable_stream._wire import (
     decode_request,
     encode_frame,
 )
+from resumable_stream._text.log import Ending, Status
 from virtual_time import in_virtual_time, run_in_virtual_time
 from world import ID, NAMES, SENTINEL, Peer, World, begin, rest, text_of, world
 

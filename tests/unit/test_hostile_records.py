@@ -10,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostile import FRAMES, MESSAGES, RECORDS, SENTINELS, TEXTS, VALUES
-from resumable_stream._json import MAX_JSON, MalformedError, read_object
-from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, is_encodable
-from resumable_stream._sentinel import Absence, Active, Outcome, generation_of, parse_sentinel
-from resumable_stream._wire import (
+from resumable_stream._protocol.fields import MAX_JSON, MalformedError, read_object
+from resumable_stream._protocol.sentinel import (
+    Absence,
+    Active,
+    Outcome,
+    generation_of,
+    parse_sentinel,
+)
+from resumable_stream._protocol.wire import (
     MAX_ERROR_BYTES,
     DataFrame,
     Decoder,
@@ -29,6 +33,8 @@ from resumable_stream._wire import (
     encode_frame,
     encode_request,
 )
+from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resumable_stream._log import (
+from resumable_stream._text.log import (
     Ending,
     InsidePairError,
     Log,
@@ -15,7 +15,7 @@ from resumable_stream._log import (
     Status,
     TrimmedError,
 )
-from resumable_stream._offsets import OffsetUnit, encode_text, length
+from resumable_stream._text.offsets import OffsetUnit, encode_text, length
 from virtual_time import in_virtual_time
 
 UTF16, POINTS = OffsetUnit.UTF16, OffsetUnit.CODE_POINTS

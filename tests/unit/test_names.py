@@ -6,8 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from resumable_stream import InvalidSettingError
-from resumable_stream._sentinel import Names, live_id
-from resumable_stream._wire import decode_request
+from resumable_stream._protocol.sentinel import Names, live_id
+from resumable_stream._protocol.wire import decode_request
 
 # Made to collide: pieces of the names themselves.
 PIECES = st.sampled_from(["", "a", ":", "rs", ":rs:", "sentinel:", "chunk:", "request", "7:", "é"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable_stream import InvalidOffsetError
-from resumable_stream._offsets import (
+from resumable_stream._text.offsets import (
     OffsetUnit,
     Skip,
     check_offset,

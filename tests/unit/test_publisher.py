@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resumable_stream import ResumableStream
-from resumable_stream._sentinel import generation_of
-from resumable_stream._wire import (
+from resumable_stream._protocol.sentinel import generation_of
+from resumable_stream._protocol.wire import (
     DataFrame,
     Place,
     Refusal,

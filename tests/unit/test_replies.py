@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from resumable_stream._log import Log
-from resumable_stream._offsets import OffsetUnit
-from resumable_stream._replies import Replies, Reply
-from resumable_stream._wire import DataFrame, Request
+from resumable_stream._producing.replies import Replies, Reply
+from resumable_stream._protocol.wire import DataFrame, Request
+from resumable_stream._text.log import Log
+from resumable_stream._text.offsets import OffsetUnit
 from virtual_time import in_virtual_time
 from world import text_of
 

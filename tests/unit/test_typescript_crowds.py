@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resumable_stream import StreamSupersededError
-from resumable_stream._v1_followers import MAX_OF_STREAM
+from resumable_stream._producing.v1_followers import MAX_OF_STREAM
 from typescript_listeners import (
     COUNT,
     PATIENCE,
@@ -68,7 +68,7 @@ async def test_the_listeners_of_a_stream_are_bounded(
 @pytest.mark.rule("V1-8", "P7")
 @in_virtual_time
 async def test_the_listeners_of_an_instance_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resumable_stream._v1_audience.MAX_OF_INSTANCE", 3)
+    monkeypatch.setattr("resumable_stream._producing.v1_audience.MAX_OF_INSTANCE", 3)
     async with world() as here:
         source, stream, _ = await begin(here, "a")
         more: Any = [await Peer(here, f"more-{number}").listen() for number in range(3)]
@@ -112,7 +112,7 @@ async def test_many_listeners_are_served_in_small_batches(monkeypatch: pytest.Mo
 @pytest.mark.rule("V1-8", "P7")
 @in_virtual_time
 async def test_a_superseded_stream_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resumable_stream._v1_audience.MAX_OF_INSTANCE", 1)
+    monkeypatch.setattr("resumable_stream._producing.v1_audience.MAX_OF_INSTANCE", 1)
     async with world() as here:
         _, stream, _ = await begin(here, "a")
         assert (await listening(here)).texts() == ["a"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resumable_stream import AccessDeniedError
-from resumable_stream._wire import V1_END
+from resumable_stream._protocol.wire import V1_END
 from typescript_listeners import (
     A_LOOK,
     COUNT,

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resumable_stream._log import Ending, Status
-from resumable_stream._offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, encode_text
-from resumable_stream._wire import (
+from resumable_stream._protocol.wire import (
     MAX_ERROR_BYTES,
     VERSION,
     EndFrame,
@@ -27,6 +25,8 @@ from resumable_stream._wire import (
     encode_v1,
     ending_fields,
 )
+from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, encode_text
 from world import data_frame
 
 NATURAL = st.integers(0, MAX_SAFE_INTEGER)

@@ -19,8 +19,8 @@ from expected_logs import is_unexpected
 from processes.texts import Source
 from processes.worker import Gate, SourceFailedError
 from resumable_stream import Options, create_resumable_stream_context
-from resumable_stream._local import LocalReader
-from resumable_stream._remote import RemoteReader
+from resumable_stream._reading.local import LocalReader
+from resumable_stream._reading.remote import RemoteReader
 from resumable_stream.sse import JSON, sse_response
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import BrowserContext, Locator, Page, Request
 
-TEXT = (files("resumable_stream") / "_web_demo" / "answer.txt").read_text(encoding="utf-8")
+TEXT = (files("resumable_stream") / "_cli/demo/web/answer.txt").read_text(encoding="utf-8")
 COMPLETE = f"exactly what was written, {len(TEXT.encode('utf-16-le')) // 2:,} characters."
 LOST = "Connection lost. The browser comes back by itself."
 

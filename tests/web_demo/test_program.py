@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from programs import PATIENCE, run
-from resumable_stream._console import ExitStatus
+from resumable_stream._cli.console import ExitStatus
 from servers import free_port
 from web.client import get, http_client
 from web_demo.demo import Demo, ended
@@ -152,7 +152,7 @@ def test_absent_broker_is_told_at_once() -> None:
 def test_missing_library_is_answered_with_the_remedy(library: str) -> None:
     program = (
         f"import sys; sys.modules[{library!r}] = None\n"
-        "from resumable_stream._cli import main; sys.exit(main(['demo', '--web']))"
+        "from resumable_stream._cli.main import main; sys.exit(main(['demo', '--web']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=False, timeout=PATIENCE

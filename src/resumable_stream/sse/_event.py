@@ -11,8 +11,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from resumable_stream._offsets import is_encodable
 from resumable_stream._source import Source, check_source
+from resumable_stream._text.offsets import is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable

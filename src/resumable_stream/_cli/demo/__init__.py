@@ -1,0 +1,1 @@
+"""The demonstrations: in a terminal, and on a page."""

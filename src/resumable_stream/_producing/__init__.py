@@ -1,0 +1,1 @@
+"""One side of the wire: the producer's."""

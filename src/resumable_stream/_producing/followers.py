@@ -1,0 +1,82 @@
+"""Who reads a stream's live channel: enrolled by each request, until they leave or fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from resumable_stream._options import Options
+    from resumable_stream._protocol.wire import Place
+
+logger = logging.getLogger("resumable_stream")
+
+# More listeners than this are not enrolled; they ask again.
+MAX_LISTENERS = 65_536
+
+
+class _Follower(NamedTuple):
+    expires: float
+    place: Place | None
+
+
+class Followers:
+    """The listeners of one stream that follow it live."""
+
+    def __init__(self, stream_id: str, options: Options) -> None:
+        self._stream_id = stream_id
+        self._options = options
+        self._known: dict[str, _Follower] = {}
+        self._swept_at = 0.0
+        self._progress_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, listener: str) -> bool:
+        return listener in self._known
+
+    def enrol(self, listener: str, place: Place | None) -> bool:
+        """Keep the listener for as long as it may be silent; False if there are too many."""
+        known = self._known.get(listener)
+        if known is None and len(self._known) >= MAX_LISTENERS:
+            return False
+        if known is None or known.place is None or (place is not None and place > known.place):
+            self.progress()
+        self._known[listener] = _Follower(self._expiry(), place)
+        return True
+
+    def remove(self, listener: str) -> None:
+        self._known.pop(listener, None)
+
+    def keep_all(self) -> None:
+        """Their requests may have been lost: count their silence from now on."""
+        expires = self._expiry()
+        for listener, follower in self._known.items():
+            self._known[listener] = follower._replace(expires=expires)
+
+    def progress(self) -> None:
+        """Somebody reads."""
+        self._progress_at = asyncio.get_running_loop().time()
+
+    def expire(self, *, ended: bool) -> None:
+        """Forget who was silent for too long, and after the end, all if none of them reads.
+
+        Looks at them only now and then.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._swept_at + self._options.heartbeat_interval / 2:
+            return
+        self._swept_at = now
+        for listener in [k for k, follower in self._known.items() if follower.expires < now]:
+            logger.info("stream %r: a listener expired", self._stream_id)
+            del self._known[listener]
+        if self._known and ended and now > self._progress_at + self._options.linger_timeout:
+            logger.warning("stream %r: gave up on listeners that do not read", self._stream_id)
+            self._known.clear()
+
+    def _expiry(self) -> float:
+        # Beyond one lease, so that an outage is noticed before its listeners are given up.
+        patience = self._options.lease + 2 * self._options.heartbeat_interval
+        return asyncio.get_running_loop().time() + patience

@@ -1,0 +1,79 @@
+"""Streams that are over and still served, for those who were cut in the last second."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from resumable_stream._producing.producer import Producer
+
+# The text of one instance's streams that are kept, in bytes; the oldest go first.
+_MOST_BYTES = 64 * 1024 * 1024
+# A stream costs this much beside its text.
+_OVERHEAD = 16 * 1024
+
+
+class _Entry(NamedTuple):
+    producer: Producer
+    until: float
+    size: int
+
+
+class Kept:
+    """Streams that are over, each for ``grace`` seconds, on one timer.
+
+    Args:
+        grace: 0 keeps none.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._entries: dict[int, _Entry] = {}  # by generation, in order of age
+        self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def find(self, stream_id: str, generation: int) -> Producer | None:
+        entry = self._entries.get(generation)
+        return entry.producer if entry and entry.producer.stream_id == stream_id else None
+
+    def add(self, producer: Producer) -> bool:
+        """Keep the stream, and let go of older ones for it; False if it is not to be kept."""
+        size = producer.log.size + _OVERHEAD
+        if not self._grace or size > _MOST_BYTES or producer.generation in self._entries:
+            return False
+        loop = asyncio.get_running_loop()
+        self._entries[producer.generation] = _Entry(producer, loop.time() + self._grace, size)
+        self._bytes += size
+        while self._bytes > _MOST_BYTES:
+            self._let_go(next(iter(self._entries.values())).producer)
+        if self._timer is None:
+            self._timer = loop.call_later(self._grace, self._look)
+        return True
+
+    def discard(self, producer: Producer) -> None:
+        """Keep the stream no longer, if it is kept."""
+        if self.find(producer.stream_id, producer.generation) is producer:
+            self._bytes -= self._entries.pop(producer.generation).size
+
+    def close(self) -> None:
+        """Keep none from now on. Those that are kept are the caller's to release."""
+        self._grace = 0.0
+        self._entries.clear()
+        self._bytes = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        for entry in list(self._entries.values()):
+            if entry.until > loop.time():
+                self._timer = loop.call_at(entry.until, self._look)
+                return
+            self._let_go(entry.producer)
+
+    def _let_go(self, producer: Producer) -> None:
+        self.discard(producer)
+        producer.let_go()

@@ -1,0 +1,96 @@
+"""The lease of a running producer: renewed in time, and given up when it is another's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from resumable_stream._options import staggered
+from resumable_stream._protocol.sentinel import SupersededError
+from resumable_stream.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable_stream._options import Options
+    from resumable_stream._producing.ticks import Ticks
+    from resumable_stream._protocol.sentinel import Claim
+
+logger = logging.getLogger("resumable_stream")
+
+_MIN_PAUSE = 0.05
+_MAX_PAUSE = 1.0
+
+
+class Lease:
+    """Renews a claim until it is superseded, or ``keep`` is cancelled.
+
+    Args:
+        on_lapsed: called when a claim that might have run out is held again.
+        on_superseded: called when another generation holds the stream.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        claim: Claim,
+        options: Options,
+        ticks: Ticks,
+        *,
+        on_lapsed: Callable[[], object],
+        on_superseded: Callable[[], object],
+    ) -> None:
+        self._stream_id = stream_id
+        self._claim = claim
+        self._options = options
+        self._ticks = ticks
+        self._on_lapsed = on_lapsed
+        self._on_superseded = on_superseded
+        # A future, of which an idle stream has few: an event takes a kilobyte.
+        self._renewal: asyncio.Future[None] | None = None
+        self._due = False
+        self._tick = 0
+
+    async def keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        # If claiming took longer than the lease, renew at once.
+        wait = self._options.renew_interval * staggered(self._claim.generation)
+        wait, failures = wait if self._claim.held else 0, 0
+        while True:
+            if not self._due:
+                self._renewal = loop.create_future()
+                # Those that fall due at about the same time go in one message.
+                self._tick = self._ticks.call_later(wait, self._renew)
+                try:
+                    await self._renewal
+                except asyncio.CancelledError:
+                    self._ticks.cancel(self._tick, self._renew)
+                    raise
+            self._due = False
+            try:
+                if await self._claim.renew():
+                    self._on_lapsed()
+                wait, failures = self._options.renew_interval, 0
+            except SupersededError:
+                logger.warning(
+                    "stream %r: generation %d was superseded",
+                    self._stream_id,
+                    self._claim.generation,
+                )
+                self._on_superseded()
+                return
+            except BackendError as error:
+                failures += 1
+                wait = min(_MAX_PAUSE, _MIN_PAUSE * 2 ** min(failures, 10))
+                logger.debug("stream %r: lease not renewed: %s", self._stream_id, error)
+
+    def renew_now(self) -> None:
+        """Renew without waiting for the time: the broker may have lost the sentinel."""
+        self._ticks.cancel(self._tick, self._renew)
+        self._renew()
+
+    def _renew(self) -> None:
+        self._due = True
+        if self._renewal is not None and not self._renewal.done():
+            self._renewal.set_result(None)

@@ -1,0 +1,121 @@
+"""Put a stream together again from frames that may be lost, doubled or out of order."""
+
+from __future__ import annotations
+
+from resumable_stream._protocol.wire import DataFrame, EndFrame, Place
+from resumable_stream._text.offsets import decode_text
+
+# No more frames than this are kept: the bytes of text alone do not bound those of empty chunks.
+_MAX_HELD = 4096
+
+
+class Assembly:
+    """Yields each chunk once, in order, whatever happens to the frames.
+
+    Args:
+        hold: how many bytes of frames to keep that came before their turn.
+        place: where to begin; None until the first reply says so.
+    """
+
+    __slots__ = (
+        "_held",
+        "_held_bytes",
+        "_hold",
+        "_partial",
+        "final",
+        "known_end",
+        "place",
+    )
+
+    def __init__(self, hold: int, place: Place | None = None) -> None:
+        self.place = place
+        self.final: EndFrame | None = None
+        self.known_end = 0
+        self._hold = hold
+        self._held: dict[Place, DataFrame] = {}
+        self._held_bytes = 0
+        self._partial = bytearray()
+
+    @property
+    def complete(self) -> bool:
+        """Everything up to the stream's end has been handed out."""
+        return (
+            self.final is not None
+            and self.place is not None
+            and self.place.sequence >= self.final.end
+        )
+
+    @property
+    def behind(self) -> bool:
+        """The producer has text that has not come yet."""
+        return self.place is None or self.place.sequence < self.known_end
+
+    def note(self, frame: DataFrame | EndFrame) -> None:
+        """Take in how far the stream goes, and nothing of the text."""
+        self.known_end = max(self.known_end, frame.end)
+        if isinstance(frame, EndFrame):
+            self.final = frame
+
+    def accept(self, frame: DataFrame) -> list[str]:
+        """Take in a frame; return the chunks it completes, as a list to read only."""
+        self.note(frame)
+        if self.place is None:
+            if frame.offset is None:
+                return []
+            self.place = frame.place
+        if frame.place == self.place and not (frame.partial or self._held or self._partial):
+            self.place = frame.after
+            return frame.texts
+        chunks: list[str] = []
+        if frame.place > self.place:
+            self._keep(frame)
+            return chunks
+        self._absorb(frame, chunks)
+        while self._held:
+            earliest = min(self._held)
+            if earliest > self.place:
+                break
+            held = self._held.pop(earliest)
+            self._held_bytes -= len(held.payload)
+            self._absorb(held, chunks)
+        return chunks
+
+    def _keep(self, frame: DataFrame) -> None:
+        size = len(frame.payload)
+        if (
+            frame.lengths
+            and frame.place not in self._held
+            and len(self._held) < _MAX_HELD
+            and self._held_bytes + size <= self._hold
+        ):
+            self._held[frame.place] = frame
+            self._held_bytes += size
+
+    def _absorb(self, frame: DataFrame, chunks: list[str]) -> None:
+        assert self.place is not None  # noqa: S101
+        sequence, byte = frame.place
+        complete = len(frame.lengths) - frame.partial
+        start = 0
+        for at, size in enumerate(frame.lengths):
+            if sequence == self.place.sequence:
+                known = self.place.byte - byte
+                if known < 0 or known > size:
+                    return  # a piece before this one is missing, or this one brings nothing new
+                if at < complete and not known and not self._partial:
+                    # In step: all that follows is new.
+                    chunks += frame.texts[at:complete]
+                    self.place = Place(sequence + complete - at)
+                    if frame.partial:
+                        rest = frame.lengths[-1]
+                        self._partial += frame.payload[len(frame.payload) - rest :]
+                        self.place = Place(self.place.sequence, rest)
+                    return
+                self._partial += frame.payload[start + known : start + size]
+                if at == complete:
+                    self.place = Place(sequence, byte + size)
+                else:
+                    chunks.append(decode_text(bytes(self._partial)))
+                    self._partial.clear()
+                    self.place = Place(sequence + 1)
+            start += size
+            sequence, byte = sequence + 1, 0

@@ -1,0 +1,138 @@
+"""The reader beside the producer: a cursor into the log, which never waits for the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from resumable_stream._reading.runs import RunReader
+from resumable_stream._text.endings import EventId, Start, error_of
+from resumable_stream._text.log import InsidePairError, Position, TrimmedError
+from resumable_stream._text.offsets import Skip, inside_pair
+from resumable_stream.errors import (
+    InvalidEventIdError,
+    OffsetOutOfRangeError,
+    StreamHistoryChangedError,
+)
+
+if TYPE_CHECKING:
+    from resumable_stream._producing.producer import Producer
+    from resumable_stream._text.offsets import OffsetUnit
+
+# A reader that never finds the log empty gives way to the event loop after this many chunks.
+_YIELD_EVERY = 256
+# How long the end may wait for its record.
+_END_GRACE = 0.1
+
+
+class LocalReader(RunReader):
+    """Reads a producer's log.
+
+    Raises, on construction:
+        OffsetOutOfRangeError: the text there is no longer buffered.
+        InvalidOffsetError: the offset falls inside a surrogate pair.
+        InvalidEventIdError: the event id lies beyond the text.
+        StreamHistoryChangedError: the event id is another generation's.
+    """
+
+    def __init__(self, producer: Producer, start: Start, unit: OffsetUnit) -> None:
+        super().__init__(start.offset, unit)
+        self._stream_id = producer.stream_id
+        self._generation = producer.generation
+        self._log = producer.log
+        self._settled = producer.settled
+        self._closed = False
+        self._unbroken = 0  # chunks read since the event loop had its turn
+        self._grace_until: float | None = None
+        position = self._locate(start)
+        self._offset = self._log.offset(position, unit)
+        self._sequence = position.sequence  # of the run's first chunk
+        # What to leave out of the text that comes next.
+        self._index = position.index
+        self._skip = Skip(0, unit)
+        if start.offset > self._offset and not start.event_id:
+            # Beyond the present end: wait until the text has come so far.
+            self._skip.remaining = start.offset - self._offset
+            self._offset = start.offset
+
+    @property
+    def last_event_id(self) -> str | None:
+        if self._index or self._skip.remaining:
+            return None
+        return str(EventId(self._generation, self._sequence + self._read))
+
+    async def _next_run(self) -> None:
+        if self._unbroken >= _YIELD_EVERY:
+            self._unbroken = 0
+            await asyncio.sleep(0)
+        log = self._log
+        while self._read == len(self._run):
+            following = self._sequence + self._read
+            if self._closed:
+                raise StopAsyncIteration
+            if following < log.end:
+                if following < log.first:
+                    start = log.start_offset(self._unit)
+                    raise OffsetOutOfRangeError(self._stream_id, self.offset, start)
+                self._take(following)
+            elif log.ending is not None:
+                await self._settling()
+                error = error_of(self._stream_id, log.ending, self.offset)
+                if error is not None:
+                    raise error
+                raise StopAsyncIteration
+            else:
+                self._unbroken = 0
+                await log.changed()
+
+    def _take(self, sequence: int) -> None:
+        """Take chunks off the log, and leave out what lies before the offset."""
+        taken = wanted = self._log.texts(sequence)
+        self._unbroken += len(taken)
+        if self._index:
+            taken[0] = taken[0][self._index :]
+            self._index = 0
+        if self._skip.remaining:
+            wanted = self._skip.feed_all(taken)
+        self._begin_run(wanted)
+        self._sequence = sequence + len(taken) - len(wanted)
+
+    async def _settling(self) -> None:
+        """Let the end be recorded first, so that whoever is told next finds it everywhere.
+
+        For a moment only, however often the caller asks: this reader does not wait for a broker
+        that is slow or away.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._grace_until is None:
+            self._grace_until = now + _END_GRACE
+        if not self._settled.done() and now < self._grace_until:
+            await asyncio.wait({self._settled}, timeout=self._grace_until - now)
+
+    def close(self) -> None:
+        self._closed = True
+        self._sequence += self._read
+        self._begin_run([])
+        self._log.notify()
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def _locate(self, start: Start) -> Position:
+        log = self._log
+        if start.event_id is not None:
+            if start.event_id.generation != self._generation:
+                raise StreamHistoryChangedError(self._stream_id)
+            sequence = start.event_id.sequence
+            if sequence > log.end:
+                raise InvalidEventIdError(f"last event id '{start.event_id}' is beyond the stream")
+            if sequence < log.first:
+                trimmed = log.start_offset(self._unit)
+                raise OffsetOutOfRangeError(self._stream_id, 0, trimmed)
+            return Position(sequence)
+        try:
+            return log.locate(start.offset, self._unit) or Position(log.end)
+        except TrimmedError as error:
+            raise OffsetOutOfRangeError(self._stream_id, start.offset, error.start) from None
+        except InsidePairError:
+            raise inside_pair() from None

@@ -1,0 +1,55 @@
+"""What all readers have in common: they take text in runs of chunks and hand out one at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from resumable_stream._text.offsets import OffsetUnit, length
+
+
+class RunReader(ABC):
+    """Hands out the chunks of a run, then asks for the next.
+
+    Per chunk it does as little as can be done: the offset is counted only when it is asked for.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_counted",
+        "_offset",
+        "_read",
+        "_run",
+        "_unit",
+    )
+
+    def __init__(self, offset: int, unit: OffsetUnit) -> None:
+        self._unit = unit
+        self._run: list[str] = []
+        self._read = 0  # how many chunks of the run
+        self._offset = offset  # after the first chunks of the run that are counted in
+        self._counted = 0
+        self._begun = False  # some chunk of an earlier run was read
+
+    @property
+    def offset(self) -> int:
+        """How far the text was read."""
+        if self._counted < self._read:
+            self._offset += length("".join(self._run[self._counted : self._read]), self._unit)
+            self._counted = self._read
+        return self._offset
+
+    async def next(self) -> str:
+        while self._read == len(self._run):
+            await self._next_run()
+        chunk = self._run[self._read]
+        self._read += 1
+        return chunk
+
+    @abstractmethod
+    async def _next_run(self) -> None:
+        """Begin another run once there is one, unless another caller did; raise at the end."""
+
+    def _begin_run(self, run: list[str]) -> None:
+        if self._read:
+            self._offset, self._counted, self._begun = self.offset, 0, True
+        self._run, self._read = run, 0

@@ -1,0 +1,1 @@
+"""What a stream's text is, and how it ends."""

@@ -1,0 +1,104 @@
+"""Sealed runs of chunks: their text as one piece of UTF-8, and where in it each chunk ends."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+from resumable_stream._text.offsets import OffsetUnit, decode_text, encode_text, index_at, length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Block:
+    """Consecutive chunks that change no more.
+
+    As objects of their own, short chunks would take several times their text in memory; and their
+    UTF-8 is what goes over the wire.
+
+    Attributes:
+        first: the sequence number of the first chunk.
+        data: all of the text.
+        ends: where in ``data`` each chunk ends.
+    """
+
+    __slots__ = ("_before", "_ends", "data", "ends", "first")
+
+    def __init__(self, first: int, before: dict[OffsetUnit, int], chunks: Sequence[str]) -> None:
+        self.first = first
+        self.data, self.ends = encode_run(chunks)
+        self._before = before
+        self._ends = dict.fromkeys(OffsetUnit, self.ends)
+        if not self.data.isascii():
+            for unit in OffsetUnit:
+                self._ends[unit] = _array(accumulate(length(chunk, unit) for chunk in chunks))
+
+    @property
+    def end(self) -> int:
+        """The sequence number after the last chunk."""
+        return self.first + len(self.ends)
+
+    def offset(self, at: int, unit: OffsetUnit) -> int:
+        """Return how much of the stream's text lies before the chunk at that place here."""
+        return self._before[unit] + (self._ends[unit][at - 1] if at else 0)
+
+    def end_offset(self, unit: OffsetUnit) -> int:
+        """Return how much of the stream's text lies before the end of this block."""
+        return self.offset(len(self.ends), unit)
+
+    def locate(self, offset: int, unit: OffsetUnit) -> tuple[int, int | None]:
+        """Return the place here of the chunk that holds the offset, and the index in that chunk.
+
+        The offset lies before this block's end. Without an index it falls inside a surrogate pair.
+        """
+        at = bisect_right(self._ends[unit], offset - self._before[unit])
+        return at, index_at(self.text(at), offset - self.offset(at, unit), unit)
+
+    def first_from(self, offset: int) -> int:
+        """Return the sequence number of the first chunk that begins at the UTF-16 offset or later.
+
+        That may be the one after this block.
+        """
+        if offset <= self._before[OffsetUnit.UTF16]:
+            return self.first
+        ends = self._ends[OffsetUnit.UTF16]
+        return self.first + bisect_left(ends, offset - self._before[OffsetUnit.UTF16]) + 1
+
+    def text(self, at: int) -> str:
+        return decode_text(self.data[self.ends[at - 1] if at else 0 : self.ends[at]])
+
+    def texts(self, at: int) -> list[str]:
+        """Return all chunks from that place on."""
+        return cut_up(self.data, (self.ends[at - 1] if at else 0, *self.ends[at:]))
+
+
+def encode_run(chunks: Sequence[str]) -> tuple[bytes, array[int]]:
+    """Encode chunks as one; say where each ends."""
+    data, lengths = encode_chunks(chunks)
+    return data, _array(accumulate(lengths))
+
+
+def encode_chunks(chunks: Sequence[str]) -> tuple[bytes, list[int]]:
+    """Encode chunks as one; say how many bytes each has."""
+    text = "".join(chunks)
+    if text.isascii():
+        return text.encode(), [*map(len, chunks)]
+    # Each on its own: at a seam of two, halves of a surrogate pair must not become one.
+    parts = [encode_text(chunk) for chunk in chunks]
+    return b"".join(parts), [*map(len, parts)]
+
+
+def cut_up(data: bytes, places: Iterable[int]) -> list[str]:
+    """Decode what lies between each two places of text that was encoded as one."""
+    if data.isascii():
+        text = data.decode()
+        return [text[start:end] for start, end in pairwise(places)]
+    return [decode_text(data[start:end]) for start, end in pairwise(places)]
+
+
+def _array(numbers: Iterable[int]) -> array[int]:
+    values = list(numbers)
+    return array("I" if not values or values[-1] < 2**32 else "Q", values)

@@ -1,0 +1,72 @@
+"""How a reader is told that the text goes no further."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.offsets import MAX_SAFE_INTEGER
+from resumable_stream.errors import (
+    InvalidEventIdError,
+    ProducerLostError,
+    StreamCancelledError,
+    StreamError,
+    StreamFailedError,
+    StreamSupersededError,
+)
+
+_EVENT_ID = re.compile(r"([1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
+
+
+class EventId(NamedTuple):
+    """A generation, and the sequence number of the chunk that comes next."""
+
+    generation: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.generation}-{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str) -> EventId:
+        """Read back what ``str`` gave out.
+
+        Raises:
+            InvalidEventIdError: this library never gave it out.
+        """
+        match = _EVENT_ID.fullmatch(str(text))
+        if match is None or max(numbers := tuple(map(int, match.groups()))) > MAX_SAFE_INTEGER:
+            raise InvalidEventIdError(
+                f"last event id {text!r:.80} was not given out by this library: "
+                "pass a stream's last_event_id, or none"
+            )
+        return cls(*numbers)
+
+
+class Start(NamedTuple):
+    """Where a reader begins: at an offset, or at an event id.
+
+    ``named`` tells whether the caller said so: then he has read before, or knows what he wants.
+    """
+
+    offset: int = 0
+    event_id: EventId | None = None
+    named: bool = False
+
+
+def error_of(stream_id: str, ending: Ending, offset: int) -> StreamError | None:
+    """Return what to raise for a reader that got as far as ``offset``; None if all is complete."""
+    match ending.status:
+        case Status.COMPLETED:
+            return None
+        case Status.FAILED:
+            failed = StreamFailedError(stream_id, ending.error_type, ending.error_message)
+            failed.__cause__ = ending.cause
+            return failed
+        case Status.CANCELLED:
+            return StreamCancelledError(stream_id)
+        case Status.LOST:
+            return ProducerLostError(stream_id, offset)
+        case Status.SUPERSEDED:
+            return StreamSupersededError(stream_id, offset)

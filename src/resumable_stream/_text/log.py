@@ -1,0 +1,257 @@
+"""The one buffer of a stream: an append-only log of chunks, which every reader is a cursor into."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from resumable_stream._text.blocks import Block, encode_chunks, encode_run
+from resumable_stream._text.offsets import OffsetUnit, length
+
+if TYPE_CHECKING:
+    from array import array
+
+# A block is sealed when it has so many characters, as many as this counted for each chunk besides.
+# Who reads a block holds all of it.
+_BLOCK_SIZE = 32 * 1024
+_CHUNK_COST = 32
+# Chunks that follow one another within this many seconds wake the readers once for all.
+PACE = 0.001
+
+
+class Status(StrEnum):
+    """How a stream ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    SUPERSEDED = "superseded"
+
+
+class Ending(NamedTuple):
+    """The one truthful end of a stream, the same for all its readers."""
+
+    status: Status
+    error_type: str | None = None
+    error_message: str | None = None
+    cause: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the text: a chunk by its sequence number, and an index within that chunk."""
+
+    sequence: int
+    index: int = 0
+
+
+class TrimmedError(Exception):
+    """The place asked for is before ``start``, the first offset still buffered."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self.start = start
+
+
+class InsidePairError(Exception):
+    """The offset falls inside a surrogate pair."""
+
+
+class Log:
+    """Chunks by sequence number, with the offset of each in both units.
+
+    The newest chunks are kept as they came, all others in sealed blocks.
+
+    Args:
+        limit: how many UTF-16 code units to keep; older text is dropped a block at a time, and the
+            newest chunk never.
+
+    Attributes:
+        first: the sequence number of the oldest chunk still buffered.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.ending: Ending | None = None
+        self.first = 0
+        # The log is trimmed when a block is full: besides what is kept then, it holds what the
+        # oldest block has of text that is gone, and the next one until it is full.
+        self._block_size = max(1, min(_BLOCK_SIZE, limit // 8))
+        self._keep = limit
+        self._blocks: list[Block] = []
+        self._open: list[str] = []
+        self._open_first = 0
+        self._open_offsets = dict.fromkeys(OffsetUnit, 0)
+        self._room = self._block_size
+        self._waiters: dict[asyncio.Future[None], None] = {}  # in order of arrival
+        self._woken_at = -float("inf")
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def end(self) -> int:
+        """The sequence number that the next chunk will get."""
+        return self._open_first + len(self._open)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of text are buffered, roughly."""
+        return sum(len(block.data) for block in self._blocks) + sum(map(len, self._open))
+
+    def append(self, chunk: str) -> None:
+        """Add a chunk, trim what exceeds the limit, and wake the readers."""
+        self._open.append(chunk)
+        self._room -= len(chunk) + _CHUNK_COST
+        if self._room <= 0:
+            self._seal()
+        if self._waiters and self._timer is None:
+            self._wake_in_time()
+
+    def finish(self, ending: Ending) -> bool:
+        """Set the end, once; tell whether this call was the one that did."""
+        if self.ending is not None:
+            return False
+        self.ending = ending
+        self.notify()
+        return True
+
+    def chunk(self, sequence: int) -> str:
+        """Return a chunk between ``first`` and ``end``."""
+        if sequence >= self._open_first:
+            return self._open[sequence - self._open_first]
+        block = self._block_of(sequence)
+        return block.text(sequence - block.first)
+
+    def texts(self, sequence: int) -> list[str]:
+        """Return a chunk between ``first`` and ``end`` and some that follow, up to a block's."""
+        if sequence >= self._open_first:
+            return self._open[sequence - self._open_first :]
+        block = self._block_of(sequence)
+        return block.texts(sequence - block.first)
+
+    def tail(self, sequence: int) -> tuple[bytes, list[int]] | None:
+        """Return a chunk and all that follow as UTF-8, if none of them is in a block yet.
+
+        As ``(data, lengths)``: the text, and how many bytes of it each chunk has.
+        """
+        if sequence < self._open_first:
+            return None
+        return encode_chunks(self._open[sequence - self._open_first :])
+
+    def encoded(self, sequence: int) -> tuple[bytes, array[int], int]:
+        """Return a chunk between ``first`` and ``end`` and some that follow, as UTF-8.
+
+        As ``(data, ends, at)``: the text, where in it each chunk ends, and which one is the first.
+        """
+        if sequence >= self._open_first:
+            return *encode_run(self._open[sequence - self._open_first :]), 0
+        block = self._block_of(sequence)
+        return block.data, block.ends, sequence - block.first
+
+    def offset(self, position: Position, unit: OffsetUnit) -> int:
+        """Return how many units of text lie before ``position``, which is not trimmed."""
+        block = self._block_of(position.sequence)
+        at = position.sequence - block.first
+        start = block.offset(at, unit)
+        if not position.index:
+            return start
+        return start + length(block.text(at)[: position.index], unit)
+
+    def locate(self, offset: int, unit: OffsetUnit) -> Position | None:
+        """Return the place of an offset; None if the text has not come so far yet.
+
+        Raises:
+            TrimmedError: the text there is no longer buffered.
+            InsidePairError: the offset falls inside a surrogate pair.
+        """
+        start = self.start_offset(unit)
+        if offset < start:
+            raise TrimmedError(start)
+        if offset == start:
+            return Position(self.first)
+        at = bisect_right(self._blocks, offset, key=lambda block: block.end_offset(unit))
+        block = self._blocks[at] if at < len(self._blocks) else self._newest()
+        end = block.end_offset(unit)
+        if offset >= end:
+            return Position(self.end) if offset == end else None
+        chunk, index = block.locate(offset, unit)
+        if index is None:
+            raise InsidePairError
+        return Position(block.first + chunk, index)
+
+    def start_offset(self, unit: OffsetUnit) -> int:
+        """Return the first offset still buffered."""
+        return self.offset(Position(self.first), unit)
+
+    def end_offset(self, unit: OffsetUnit) -> int:
+        """Return the offset at the present end."""
+        return self._newest().end_offset(unit)
+
+    def notify(self) -> None:
+        """Wake every reader, though perhaps nothing came."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    def watch(self, waiter: asyncio.Future[None]) -> None:
+        """Resolve ``waiter`` at the next chunk or at the end."""
+        self._waiters[waiter] = None
+
+    def unwatch(self, waiter: asyncio.Future[None]) -> None:
+        self._waiters.pop(waiter, None)
+
+    async def changed(self) -> None:
+        """Wait for the next chunk or the end. Cancellation loses nothing."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.watch(waiter)
+        try:
+            await waiter
+        finally:
+            self.unwatch(waiter)
+
+    def _wake_in_time(self) -> None:
+        """Wake the readers for this chunk, or a moment later for it and what follows it at once."""
+        loop = next(iter(self._waiters)).get_loop()
+        now = loop.time()
+        if now < self._woken_at + PACE:
+            self._timer = loop.call_at(self._woken_at + PACE, self._wake, loop)
+        else:
+            self._wake(loop)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._woken_at = loop.time()
+        self.notify()
+
+    def _block_of(self, sequence: int) -> Block:
+        if sequence >= self._open_first:
+            return self._newest()
+        at = bisect_right(self._blocks, sequence, key=lambda block: block.first)
+        return self._blocks[at - 1]
+
+    def _newest(self) -> Block:
+        """What is not sealed yet, as if it were."""
+        return Block(self._open_first, self._open_offsets, self._open)
+
+    def _seal(self) -> None:
+        block = self._newest()
+        self._blocks.append(block)
+        self._open = []
+        self._open_first = block.end
+        self._open_offsets = {unit: block.end_offset(unit) for unit in OffsetUnit}
+        self._room = self._block_size
+        self._trim(self._open_offsets[OffsetUnit.UTF16] - self._keep)
+
+    def _trim(self, keep_from: int) -> None:
+        """Let go of all chunks that begin before the offset, but the newest."""
+        gone = bisect_left(
+            self._blocks, keep_from, key=lambda block: block.end_offset(OffsetUnit.UTF16)
+        )
+        del self._blocks[: min(gone, len(self._blocks) - 1)]
+        oldest = self._blocks[0]
+        self.first = max(self.first, min(oldest.first_from(keep_from), self.end - 1))
