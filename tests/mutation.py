@@ -1,7 +1,8 @@
 """Change one thing after another in the core, and see whether any test notices.
 
-``python -m mutation _text/log _protocol/wire --most 40`` tries up to 40 changes of each of these modules, drawn
-from a seed, against the unit tests and then some seeds of the simulation, and prints what survives.
+``python -m mutation _text/log _protocol/wire --most 40`` tries up to 40 changes of each of these
+modules, drawn from a seed, against the unit tests and then some seeds of the simulation, and prints
+what survives.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from resumable_stream._reading.runs import RunReader
 from resumable_stream._text.endings import EventId, Start, error_of
@@ -16,13 +16,27 @@ from resumable_stream.errors import (
 )
 
 if TYPE_CHECKING:
-    from resumable_stream._producing.producer import Producer
+    from resumable_stream._text.log import Log
     from resumable_stream._text.offsets import OffsetUnit
 
 # A reader that never finds the log empty gives way to the event loop after this many chunks.
 _YIELD_EVERY = 256
 # How long the end may wait for its record.
 _END_GRACE = 0.1
+
+
+class Produced(Protocol):
+    """What a reader needs of the producer beside it.
+
+    Attributes:
+        log: the text so far.
+        settled: done once the end is recorded, or cannot be.
+    """
+
+    stream_id: str
+    generation: int
+    log: Log
+    settled: asyncio.Future[None]
 
 
 class LocalReader(RunReader):
@@ -35,7 +49,7 @@ class LocalReader(RunReader):
         StreamHistoryChangedError: the event id is another generation's.
     """
 
-    def __init__(self, producer: Producer, start: Start, unit: OffsetUnit) -> None:
+    def __init__(self, producer: Produced, start: Start, unit: OffsetUnit) -> None:
         super().__init__(start.offset, unit)
         self._stream_id = producer.stream_id
         self._generation = producer.generation
