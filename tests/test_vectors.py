@@ -20,7 +20,7 @@ from resumable_stream._protocol.wire import (
     encode_frame,
     encode_request,
 )
-from resumable_stream._text.log import Status
+from resumable_stream._text.endings import Status
 from world import parts_of
 
 VECTORS = files("resumable_stream_conformance") / "vectors"

@@ -17,13 +17,13 @@ from resumable_stream import (
     ResumableStreamContext,
     create_resumable_stream_context,
 )
-from resumable_stream._protocol.sentinel import Names, generation_of, live_id
+from resumable_stream._protocol.names import Names, live_id
+from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._protocol.wire import (
     V1_END,
     DataFrame,
     EndFrame,
     Frame,
-    Place,
     Request,
     decode_frame,
     encode_request,
@@ -33,6 +33,8 @@ from virtual_time import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+
+    from resumable_stream._protocol.places import Place
 
 ID = "stream"
 NAMES = Names("resumable-stream")

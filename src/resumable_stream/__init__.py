@@ -13,7 +13,7 @@ from resumable_stream._owners import StreamOwners, owned_stream_id
 from resumable_stream._status import CancelResult, StreamState, StreamStatus
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._stream_end import StreamEnd, closing_status
-from resumable_stream._text.log import Status as EndStatus
+from resumable_stream._text.endings import Status as EndStatus
 from resumable_stream._text.offsets import OffsetUnit
 from resumable_stream.errors import (
     AccessDeniedError,

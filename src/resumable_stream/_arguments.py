@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, SupportsIndex
 
-from resumable_stream._text.endings import EventId, Start
-from resumable_stream._text.offsets import check_offset, is_encodable
+from resumable_stream._protocol.places import EventId, Start
+from resumable_stream._text.offsets import check_offset
+from resumable_stream._text.utf8 import is_encodable
 from resumable_stream.errors import InvalidArgumentError, InvalidStreamIdError
 
 if TYPE_CHECKING:

@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 from resumable_stream._arguments import check_id, check_on_end, start_at
 from resumable_stream._instance import Instance
 from resumable_stream._loops import running_loop
-from resumable_stream._protocol.sentinel import (
-    Absence,
-    Active,
-    Names,
-    ending_of,
-    read_outcome,
-    read_state,
-)
+from resumable_stream._protocol.sentinel import Absence, Active, ending_of, read_outcome, read_state
 from resumable_stream._reading.canceller import cancel_remotely
 from resumable_stream._source import check_source
 from resumable_stream._status import CancelResult, StreamState, StreamStatus
 from resumable_stream._stream import NotFound, ResumableStream
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.endings import Ending, Status
 from resumable_stream.errors import (
     ContextClosedError,
     StreamExistsError,
@@ -34,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from resumable_stream._options import Options
+    from resumable_stream._protocol.names import Names
     from resumable_stream._source import MakeStream
     from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._arguments import check_on_end
 from resumable_stream._context import ResumableStreamContext
 from resumable_stream._options import Options
-from resumable_stream._protocol.sentinel import Names
+from resumable_stream._protocol.names import Names
 from resumable_stream._registry import find_opener, url_from_environment
 from resumable_stream.errors import InvalidSettingError
 from resumable_stream.ports import Backend

@@ -8,19 +8,19 @@ import logging
 from typing import TYPE_CHECKING
 
 from resumable_stream._loops import Background
+from resumable_stream._producing.claim import Claim
 from resumable_stream._producing.kept import Kept
 from resumable_stream._producing.producer import Producer
 from resumable_stream._producing.ticks import Ticks
 from resumable_stream._producing.v1_audience import V1Audience
-from resumable_stream._protocol.sentinel import Absence, Claim, ending_of, read_outcome, read_state
+from resumable_stream._protocol.sentinel import Absence, ending_of, read_outcome, read_state
 from resumable_stream._protocol.wire import Decoder
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._reading.remote import Attached
 from resumable_stream._reading.v1_listener import V1Listener
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
-from resumable_stream._text.endings import Start, error_of
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.endings import Ending, Status, error_of
 from resumable_stream.errors import (
     BackendError,
     ContextClosedError,
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from resumable_stream._options import Options
-    from resumable_stream._protocol.sentinel import Names
+    from resumable_stream._protocol.names import Names
+    from resumable_stream._protocol.places import Start
     from resumable_stream._source import MakeStream
     from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend

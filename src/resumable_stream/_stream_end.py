@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.endings import Ending, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -20,7 +20,7 @@ from resumable_stream import (
     create_resumable_stream_context,
 )
 from resumable_stream._arguments import check_id
-from resumable_stream._protocol.sentinel import Names, live_id
+from resumable_stream._protocol.names import Names, live_id
 from resumable_stream_conformance._names import ODD_NAMES
 from resumable_stream_nats._names import MAX_SUBJECT, subject_of
 from servers import eventually

@@ -12,7 +12,7 @@ from resumable_stream import (
     StreamState,
     create_resumable_stream_context,
 )
-from resumable_stream._protocol.sentinel import Names
+from resumable_stream._protocol.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

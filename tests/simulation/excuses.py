@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from resumable_stream import BackendError, CancelResult, ContextClosedError
 from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
-from resumable_stream._text.log import Status
+from resumable_stream._text.endings import Status
 from resumable_stream._text.offsets import OffsetUnit
 from simulation.plan import Climate, Kind, TypeScript
 

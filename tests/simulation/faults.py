@@ -47,7 +47,7 @@ MUTANTS = (
     ),
     Mutant(
         "a claim is made by get and then set",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)",
         "won = await self._store.get(self._key) is None\n"
         "                if won:\n"
@@ -57,44 +57,44 @@ MUTANTS = (
     ),
     Mutant(
         "a claim whose reply was lost counts as another's",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "won = generation_of(value) == self.generation",
         "won = False",
     ),
     Mutant(
         "a claim whose reply was lost is won without looking",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "won = generation_of(value) == self.generation",
         "won = True",
     ),
     Mutant(
         "a lost sentinel is not created again",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         'logger.info("the broker lost sentinel %r; creating it again", self._key)',
         "raise SupersededError",
     ),
     Mutant(
         "another generation is not noticed",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "            elif generation_of(present) != self.generation:\n"
         "                raise SupersededError\n",
         "",
     ),
     Mutant(
         "tokens are compared with their low bits",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "elif generation_of(present) != self.generation:",
         "elif present != self._value:",
     ),
     Mutant(
         "the final write is not fenced",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "await self._swap(DONE, self._options.end_ttl)",
         "await self._store.set(self._key, DONE, ttl=self._options.end_ttl)",
     ),
     Mutant(
         "the outcome is not fenced",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "await self._record(Outcome(self.generation, end, ending, served_until).encode())",
         "await self._store.set(\n"
         "            self._outcome_key,\n"
@@ -104,7 +104,7 @@ MUTANTS = (
     ),
     Mutant(
         "the outcome is written after the sentinel",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "        await self._record(Outcome(self.generation, end, ending, served_until).encode())\n"
         "        await self._swap(DONE, self._options.end_ttl)",
         "        await self._swap(DONE, self._options.end_ttl)\n"
@@ -112,7 +112,7 @@ MUTANTS = (
     ),
     Mutant(
         "an abandoned claim is not released",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "if await self._store.compare_and_set(self._key, present, present, ttl=1):",
         "if True:",
     ),
@@ -381,7 +381,7 @@ MUTANTS = (
     ),
     Mutant(
         "a claim that is executed late locks its owner out",
-        "_protocol/sentinel.py",
+        "_producing/claim.py",
         "if won else not attempt",
         "if won else True",
         found=True,

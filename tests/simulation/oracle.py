@@ -9,7 +9,7 @@ from resumable_stream import CancelResult
 from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.remote import CHUNK_COST
-from resumable_stream._text.offsets import decode_text
+from resumable_stream._text.utf8 import decode_text
 from simulation.excuses import Excuses
 from simulation.pace import check_pace
 from simulation.plan import Climate, Kind

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from resumable_stream import ResumableStreamContext
     from resumable_stream._producing.producer import Producer
-    from resumable_stream._text.log import Ending
+    from resumable_stream._text.endings import Ending
     from simulation.clock import Host, SimulatedLoop
     from simulation.timeline import Timeline
 

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resumable_stream._producing.pieces import cut
-from resumable_stream._protocol.wire import DataFrame, EndFrame, Place
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._reading.assembly import Assembly
-from resumable_stream._text.log import Ending, Log, Status
+from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.log import Log
 from world import data_frame
 
 CHUNKS = st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=20)

@@ -20,18 +20,18 @@ from resumable_stream import (
     StreamCancelledError,
     StreamError,
 )
-from resumable_stream._protocol.sentinel import live_id
+from resumable_stream._protocol.names import live_id
+from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import (
     EndFrame,
     Frame,
-    Place,
     Refusal,
     RefusalFrame,
     RequestType,
     decode_request,
     encode_frame,
 )
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.endings import Ending, Status
 from virtual_time import in_virtual_time, run_in_virtual_time
 from world import ID, NAMES, SENTINEL, Peer, World, begin, rest, text_of, world
 

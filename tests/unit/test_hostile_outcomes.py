@@ -25,8 +25,9 @@ from resumable_stream import (
     StreamHistoryChangedError,
     StreamState,
 )
-from resumable_stream._protocol.sentinel import Claim, Outcome
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._producing.claim import Claim
+from resumable_stream._protocol.sentinel import Outcome
+from resumable_stream._text.endings import Ending, Status
 from virtual_time import in_virtual_time, loop_time, run_in_virtual_time
 from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Source, World, begin, rest, world
 

@@ -33,8 +33,9 @@ from resumable_stream._protocol.wire import (
     encode_frame,
     encode_request,
 )
-from resumable_stream._text.log import Ending, Status
-from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, is_encodable
+from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit
+from resumable_stream._text.utf8 import decode_text, is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

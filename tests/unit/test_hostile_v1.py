@@ -15,7 +15,7 @@ from hostile import FRAMES, MESSAGES, SENTINELS
 from resumable_stream import ProducerLostError, ResumableStream
 from resumable_stream._protocol.sentinel import Active, parse_sentinel
 from resumable_stream._protocol.wire import V1_END
-from resumable_stream._text.offsets import decode_text
+from resumable_stream._text.utf8 import decode_text
 from virtual_time import run_in_virtual_time
 from world import ID, NAMES, SENTINEL, World, world
 

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from resumable_stream import Options, ResumableStream
+from resumable_stream._protocol.places import Start
 from resumable_stream._protocol.wire import Decoder
 from resumable_stream._reading.listener import Listener
-from resumable_stream._text.endings import Start
 from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, World, begin, rest, world
 

@@ -20,9 +20,10 @@ from resumable_stream import (
     StreamCancelledError,
     StreamFailedError,
 )
-from resumable_stream._protocol.sentinel import live_id
-from resumable_stream._protocol.wire import EndFrame, Place, decode_request, encode_frame
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._protocol.names import live_id
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import EndFrame, decode_request, encode_frame
+from resumable_stream._text.endings import Ending, Status
 from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, SENTINEL, Source, World, data_frame, rest, world
 

@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resumable_stream._text.log import (
-    Ending,
-    InsidePairError,
-    Log,
-    Position,
-    Status,
-    TrimmedError,
-)
-from resumable_stream._text.offsets import OffsetUnit, encode_text, length
+from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.log import InsidePairError, Log, Position, TrimmedError
+from resumable_stream._text.offsets import OffsetUnit, length
+from resumable_stream._text.utf8 import encode_text
 from virtual_time import in_virtual_time
 
 UTF16, POINTS = OffsetUnit.UTF16, OffsetUnit.CODE_POINTS

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from resumable_stream import InvalidSettingError
-from resumable_stream._protocol.sentinel import Names, live_id
+from resumable_stream._protocol.names import Names, live_id
 from resumable_stream._protocol.wire import decode_request
 
 # Made to collide: pieces of the names themselves.

@@ -5,14 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable_stream import InvalidOffsetError
-from resumable_stream._text.offsets import (
-    OffsetUnit,
-    Skip,
-    check_offset,
-    index_at,
-    length,
-    to_well_formed,
-)
+from resumable_stream._text.offsets import OffsetUnit, Skip, check_offset, index_at, length
+from resumable_stream._text.utf8 import to_well_formed
 
 UTF16, POINTS = OffsetUnit.UTF16, OffsetUnit.CODE_POINTS
 ANY_TEXT = st.text(st.characters(exclude_categories=()))

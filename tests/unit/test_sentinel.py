@@ -14,15 +14,10 @@ from resumable_stream import (
     StreamState,
     StreamSupersededError,
 )
-from resumable_stream._protocol.sentinel import (
-    Claim,
-    Outcome,
-    SupersededError,
-    generation_of,
-    read_outcome,
-)
+from resumable_stream._producing.claim import Claim, SupersededError
+from resumable_stream._protocol.sentinel import Outcome, generation_of, read_outcome
 from resumable_stream._protocol.wire import RequestType
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.endings import Ending, Status
 from virtual_time import in_virtual_time, loop_time
 from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Peer, Source, rest, text_of, world
 

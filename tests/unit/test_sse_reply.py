@@ -22,7 +22,7 @@ from resumable_stream import (
     owned_stream_id,
     sse,
 )
-from resumable_stream._text.endings import EventId
+from resumable_stream._protocol.places import EventId
 from resumable_stream.sse import SseReply, last_event_id, sse_reply
 from virtual_time import in_virtual_time
 from world import ID, Source, begin, world

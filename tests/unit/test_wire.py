@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import (
     MAX_ERROR_BYTES,
     VERSION,
     EndFrame,
     Frame,
     MalformedFrameError,
-    Place,
     Refusal,
     RefusalFrame,
     Request,
@@ -25,8 +25,9 @@ from resumable_stream._protocol.wire import (
     encode_v1,
     ending_fields,
 )
-from resumable_stream._text.log import Ending, Status
-from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit, decode_text, encode_text
+from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit
+from resumable_stream._text.utf8 import decode_text, encode_text
 from world import data_frame
 
 NATURAL = st.integers(0, MAX_SAFE_INTEGER)

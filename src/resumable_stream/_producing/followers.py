@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from resumable_stream._options import Options
-    from resumable_stream._protocol.wire import Place
+    from resumable_stream._protocol.places import Place
 
 logger = logging.getLogger("resumable_stream")
 

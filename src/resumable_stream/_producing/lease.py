@@ -7,15 +7,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from resumable_stream._options import staggered
-from resumable_stream._protocol.sentinel import SupersededError
+from resumable_stream._producing.claim import SupersededError
 from resumable_stream.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable_stream._options import Options
+    from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.ticks import Ticks
-    from resumable_stream._protocol.sentinel import Claim
 
 logger = logging.getLogger("resumable_stream")
 

@@ -6,8 +6,9 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from resumable_stream._protocol.wire import HEADER_ROOM, Place, frame_prefix
-from resumable_stream._text.offsets import encode_text
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import HEADER_ROOM, frame_prefix
+from resumable_stream._text.utf8 import encode_text
 
 if TYPE_CHECKING:
     from array import array

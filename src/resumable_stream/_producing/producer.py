@@ -7,14 +7,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from resumable_stream._options import CLOSE_TIMEOUT, ON_END_TIMEOUT
+from resumable_stream._producing.claim import SupersededError
 from resumable_stream._producing.lease import Lease
 from resumable_stream._producing.publisher import Publisher
 from resumable_stream._producing.recording import record_end
-from resumable_stream._protocol.sentinel import SupersededError
 from resumable_stream._protocol.wire import EndFrame
 from resumable_stream._source import Source, fill
 from resumable_stream._stream_end import StreamEnd, producing, tell_owner
-from resumable_stream._text.log import Ending, Log, Status
+from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.log import Log
 from resumable_stream.errors import BackendError
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
     from resumable_stream._loops import Background
     from resumable_stream._options import Options
+    from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.kept import Kept
     from resumable_stream._producing.ticks import Ticks
     from resumable_stream._producing.v1_audience import V1Audience
-    from resumable_stream._protocol.sentinel import Claim, Names
+    from resumable_stream._protocol.names import Names
     from resumable_stream._source import MakeStream
     from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend, Loss, Subscription

@@ -14,12 +14,12 @@ from resumable_stream._producing.followers import MAX_LISTENERS, Followers
 from resumable_stream._producing.pieces import cut, piece_size
 from resumable_stream._producing.replies import Replies
 from resumable_stream._producing.v1_followers import V1Followers
-from resumable_stream._protocol.sentinel import live_id
+from resumable_stream._protocol.names import live_id
+from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import (
     DataFrame,
     EndFrame,
     Frame,
-    Place,
     Refusal,
     RefusalFrame,
     Request,
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable_stream._options import Options
+    from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.v1_audience import V1Audience
-    from resumable_stream._protocol.sentinel import Claim, Names
+    from resumable_stream._protocol.names import Names
     from resumable_stream._text.log import Log
     from resumable_stream.ports import PubSub
 

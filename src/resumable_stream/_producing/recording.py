@@ -8,14 +8,14 @@ import math
 from typing import TYPE_CHECKING
 
 from resumable_stream._loops import is_ending
+from resumable_stream._producing.claim import SupersededError
 from resumable_stream._protocol import sentinel
-from resumable_stream._protocol.sentinel import SupersededError
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.endings import Ending, Status
 from resumable_stream.errors import BackendError
 
 if TYPE_CHECKING:
     from resumable_stream._options import Options
-    from resumable_stream._protocol.sentinel import Claim
+    from resumable_stream._producing.claim import Claim
 
 logger = logging.getLogger("resumable_stream")
 

@@ -6,9 +6,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._producing.pieces import cut, piece_size, place_of
-from resumable_stream._protocol.wire import DataFrame, Place, Refusal, RefusalFrame
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import DataFrame, Refusal, RefusalFrame
 from resumable_stream._text.log import InsidePairError, Position, TrimmedError
-from resumable_stream._text.offsets import encode_text
+from resumable_stream._text.utf8 import encode_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from resumable_stream._options import Options
     from resumable_stream._producing.v1_audience import V1Audience
     from resumable_stream._producing.v1_cursor import State
-    from resumable_stream._protocol.sentinel import Names
+    from resumable_stream._protocol.names import Names
     from resumable_stream._text.log import Log
 
 logger = logging.getLogger("resumable_stream")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from resumable_stream._producing.v1_audience import V1Audience
     from resumable_stream._producing.v1_cursor import V1Cursor
     from resumable_stream._producing.v1_followers import V1Followers
-    from resumable_stream._protocol.sentinel import Names
+    from resumable_stream._protocol.names import Names
 
 logger = logging.getLogger("resumable_stream")
 

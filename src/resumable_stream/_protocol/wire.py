@@ -21,9 +21,10 @@ from resumable_stream._protocol.fields import (
     read_object,
     text_or_none,
 )
-from resumable_stream._text.blocks import cut_up
-from resumable_stream._text.log import Ending, Status
-from resumable_stream._text.offsets import OffsetUnit, to_well_formed
+from resumable_stream._protocol.places import Place
+from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.offsets import OffsetUnit
+from resumable_stream._text.utf8 import cut_up, to_well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,13 +55,6 @@ class Refusal(StrEnum):
     INSIDE_PAIR = "inside-pair"
     UNKNOWN_PLACE = "unknown-place"
     OTHER_GENERATION = "other-generation"
-
-
-class Place(NamedTuple):
-    """A place in the text as the wire names it: a chunk, and a byte of its UTF-8."""
-
-    sequence: int
-    byte: int = 0
 
 
 class Request(NamedTuple):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from resumable_stream._protocol.wire import DataFrame, EndFrame, Place
-from resumable_stream._text.offsets import decode_text
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import DataFrame, EndFrame
+from resumable_stream._text.utf8 import decode_text
 
 # No more frames than this are kept: the bytes of text alone do not bound those of empty chunks.
 _MAX_HELD = 4096

@@ -15,11 +15,12 @@ from resumable_stream._protocol.wire import (
     decode_frame,
     encode_request,
 )
-from resumable_stream._text.log import Status
+from resumable_stream._text.endings import Status
 
 if TYPE_CHECKING:
     from resumable_stream._options import Options
-    from resumable_stream._protocol.sentinel import Names, State
+    from resumable_stream._protocol.names import Names
+    from resumable_stream._protocol.sentinel import State
     from resumable_stream.ports import Backend, Loss
 
 _FIRST_PAUSE = 0.1

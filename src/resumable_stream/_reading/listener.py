@@ -9,13 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._options import staggered
-from resumable_stream._protocol.sentinel import Absence, Active, live_id
+from resumable_stream._protocol.names import live_id
+from resumable_stream._protocol.places import EventId, Place
+from resumable_stream._protocol.sentinel import Absence, Active
 from resumable_stream._protocol.wire import (
     DataFrame,
     Decoder,
     EndFrame,
     MalformedFrameError,
-    Place,
     Refusal,
     RefusalFrame,
     Request,
@@ -24,8 +25,7 @@ from resumable_stream._protocol.wire import (
 )
 from resumable_stream._reading.assembly import Assembly
 from resumable_stream._reading.remote import CHUNK_COST, Attached, RemoteReader, is_active
-from resumable_stream._text.endings import EventId
-from resumable_stream._text.log import Ending, Status
+from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import inside_pair
 from resumable_stream.errors import (
     BackendError,
@@ -36,8 +36,9 @@ from resumable_stream.errors import (
 
 if TYPE_CHECKING:
     from resumable_stream._options import Options
-    from resumable_stream._protocol.sentinel import Names, Outcome, State
-    from resumable_stream._text.endings import Start
+    from resumable_stream._protocol.names import Names
+    from resumable_stream._protocol.places import Start
+    from resumable_stream._protocol.sentinel import Outcome, State
     from resumable_stream.ports import Backend, Loss
 
 logger = logging.getLogger("resumable_stream")

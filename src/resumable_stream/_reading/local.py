@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from resumable_stream._protocol.places import EventId, Start
 from resumable_stream._reading.runs import RunReader
-from resumable_stream._text.endings import EventId, Start, error_of
+from resumable_stream._text.endings import error_of
 from resumable_stream._text.log import InsidePairError, Position, TrimmedError
 from resumable_stream._text.offsets import Skip, inside_pair
 from resumable_stream.errors import (

@@ -31,9 +31,10 @@ from resumable_stream.ports import Loss
 if TYPE_CHECKING:
     from resumable_stream._loops import Background
     from resumable_stream._options import Options
-    from resumable_stream._protocol.sentinel import Names, Outcome, State
-    from resumable_stream._text.endings import Start
-    from resumable_stream._text.log import Ending
+    from resumable_stream._protocol.names import Names
+    from resumable_stream._protocol.places import Start
+    from resumable_stream._protocol.sentinel import Outcome, State
+    from resumable_stream._text.endings import Ending
     from resumable_stream.ports import Backend, Subscription
 
 logger = logging.getLogger("resumable_stream")

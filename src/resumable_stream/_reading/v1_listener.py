@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 from resumable_stream._protocol.sentinel import Absence, read_state
 from resumable_stream._protocol.wire import V1_END, Request, encode_request
 from resumable_stream._reading.remote import Attached, RemoteReader, is_active
-from resumable_stream._text.offsets import OffsetUnit, decode_text, length
+from resumable_stream._text.offsets import OffsetUnit, length
+from resumable_stream._text.utf8 import decode_text
 from resumable_stream.errors import BackendError, ProducerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable_stream._options import Options
-    from resumable_stream._protocol.sentinel import Names, Outcome, State
-    from resumable_stream._text.endings import Start
+    from resumable_stream._protocol.names import Names
+    from resumable_stream._protocol.places import Start
+    from resumable_stream._protocol.sentinel import Outcome, State
     from resumable_stream.ports import Backend, Loss
 
 # The TypeScript package itself waits this long for an answer.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from resumable_stream._text.offsets import OffsetUnit, decode_text, encode_text, index_at, length
+from resumable_stream._text.offsets import OffsetUnit, index_at, length
+from resumable_stream._text.utf8 import array_of, cut_up, decode_text, encode_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 class Block:
@@ -34,7 +34,7 @@ class Block:
         self._ends = dict.fromkeys(OffsetUnit, self.ends)
         if not self.data.isascii():
             for unit in OffsetUnit:
-                self._ends[unit] = _array(accumulate(length(chunk, unit) for chunk in chunks))
+                self._ends[unit] = array_of(accumulate(length(chunk, unit) for chunk in chunks))
 
     @property
     def end(self) -> int:
@@ -73,32 +73,3 @@ class Block:
     def texts(self, at: int) -> list[str]:
         """Return all chunks from that place on."""
         return cut_up(self.data, (self.ends[at - 1] if at else 0, *self.ends[at:]))
-
-
-def encode_run(chunks: Sequence[str]) -> tuple[bytes, array[int]]:
-    """Encode chunks as one; say where each ends."""
-    data, lengths = encode_chunks(chunks)
-    return data, _array(accumulate(lengths))
-
-
-def encode_chunks(chunks: Sequence[str]) -> tuple[bytes, list[int]]:
-    """Encode chunks as one; say how many bytes each has."""
-    text = "".join(chunks)
-    if text.isascii():
-        return text.encode(), [*map(len, chunks)]
-    # Each on its own: at a seam of two, halves of a surrogate pair must not become one.
-    parts = [encode_text(chunk) for chunk in chunks]
-    return b"".join(parts), [*map(len, parts)]
-
-
-def cut_up(data: bytes, places: Iterable[int]) -> list[str]:
-    """Decode what lies between each two places of text that was encoded as one."""
-    if data.isascii():
-        text = data.decode()
-        return [text[start:end] for start, end in pairwise(places)]
-    return [decode_text(data[start:end]) for start, end in pairwise(places)]
-
-
-def _array(numbers: Iterable[int]) -> array[int]:
-    values = list(numbers)
-    return array("I" if not values or values[-1] < 2**32 else "Q", values)

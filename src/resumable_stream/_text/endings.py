@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from enum import StrEnum
 from typing import NamedTuple
 
-from resumable_stream._text.log import Ending, Status
-from resumable_stream._text.offsets import MAX_SAFE_INTEGER
 from resumable_stream.errors import (
-    InvalidEventIdError,
     ProducerLostError,
     StreamCancelledError,
     StreamError,
@@ -16,43 +13,24 @@ from resumable_stream.errors import (
     StreamSupersededError,
 )
 
-_EVENT_ID = re.compile(r"([1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
+
+class Status(StrEnum):
+    """How a stream ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    SUPERSEDED = "superseded"
 
 
-class EventId(NamedTuple):
-    """A generation, and the sequence number of the chunk that comes next."""
+class Ending(NamedTuple):
+    """The one truthful end of a stream, the same for all its readers."""
 
-    generation: int
-    sequence: int
-
-    def __str__(self) -> str:
-        return f"{self.generation}-{self.sequence}"
-
-    @classmethod
-    def parse(cls, text: str) -> EventId:
-        """Read back what ``str`` gave out.
-
-        Raises:
-            InvalidEventIdError: this library never gave it out.
-        """
-        match = _EVENT_ID.fullmatch(str(text))
-        if match is None or max(numbers := tuple(map(int, match.groups()))) > MAX_SAFE_INTEGER:
-            raise InvalidEventIdError(
-                f"last event id {text!r:.80} was not given out by this library: "
-                "pass a stream's last_event_id, or none"
-            )
-        return cls(*numbers)
-
-
-class Start(NamedTuple):
-    """Where a reader begins: at an offset, or at an event id.
-
-    ``named`` tells whether the caller said so: then he has read before, or knows what he wants.
-    """
-
-    offset: int = 0
-    event_id: EventId | None = None
-    named: bool = False
+    status: Status
+    error_type: str | None = None
+    error_message: str | None = None
+    cause: BaseException | None = None
 
 
 def error_of(stream_id: str, ending: Ending, offset: int) -> StreamError | None:

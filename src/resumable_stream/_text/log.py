@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from resumable_stream._text.blocks import Block, encode_chunks, encode_run
+from resumable_stream._text.blocks import Block
 from resumable_stream._text.offsets import OffsetUnit, length
+from resumable_stream._text.utf8 import encode_chunks, encode_run
 
 if TYPE_CHECKING:
     from array import array
+
+    from resumable_stream._text.endings import Ending
 
 # A block is sealed when it has so many characters, as many as this counted for each chunk besides.
 # Who reads a block holds all of it.
@@ -20,25 +22,6 @@ _BLOCK_SIZE = 32 * 1024
 _CHUNK_COST = 32
 # Chunks that follow one another within this many seconds wake the readers once for all.
 PACE = 0.001
-
-
-class Status(StrEnum):
-    """How a stream ended."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    LOST = "lost"
-    SUPERSEDED = "superseded"
-
-
-class Ending(NamedTuple):
-    """The one truthful end of a stream, the same for all its readers."""
-
-    status: Status
-    error_type: str | None = None
-    error_message: str | None = None
-    cause: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -67,33 +67,6 @@ def index_at(text: str, offset: int, unit: OffsetUnit) -> int | None:
     return low if length(text[:low], unit) == offset else None
 
 
-def encode_text(text: str) -> bytes:
-    """UTF-8 that also carries lone surrogates, which Python text may contain."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def decode_text(data: bytes) -> str:
-    """Undo ``encode_text``; bytes that are no UTF-8 become U+FFFD."""
-    try:
-        return data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return data.decode("utf-8", "replace")
-
-
-def is_encodable(text: str) -> bool:
-    """Tell whether UTF-8 can encode the text: it has no lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def to_well_formed(text: str) -> str:
-    """Join split surrogate pairs and replace lone surrogates by U+FFFD, as JavaScript does."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 class Skip:
     """Drops the first units of a text that comes in chunks."""
 

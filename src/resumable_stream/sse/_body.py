@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, final
 
-from resumable_stream._text.offsets import to_well_formed
+from resumable_stream._text.utf8 import to_well_formed
 from resumable_stream.errors import InvalidSettingError, ResumableStreamError
 from resumable_stream.sse._format import TEXT, EventFormat, details_of
 

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from resumable_stream._source import Source, check_source
-from resumable_stream._text.offsets import is_encodable
+from resumable_stream._text.utf8 import is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
