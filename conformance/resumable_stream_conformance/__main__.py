@@ -10,11 +10,11 @@ import traceback
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from resumable_stream._registry import without_secrets
 from resumable_stream.errors import BackendLookupError, ResumableStreamError
 from resumable_stream.ports import Backend
 from resumable_stream_conformance._capabilities import Capabilities
 from resumable_stream_conformance._opening import open_at
-from resumable_stream_conformance._report import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from resumable_stream._registry import find_opener
+from resumable_stream import find_opener
+from resumable_stream._registry import without_secrets
 from resumable_stream.errors import BackendLookupError, UnknownSchemeError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def opener_of(place: str) -> Opener:
     parts = _FACTORY.fullmatch(place)
     if parts is None:
         raise UnknownSchemeError(
-            f"{place.rpartition('@')[2]!r} is neither a URL, such as 'redis://localhost:6379', "
+            f"{without_secrets(place)!r} is neither a URL, such as 'redis://localhost:6379', "
             "nor a function that opens a backend, such as 'my_backend:open_backend'"
         )
     try:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from resumable_stream._registry import without_secrets
 from resumable_stream_conformance._rules import RULES
 
 if TYPE_CHECKING:
@@ -113,8 +114,3 @@ class Report:
             "tests": [asdict(outcome) for outcome in self.outcomes],
             "errors": self.errors,
         }
-
-
-def without_secrets(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

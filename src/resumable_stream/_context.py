@@ -17,6 +17,7 @@ from resumable_stream._stream import NotFound, ResumableStream
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream.errors import (
     ContextClosedError,
+    HandshakeTimeoutError,
     StreamExistsError,
     StreamHistoryChangedError,
     WrongEventLoopError,
@@ -100,7 +101,8 @@ class ResumableStreamContext:
             StreamHistoryChangedError: the event id belongs to an earlier run.
             HandshakeTimeoutError: it is marked active, but its producer does not answer.
             BackendUnavailableError: the broker is away.
-            InvalidArgumentError, InvalidSourceError: an argument that cannot be meant.
+            InvalidArgumentError, InvalidSourceError: an invalid argument: the message names the
+                value and what to pass instead.
         """
         check_id(stream_id)
         check_source(make_stream)
@@ -108,6 +110,7 @@ class ResumableStreamContext:
         start = start_at(skip_characters, last_event_id)
         instance = self._bind()
         on_end = on_end or self._on_end
+        deadline = instance.loop.time() + self._options.handshake_timeout
         while True:
             if start.event_id is None:
                 begun = await instance.begin(stream_id, make_stream, start, on_end, join=True)
@@ -119,6 +122,11 @@ class ResumableStreamContext:
             if start.event_id is not None:
                 # A new run cannot continue the text that this id belongs to.
                 raise StreamHistoryChangedError(stream_id)
+            # It was taken, and is gone again: begin once more, unless that goes on and on.
+            if instance.loop.time() > deadline:
+                raise HandshakeTimeoutError(
+                    stream_id, start.offset, self._options.handshake_timeout
+                )
 
     async def create_new_resumable_stream(
         self,

@@ -32,14 +32,20 @@ def url_from_environment() -> str:
 
 
 def find_opener(url: str) -> Callable[[str], Backend]:
-    """Return the function that opens a backend for ``url``; it imports that backend only."""
+    """Return the function that opens a backend for ``url``; it imports that backend only.
+
+    Raises:
+        UnknownSchemeError: no installed package registers a backend for the URL's scheme.
+        DuplicateSchemeError: several do.
+        MissingDriverError: the client library that the backend needs is not installed.
+    """
     # Imported here: it costs more than the rest of this package together.
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     scheme, separator, _ = url.partition("://")
     if not separator or not scheme:
         raise UnknownSchemeError(
-            f"{_without_secrets(url)!r} is not a backend URL: it must start with a scheme, "
+            f"{without_secrets(url)!r} is not a backend URL: it must start with a scheme, "
             "such as 'redis://' or 'memory://'"
         )
     scheme = scheme.lower()
@@ -72,5 +78,7 @@ def find_opener(url: str) -> Callable[[str], Backend]:
         ) from error
 
 
-def _without_secrets(url: str) -> str:
-    return url.rpartition("@")[2]
+def without_secrets(url: str) -> str:
+    """Return what of a URL may be shown: neither user and password, nor the query."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"

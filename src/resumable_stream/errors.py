@@ -3,7 +3,7 @@
 ::
 
     ResumableStreamError
-    ├── InvalidArgumentError (ValueError)     what was passed cannot be meant
+    ├── InvalidArgumentError (ValueError)     an invalid argument
     │   ├── InvalidStreamIdError
     │   ├── InvalidOffsetError
     │   ├── InvalidEventIdError
@@ -75,7 +75,7 @@ class ResumableStreamError(Exception):
 
 
 class InvalidArgumentError(ResumableStreamError, ValueError):
-    """An argument that cannot be meant; the message names the value and the remedy."""
+    """An invalid argument: the message names the value and what to pass instead."""
 
 
 class InvalidStreamIdError(InvalidArgumentError):
@@ -134,7 +134,7 @@ class BackendError(ResumableStreamError):
 
 
 class BackendUnavailableError(BackendError):
-    """The broker cannot be reached, and the operation was surely not executed."""
+    """The operation was certainly not executed: the broker is unreachable, or refused it."""
 
 
 class AccessDeniedError(BackendUnavailableError):

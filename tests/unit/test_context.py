@@ -12,6 +12,7 @@ from resumable_stream import (
     NOT_FOUND,
     BackendUnavailableError,
     ContextClosedError,
+    HandshakeTimeoutError,
     InvalidSourceError,
     InvalidStreamIdError,
     ProducerLostError,
@@ -171,6 +172,25 @@ async def test_the_local_reader_needs_no_broker() -> None:
         began = asyncio.get_running_loop().time()
         assert await rest(stream) == ["b"]
         assert asyncio.get_running_loop().time() - began < 1
+
+
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_an_id_that_is_taken_and_gone_again_and_again_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def taken(_key: str, _value: str, *, ttl: int) -> bool:
+        await asyncio.sleep(0.1)
+        return False
+
+    async with world() as here:
+        context, broker = here.instance()
+        monkeypatch.setattr(broker, "create", taken)
+        source = Source("a")
+        async with asyncio.timeout(10):
+            with pytest.raises(HandshakeTimeoutError):
+                await context.resumable_stream(ID, source)
+        assert source.calls == 0
 
 
 @in_virtual_time

@@ -50,6 +50,19 @@ class LocalReader(RunReader):
         StreamHistoryChangedError: the event id is another generation's.
     """
 
+    __slots__ = (
+        "_closed",
+        "_generation",
+        "_grace_until",
+        "_index",
+        "_log",
+        "_sequence",
+        "_settled",
+        "_skip",
+        "_stream_id",
+        "_unbroken",
+    )
+
     def __init__(self, producer: Produced, start: Start, unit: OffsetUnit) -> None:
         super().__init__(start.offset, unit)
         self._stream_id = producer.stream_id

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from resumable_stream import Options, create_resumable_stream_context
 from resumable_stream._cli.console import ExitStatus, one_line
 from resumable_stream._cli.demo.display import Live, Plain, Row, Scene, is_live
+from resumable_stream._registry import without_secrets
 from resumable_stream._text.offsets import OffsetUnit, length
 from resumable_stream.errors import InvalidArgumentError, ProducerLostError
 
@@ -91,7 +92,7 @@ async def demo(path: str | None, url: str, output: TextIO) -> ExitStatus:
     chunks = tokens(material.text)
     scene = Scene(
         title=f"{one_line(material.name)}: {material.units:,} characters "
-        f"in {len(chunks):,} chunks, over {without_secrets(url)}",
+        f"in {len(chunks):,} chunks, over {one_line(without_secrets(url))}",
         total=material.units,
     )
     live = is_live(output)
@@ -208,8 +209,3 @@ async def _together(*parts: Coroutine[None, None, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def without_secrets(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return one_line(f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}")

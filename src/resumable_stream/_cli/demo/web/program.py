@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from resumable_stream import create_resumable_stream_context
 from resumable_stream._cli.console import ExitStatus
-from resumable_stream._cli.demo.story import load, without_secrets
+from resumable_stream._cli.demo.story import load
 from resumable_stream._cli.demo.web.instances import OwnProcess, SharedProcess
 from resumable_stream._cli.demo.web.server import serving
 from resumable_stream._cli.demo.web.site import Site
+from resumable_stream._registry import without_secrets
 from resumable_stream.errors import InvalidSettingError
 
 if TYPE_CHECKING:
