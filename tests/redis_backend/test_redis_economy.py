@@ -44,6 +44,7 @@ async def test_unread_stream_costs_no_publish(valkey: ValkeyServer, name: str) -
         # From its end on, the server knows the script.
         await ctx.create_new_resumable_stream("first", source)
         await eventually(lambda: counts(valkey)["evalsha"] == 1, "the first stream to end")
+        await eventually(lambda: counts(valkey)["unsubscribe"] == 1, "the first one to be left")
         before = counts(valkey)
         stream = await ctx.create_new_resumable_stream(name, held)
         await eventually(
