@@ -30,12 +30,12 @@ class Options:
     """How a context behaves. All times are in seconds.
 
     Attributes:
-        lease: a producer that dies is reported, and its stream disappears, within this time (and a
-            tenth of it, for looking); at least 1. It is renewed every third of it.
+        lease: a producer that dies is reported, and its stream disappears, within 1.1 leases; at
+            least 1. It is renewed every third of it.
         heartbeat: how often a producer and a remote reader that have nothing to say tell each other
             so; at most a third of the lease. A fifth of it if None.
         handshake_timeout: how long to wait for a producer that does not answer.
-        outage_timeout: how long a remote reader bears the broker's absence.
+        outage_timeout: how long a remote reader tolerates the broker's absence.
         drain_timeout: how long ``aclose`` lets running producers finish.
         done_ttl: how long the end of a stream is remembered; at least one lease.
         linger_timeout: how long an ended producer keeps its text for remote readers that are there

@@ -61,9 +61,10 @@ class Followers:
         self._progress_at = asyncio.get_running_loop().time()
 
     def expire(self, *, ended: bool) -> None:
-        """Forget who was silent for too long, and after the end, all if none of them reads.
+        """Drop followers that were silent for too long.
 
-        Looks at them only now and then.
+        After the end, drop all once none has progressed for ``linger_timeout``. Looks only now and
+        then.
         """
         now = asyncio.get_running_loop().time()
         if now < self._swept_at + self._options.heartbeat_interval / 2:

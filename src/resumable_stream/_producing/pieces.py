@@ -78,7 +78,7 @@ def cut(log: Log, place: Place, size: int) -> Piece:
 
 
 def _most(ends: array[int], at: int, start: int, size: int) -> int:
-    """Return how far the chunks from ``at`` on surely fit; beyond the first, if that one does."""
+    """Return the index after the last chunk that certainly fits, or ``at`` if none does."""
     each = _cost(ends[-1] - start)  # no length has more digits
     if ends[-1] - start + (len(ends) - at) * each <= size:
         return len(ends)

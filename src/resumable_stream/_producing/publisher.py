@@ -91,7 +91,7 @@ class Publisher:
         """Take in a message of the request channel."""
         request = decode_request(message)
         if request is None:
-            logger.debug("stream %r: ignored a request that is none", self._stream_id)
+            logger.debug("stream %r: ignored a malformed request", self._stream_id)
         elif request.version == 1:
             # It names no generation: only who surely holds the claim may answer it.
             if self._may_answer() and not self._stopped:

@@ -41,10 +41,10 @@ logger = logging.getLogger("resumable_stream")
 
 # What a queued chunk counts beside its text, so that empty ones are bounded too.
 CHUNK_COST = 64
-# A reader that has read so many has room for as many more.
+# Chunks per run; window space is given back a run at a time.
 _RUN_CHUNKS = 256
-# The first request may come before the producer has subscribed: it is repeated soon. Once a reader
-# is attached, an answer may as well be on its way over a slow link.
+# Before attaching, retry fast: the producer may not have subscribed yet. Afterwards an answer may
+# just as well be on its way over a slow link.
 _FIRST_PAUSE = 0.03
 _NEXT_PAUSE = 0.25
 _MAX_PAUSE = 1.0
@@ -316,7 +316,7 @@ class RemoteReader(RunReader):
         self._changed.set()
 
     def _broker_failed(self, error: BackendError) -> None:
-        """Bear an outage for a while; during the handshake only for so long."""
+        """Tolerate an outage for ``outage_timeout``, or ``handshake_timeout`` before attaching."""
         if isinstance(error, _LASTING) and not self._attached.done():
             self._end(error)  # whoever has not begun learns at once what would not change
             return

@@ -67,7 +67,7 @@ class V1Listener(RemoteReader):
         await self._shake_hands()
 
     async def _leave(self) -> None:
-        """There is no such message: a TypeScript producer goes on publishing to nobody."""
+        """Nothing to send: the npm protocol has no leave message."""
 
     async def _shake_hands(self) -> None:
         """Ask under a fresh listener id; the answer begins where this reader stands."""
