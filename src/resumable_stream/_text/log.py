@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from resumable_stream._text.endings import Ending
 
-# A block is sealed at this many characters, plus the cost of each chunk. Its readers hold all of it.
+# A block is sealed at this many characters, plus the cost of each chunk. A reader holds all of it.
 _BLOCK_SIZE = 32 * 1024
 _CHUNK_COST = 32
 # Chunks that follow one another within this many seconds wake the readers once for all.
