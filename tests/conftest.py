@@ -18,6 +18,7 @@ import nats
 import pytest
 import redis
 
+import selection
 from containers import docker_answers, nats_container, redis_container
 from nats_servers import NatsServer, nats_binary
 from servers import ServerError, ValkeyServer, server_binary
@@ -118,6 +119,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where the tests take servers from: containers, binaries, or what is at hand",
     )
     parser.addoption("--long", action="store_true", help="run the tests that take long, too")
+    selection.add_option(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -146,6 +148,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+    selection.deselect_others(config, items)
 
 
 def pytest_ignore_collect(collection_path: os.PathLike[str], config: pytest.Config) -> bool | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +28,31 @@ def cited() -> set[str]:
             for marker in MARKER.findall(path.read_text("utf-8")):
                 found |= set(RULE.findall(marker))
     return found
+
+
+def collected(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_tests_are_selected_by_what_they_prove() -> None:
+    where = ("tests/unit/test_one_ending.py", "tests/test_conformance_memory.py")
+    proving = collected("--rule", "END-7", "--promise", "P9", *where).stdout
+    assert "test_a_reader_that_gave_up_gets_the_rest_and_the_recorded_end" in proving
+    assert "test_cancel_races_the_start" in proving
+    assert "test_an_ending_is_not_forgotten_before_the_stream_is" not in proving
+    assert "test_completed_for_every_reader" not in proving
+
+
+def test_a_rule_that_nothing_proves_is_told() -> None:
+    done = collected("--rule", "LSN-99", "tests/unit/test_one_ending.py")
+    assert done.returncode != 0
+    assert "no test here proves LSN-99" in done.stderr + done.stdout
 
 
 def test_rules_are_stated_once() -> None:
