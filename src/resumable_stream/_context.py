@@ -205,7 +205,7 @@ class ResumableStreamContext:
         check_id(stream_id)
         instance = self._bind()
         if (producer := instance.local(stream_id)) is not None:
-            known = producer.log.ending
+            known = producer.log.ending if producer.stored.done() else None
             return _status_of(known, producer.generation)
         state = await read_state(instance.backend, self._names, stream_id)
         if isinstance(state, Active):

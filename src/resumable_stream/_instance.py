@@ -107,7 +107,7 @@ class Instance:
         deadline = self.loop.time() + self._options.handshake_timeout
         while True:
             if (producer := self.local(stream_id)) is not None:
-                return self._join_here(producer, start)
+                return await self._join_here(producer, start)
             state = await read_state(self.backend, self._names, stream_id)
             if state is Absence.MISSING:
                 return NOT_FOUND
@@ -127,7 +127,7 @@ class Instance:
                 return ResumableStream(reader, self.loop)
             await asyncio.sleep(_PAUSE)
 
-    def _join_here(self, producer: Producer, start: Start) -> ResumableStream | None:
+    async def _join_here(self, producer: Producer, start: Start) -> ResumableStream | None:
         """Read a stream that is produced here, or was, by a caller that names a place in it."""
         ending = producer.log.ending
         if ending is None:
@@ -135,6 +135,8 @@ class Instance:
         if self._names_a_place(start, producer.generation):
             with contextlib.suppress(OffsetOutOfRangeError):
                 return self._read(producer, start)
+        # Whoever is told that it is over finds stored what ``on_end`` stores.
+        await asyncio.wait({producer.stored})
         _over(producer.stream_id, ending, start)
         return None
 

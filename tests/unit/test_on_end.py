@@ -206,6 +206,32 @@ async def test_one_that_hangs_is_cancelled_and_the_end_recorded(
     assert any("on_end took longer" in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.parametrize("where", ["beside the producer", "elsewhere"])
+@in_virtual_time
+async def test_who_is_told_that_it_is_over_finds_it_stored(where: str) -> None:
+    async with world() as here:
+        context, _ = here.instance()
+        stored: list[str] = []
+
+        async def slow(end: StreamEnd) -> None:
+            await asyncio.sleep(5)
+            stored.append(end.text)
+
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source, on_end=slow)
+        source.finish()
+        assert await rest(stream) == ["a"]
+        asking = context if where == "beside the producer" else here.instance()[0]
+        assert (await asking.stream_status(ID)).state == "active"
+        assert await asking.has_existing_stream(ID) is True
+        if where == "beside the producer":
+            assert await asking.resume_existing_stream(ID) is None
+        else:
+            assert await rest(await asking.resume_existing_stream(ID)) == ["a"]
+        assert stored == ["a"]
+        assert (await asking.stream_status(ID)).state == "completed"
+
+
 @in_virtual_time
 async def test_a_stop_waits_for_it_wherever_it_is_asked_for() -> None:
     async with world() as here:

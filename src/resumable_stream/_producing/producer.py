@@ -50,6 +50,8 @@ class Producer:
 
     Attributes:
         log: the text; local readers are cursors into it.
+        stored: done once ``on_end`` has been called, if there is one: only now may anybody be told
+            that the stream is over. Never raises.
         settled: done once the end is recorded, or cannot be. Never raises.
         drained: done once nobody waits for anything more of the stream. Never raises.
         closed: done once everything is released. Never raises.
@@ -71,6 +73,7 @@ class Producer:
         self.stream_id = stream_id
         self.generation = claim.generation
         self.log = Log(options.buffer_limit)
+        self.stored: asyncio.Future[None] = loop.create_future()
         self.settled: asyncio.Future[None] = loop.create_future()
         self.drained: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -222,8 +225,8 @@ class Producer:
         self.stop(Ending(Status.LOST))
         if self._source is None or self._background.is_ending() or self._rescued:
             # What is not released is left to the context's close, or goes with the loop.
-            _resolve(self.settled)
-            _resolve(self.drained)
+            for future in (self.stored, self.settled, self.drained):
+                _resolve(future)
         else:
             self._rescued = True
             self._work(self._end_at_once(self._source), f"{self._name} end")
@@ -270,10 +273,11 @@ class Producer:
     async def _tell_owner(self, patience: float) -> None:
         """Call ``on_end``, once, before anybody can learn elsewhere that the stream is over."""
         on_end, self._on_end = self._on_end, None
-        if on_end is None:
-            return
-        end = StreamEnd(self.stream_id, self.generation, await self._checked_ending(), self.log)
-        await tell_owner(on_end, end, patience)
+        if on_end is not None:
+            ending = await self._checked_ending()
+            end = StreamEnd(self.stream_id, self.generation, ending, self.log)
+            await tell_owner(on_end, end, patience)
+        _resolve(self.stored)
 
     async def _checked_ending(self) -> Ending:
         """Return the ending, after a look whether another producer holds the id by now."""
@@ -336,7 +340,7 @@ class Producer:
         await self._publisher.aclose()
         if self._subscription is not None:
             await self._subscription.aclose()
-        for future in (self.settled, self.drained, self.closed):
+        for future in (self.stored, self.settled, self.drained, self.closed):
             _resolve(future)
 
 
