@@ -20,7 +20,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
     """Return the event loop that runs here.
 
     Raises:
-        WrongEventLoopError: there is none of asyncio's.
+        WrongEventLoopError: no event loop of asyncio runs here.
     """
     try:
         return asyncio.get_running_loop()

@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
 
     @classmethod
     def decode(cls, text: str | None) -> Outcome | None:
-        """Return what a record says; None if there is none, or it is not as specified."""
+        """Return what a record says; None without a record, or if it is not as specified."""
         if text is None:
             return None
         try:
@@ -116,7 +116,7 @@ async def read_state(store: KeyValue, names: Names, stream_id: str) -> State:
 
 
 async def read_outcome(store: KeyValue, names: Names, stream_id: str) -> Outcome | None:
-    """Return the record of a stream's end; None if there is none."""
+    """Return the record of a stream's end; None if nothing was recorded."""
     key = names.outcome(stream_id)
     text = await store.get(key)
     outcome = Outcome.decode(text)
