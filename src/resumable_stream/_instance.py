@@ -11,7 +11,6 @@ from resumable_stream._loops import Background
 from resumable_stream._producing.claim import Claim
 from resumable_stream._producing.kept import Kept
 from resumable_stream._producing.producer import Producer
-from resumable_stream._producing.ticks import Ticks
 from resumable_stream._producing.v1_audience import V1Audience
 from resumable_stream._protocol.sentinel import Absence, ending_of, read_outcome, read_state
 from resumable_stream._protocol.wire import Decoder
@@ -21,6 +20,7 @@ from resumable_stream._reading.remote import Attached
 from resumable_stream._reading.v1_listener import V1Listener
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import Ending, Status, error_of
+from resumable_stream._ticks import Ticks
 from resumable_stream.errors import (
     BackendError,
     ContextClosedError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from resumable_stream._producing.ticks import Ticks
+from resumable_stream._ticks import Ticks
 from virtual_time import in_virtual_time
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from resumable_stream._options import Options
     from resumable_stream._producing.claim import Claim
-    from resumable_stream._producing.ticks import Ticks
+    from resumable_stream._ticks import Ticks
 
 logger = logging.getLogger("resumable_stream")
 

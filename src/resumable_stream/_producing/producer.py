@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from resumable_stream._options import Options
     from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.kept import Kept
-    from resumable_stream._producing.ticks import Ticks
     from resumable_stream._producing.v1_audience import V1Audience
     from resumable_stream._protocol.names import Names
     from resumable_stream._source import MakeStream
     from resumable_stream._stream_end import OnEnd
+    from resumable_stream._ticks import Ticks
     from resumable_stream.ports import Backend, Loss, Subscription
 
 logger = logging.getLogger("resumable_stream")
