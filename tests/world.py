@@ -17,6 +17,7 @@ from resumable_stream import (
     ResumableStreamContext,
     create_resumable_stream_context,
 )
+from resumable_stream._loops import Background
 from resumable_stream._protocol.names import Names, live_id
 from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._protocol.wire import (
@@ -28,6 +29,7 @@ from resumable_stream._protocol.wire import (
     decode_frame,
     encode_request,
 )
+from resumable_stream._shared import Shared
 from resumable_stream_memory import MemoryBackend
 from virtual_time import loop_time
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from resumable_stream._protocol.places import Place
+    from resumable_stream.ports import Backend
 
 ID = "stream"
 NAMES = Names("resumable-stream")
@@ -43,6 +46,12 @@ OUTCOME = NAMES.outcome(ID)
 LEASE = 15.0
 
 _names = itertools.count()
+
+
+def shared_on(backend: Backend, options: Options | None = None) -> Shared:
+    """What an instance's parts share, for a part that is tested alone."""
+    background = Background(asyncio.get_running_loop())
+    return Shared(backend, NAMES, options or Options(lease=LEASE), background)
 
 
 class Broker(MemoryBackend):

@@ -207,12 +207,12 @@ class ResumableStreamContext:
         if (producer := instance.local(stream_id)) is not None:
             known = producer.log.ending if producer.stored.done() else None
             return _status_of(known, producer.generation)
-        state = await read_state(instance.backend, self._names, stream_id)
+        state = await read_state(instance.shared.backend, self._names, stream_id)
         if isinstance(state, Active):
             return _status_of(None, state.generation)
         if state is Absence.MISSING:
             return StreamStatus(StreamState.NOT_FOUND)
-        outcome = await read_outcome(instance.backend, self._names, stream_id)
+        outcome = await read_outcome(instance.shared.backend, self._names, stream_id)
         return _status_of(ending_of(outcome), outcome.generation if outcome else None)
 
     async def wait_for_end(self, stream_id: str) -> StreamStatus:
@@ -249,7 +249,7 @@ class ResumableStreamContext:
             stopped = producer.stop(Ending(Status.CANCELLED))
             await asyncio.wait({producer.settled}, timeout=self._options.cancel_timeout)
             return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
-        status = await cancel_remotely(instance.backend, self._names, self._options, stream_id)
+        status = await cancel_remotely(instance.shared, stream_id)
         match status:
             case Absence.MISSING:
                 return CancelResult.NOT_FOUND

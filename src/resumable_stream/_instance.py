@@ -13,14 +13,13 @@ from resumable_stream._producing.kept import Kept
 from resumable_stream._producing.producer import Producer
 from resumable_stream._producing.v1_audience import V1Audience
 from resumable_stream._protocol.sentinel import Absence, ending_of, read_outcome, read_state
-from resumable_stream._protocol.wire import Decoder
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._reading.remote import Attached
 from resumable_stream._reading.v1_listener import V1Listener
+from resumable_stream._shared import Shared
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import Ending, Status, error_of
-from resumable_stream._ticks import Ticks
 from resumable_stream.errors import (
     BackendError,
     ContextClosedError,
@@ -55,21 +54,16 @@ class Instance:
         wait_until: Callable[[Awaitable[None]], object] | None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.backend = backend
+        self.shared = Shared(backend, names, options, Background(self.loop))
         self.producers: dict[str, Producer] = {}
         # What ``drain`` waits for; and all that holds anything, also those that were superseded,
         # and followed by another here, while they still close.
         self.running: dict[Producer, None] = {}
         self._unclosed: dict[Producer, None] = {}
         self._kept = Kept(options.grace_period)
-        self._names = names
-        self._options = options
         self._wait_until = wait_until
-        self._decoder = Decoder()
-        self._ticks = Ticks()
         self._audience = V1Audience(backend)
         self._starting: dict[str, asyncio.Lock] = {}
-        self._background = Background(self.loop)
         self._closing = False
         self._ended = False
 
@@ -104,25 +98,25 @@ class Instance:
 
     async def join(self, stream_id: str, start: Start) -> ResumableStream | NotFound | None:
         """Read a stream that somebody produces; look again whenever that changes meanwhile."""
-        deadline = self.loop.time() + self._options.handshake_timeout
+        deadline = self.loop.time() + self.shared.options.handshake_timeout
         while True:
             if (producer := self.local(stream_id)) is not None:
                 return await self._join_here(producer, start)
-            state = await read_state(self.backend, self._names, stream_id)
+            state = await read_state(self.shared.backend, self.shared.names, stream_id)
             if state is Absence.MISSING:
                 return NOT_FOUND
             if state is Absence.DONE:
                 return await self._join_ended(stream_id, start)
             if self.loop.time() > deadline:
                 raise HandshakeTimeoutError(
-                    stream_id, start.offset, self._options.handshake_timeout
+                    stream_id, start.offset, self.shared.options.handshake_timeout
                 )
             if start.event_id is not None and start.event_id.generation != state.generation:
                 raise StreamHistoryChangedError(stream_id)
             if self._ended:
                 raise ContextClosedError("this context was closed while the stream was joined")
             reader = self._reader(stream_id, state.generation, start)
-            attached = await reader.attach(self._background)
+            attached = await reader.attach()
             if attached is Attached.YES:
                 return ResumableStream(reader, self.loop)
             await asyncio.sleep(_PAUSE)
@@ -142,7 +136,7 @@ class Instance:
 
     async def _join_ended(self, stream_id: str, start: Start) -> ResumableStream | None:
         """Read a stream that is over from its producer, if that still serves it."""
-        outcome = await read_outcome(self.backend, self._names, stream_id)
+        outcome = await read_outcome(self.shared.backend, self.shared.names, stream_id)
         generation = outcome.generation if outcome else None
         if outcome and generation and self._names_a_place(start, generation):
             with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
@@ -150,13 +144,13 @@ class Instance:
                     return self._read(producer, start)
                 if outcome.is_served():
                     reader = self._reader(stream_id, generation, start, ended=True)
-                    if await reader.attach(self._background) is Attached.YES:
+                    if await reader.attach() is Attached.YES:
                         return ResumableStream(reader, self.loop)
         _over(stream_id, ending_of(outcome), start)
         return None
 
     def _names_a_place(self, start: Start, generation: int) -> bool:
-        if not self._options.grace_period or not start.named:
+        if not self.shared.options.grace_period or not start.named:
             return False
         return start.event_id is None or start.event_id.generation == generation
 
@@ -176,7 +170,7 @@ class Instance:
     async def end(self, *, close_backend: bool) -> None:
         """End truthfully what still runs, and release everything."""
         self._ended = True
-        self._background.expect_end()
+        self.shared.background.expect_end()
         self._kept.close()
         producers = list(self._unclosed)
         for producer in producers:
@@ -184,31 +178,21 @@ class Instance:
         if producers:
             await asyncio.wait(
                 {producer.settled for producer in producers},
-                timeout=self._options.handshake_timeout,
+                timeout=self.shared.options.handshake_timeout,
             )
             await asyncio.gather(*(producer.aclose() for producer in producers))
-        tasks = list(self._background)
+        tasks = list(self.shared.background)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         if close_backend:
-            await self.backend.aclose()
+            await self.shared.backend.aclose()
 
     async def _claim(self, stream_id: str) -> Producer | None:
         """Make a producer that listens and holds the claim; None if somebody else holds it."""
-        claim = Claim(self.backend, self._names, stream_id, self._options)
-        producer = Producer(
-            stream_id,
-            claim,
-            self.backend,
-            self._names,
-            self._options,
-            self._ticks,
-            self._background,
-            self._kept,
-            self._audience,
-        )
+        claim = Claim(stream_id, self.shared)
+        producer = Producer(stream_id, claim, self.shared, self._kept, self._audience)
         won = False
         try:
             await producer.listen()
@@ -224,9 +208,9 @@ class Instance:
         try:
             won = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            if not self._background.is_ending():
+            if not self.shared.background.is_ending():
                 releasing = _release(taking, claim)
-                _ = self._background.start(releasing, "resumable-stream release of a claim")
+                _ = self.shared.background.start(releasing, "resumable-stream release of a claim")
             raise
         if won and self._closing:
             await _release(taking, claim)
@@ -254,23 +238,14 @@ class Instance:
                 raise
 
     def _read(self, producer: Producer, start: Start) -> ResumableStream:
-        return ResumableStream(LocalReader(producer, start, self._options.unit), self.loop)
+        return ResumableStream(LocalReader(producer, start, self.shared.options.unit), self.loop)
 
     def _reader(
         self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
     ) -> Listener | V1Listener:
         if generation is None:
-            return V1Listener(stream_id, self.backend, self._names, self._options, start)
-        return Listener(
-            stream_id,
-            generation,
-            self.backend,
-            self._names,
-            self._options,
-            start,
-            self._decoder,
-            ended=ended,
-        )
+            return V1Listener(stream_id, self.shared, start)
+        return Listener(stream_id, generation, self.shared, start, ended=ended)
 
 
 def _over(stream_id: str, ending: Ending, start: Start) -> None:

@@ -15,7 +15,6 @@ from resumable_stream import (
     NOT_FOUND,
     BackendUnavailableError,
     CancelResult,
-    Options,
     OutcomeUnknownError,
     ProducerLostError,
     ResumableStream,
@@ -29,7 +28,19 @@ from resumable_stream._producing.claim import Claim
 from resumable_stream._protocol.sentinel import Outcome
 from resumable_stream._text.endings import Ending, Status
 from virtual_time import in_virtual_time, loop_time, run_in_virtual_time
-from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Source, World, begin, rest, world
+from world import (
+    ID,
+    LEASE,
+    OUTCOME,
+    SENTINEL,
+    Broker,
+    Source,
+    World,
+    begin,
+    rest,
+    shared_on,
+    world,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -291,7 +302,7 @@ async def test_a_record_that_changes_at_each_look_holds_the_end_up_for_a_bounded
 @in_virtual_time
 async def test_a_sentinel_that_is_counted_in_at_each_look_is_renewed_later() -> None:
     async with world() as here:
-        claim = Claim(here.raw, NAMES, ID, Options(lease=LEASE))
+        claim = Claim(ID, shared_on(here.raw))
         assert await claim.take()
         value = claim.generation << 20
         await here.raw.set(SENTINEL, str(value + 1), ttl=600)

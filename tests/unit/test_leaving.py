@@ -8,10 +8,9 @@ import pytest
 
 from resumable_stream import Options, ResumableStream
 from resumable_stream._protocol.places import Start
-from resumable_stream._protocol.wire import Decoder
 from resumable_stream._reading.listener import Listener
 from virtual_time import in_virtual_time, loop_time
-from world import ID, LEASE, NAMES, World, begin, rest, world
+from world import ID, LEASE, World, begin, rest, shared_on, world
 
 
 async def join(here: World) -> ResumableStream:
@@ -57,7 +56,7 @@ def test_a_slow_answer_counts_as_trouble(took: float, *, troubled: bool) -> None
     async def run() -> None:
         async with world() as here:
             for lease, expected in ((2.0, troubled), (LEASE, False)):
-                reader = Listener(ID, 1, here.raw, NAMES, Options(lease=lease), Start(), Decoder())
+                reader = Listener(ID, 1, shared_on(here.raw, Options(lease=lease)), Start())
                 reader._broker_answered(loop_time() - took)
                 assert (reader._disturbed_at == loop_time()) is expected
 

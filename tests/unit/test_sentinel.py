@@ -8,7 +8,6 @@ import pytest
 
 from resumable_stream import (
     BackendUnavailableError,
-    Options,
     OutcomeUnknownError,
     ProducerLostError,
     StreamState,
@@ -19,7 +18,20 @@ from resumable_stream._protocol.sentinel import Outcome, generation_of, read_out
 from resumable_stream._protocol.wire import RequestType
 from resumable_stream._text.endings import Ending, Status
 from virtual_time import in_virtual_time, loop_time
-from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Broker, Peer, Source, rest, text_of, world
+from world import (
+    ID,
+    LEASE,
+    NAMES,
+    OUTCOME,
+    SENTINEL,
+    Broker,
+    Peer,
+    Source,
+    rest,
+    shared_on,
+    text_of,
+    world,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,7 +40,7 @@ COMPLETED = Ending(Status.COMPLETED)
 
 
 def claim_on(broker: Broker) -> Claim:
-    return Claim(broker, NAMES, ID, Options(lease=LEASE))
+    return Claim(ID, shared_on(broker))
 
 
 @pytest.mark.rule("SEN-1")
@@ -170,10 +182,10 @@ async def test_a_stream_that_has_ended_leaves_no_renewal_to_come() -> None:
         stream = await context.create_new_resumable_stream(ID, source)
         await asyncio.sleep(0.1)
         bound: Any = context._bound
-        assert bound._ticks._due
+        assert bound.shared.ticks._due
         source.finish()
         assert await rest(stream) == ["a"]
-        assert not bound._ticks._due
+        assert not bound.shared.ticks._due
 
 
 @pytest.mark.rule("SEN-6")
@@ -473,7 +485,7 @@ async def test_cancelled_start_lets_go_of_its_claim() -> None:
                 await asyncio.sleep(1.5)
                 assert await here.sentinel() is None
                 assert source.calls == 0
-                assert context._bound is None or not list(context._bound._background)
+                assert context._bound is None or not list(context._bound.shared.background)
             else:
                 assert (await context.stream_status(ID)).state is StreamState.ACTIVE
 
@@ -482,7 +494,7 @@ async def test_cancelled_start_lets_go_of_its_claim() -> None:
 @in_virtual_time
 async def test_an_abandoned_claim_goes_though_typescript_peers_have_counted_in_it() -> None:
     async with world() as here:
-        claim = Claim(here.raw, NAMES, ID, Options(lease=LEASE))
+        claim = Claim(ID, shared_on(here.raw))
         assert await claim.take()
         await here.raw.set(SENTINEL, str(int(await here.sentinel() or "") + 2), ttl=15)
         await claim.release()

@@ -11,10 +11,8 @@ from resumable_stream._protocol.sentinel import DONE, FOREIGN_BITS, Outcome, gen
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 
 if TYPE_CHECKING:
-    from resumable_stream._options import Options
-    from resumable_stream._protocol.names import Names
+    from resumable_stream._shared import Shared
     from resumable_stream._text.endings import Ending
-    from resumable_stream.ports import KeyValue
 
 logger = logging.getLogger("resumable_stream")
 
@@ -38,13 +36,13 @@ class Claim:
     never repeated blindly.
     """
 
-    def __init__(self, store: KeyValue, names: Names, stream_id: str, options: Options) -> None:
+    def __init__(self, stream_id: str, shared: Shared) -> None:
         self.generation = 1 + secrets.randbelow(2**_GENERATION_BITS - 1)
-        self._store = store
-        self._key = names.sentinel(stream_id)
-        self._outcome_key = names.outcome(stream_id)
+        self._store = shared.backend
+        self._key = shared.names.sentinel(stream_id)
+        self._outcome_key = shared.names.outcome(stream_id)
         self._value = str(self.generation << FOREIGN_BITS)
-        self._options = options
+        self._options = shared.options
         self._held_until = 0.0
 
     @property

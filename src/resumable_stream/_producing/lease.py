@@ -13,9 +13,8 @@ from resumable_stream.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream._options import Options
     from resumable_stream._producing.claim import Claim
-    from resumable_stream._ticks import Ticks
+    from resumable_stream._shared import Shared
 
 logger = logging.getLogger("resumable_stream")
 
@@ -35,16 +34,15 @@ class Lease:
         self,
         stream_id: str,
         claim: Claim,
-        options: Options,
-        ticks: Ticks,
+        shared: Shared,
         *,
         on_lapsed: Callable[[], object],
         on_superseded: Callable[[], object],
     ) -> None:
         self._stream_id = stream_id
         self._claim = claim
-        self._options = options
-        self._ticks = ticks
+        self._options = shared.options
+        self._ticks = shared.ticks
         self._on_lapsed = on_lapsed
         self._on_superseded = on_superseded
         # A future, of which an idle stream has few: an event takes a kilobyte.

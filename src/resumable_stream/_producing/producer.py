@@ -21,16 +21,13 @@ from resumable_stream.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from resumable_stream._loops import Background
-    from resumable_stream._options import Options
     from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.kept import Kept
     from resumable_stream._producing.v1_audience import V1Audience
-    from resumable_stream._protocol.names import Names
+    from resumable_stream._shared import Shared
     from resumable_stream._source import MakeStream
     from resumable_stream._stream_end import OnEnd
-    from resumable_stream._ticks import Ticks
-    from resumable_stream.ports import Backend, Loss, Subscription
+    from resumable_stream.ports import Loss, Subscription
 
 logger = logging.getLogger("resumable_stream")
 
@@ -61,43 +58,33 @@ class Producer:
         self,
         stream_id: str,
         claim: Claim,
-        backend: Backend,
-        names: Names,
-        options: Options,
-        ticks: Ticks,
-        background: Background,
+        shared: Shared,
         kept: Kept,
         audience: V1Audience,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.stream_id = stream_id
         self.generation = claim.generation
-        self.log = Log(options.buffer_limit)
+        self.log = Log(shared.options.buffer_limit)
         self.stored: asyncio.Future[None] = loop.create_future()
         self.settled: asyncio.Future[None] = loop.create_future()
         self.drained: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self._claim = claim
-        self._backend = backend
-        self._request_channel = names.request(stream_id)
-        self._options = options
-        self._background = background
+        self._shared = shared
         self._kept = kept
         self._publisher = Publisher(
             stream_id,
             claim,
             self.log,
-            backend,
-            names,
-            options,
+            shared,
             audience,
             on_cancel=lambda: self.stop(Ending(Status.CANCELLED)),
         )
         self._lease = Lease(
             stream_id,
             claim,
-            options,
-            ticks,
+            shared,
             on_lapsed=self._publisher.wake,
             on_superseded=lambda: self.stop(Ending(Status.SUPERSEDED)),
         )
@@ -115,8 +102,8 @@ class Producer:
 
         A TypeScript listener that finds the claim asks once, and gives up if it is not heard.
         """
-        self._subscription = await self._backend.subscribe(
-            self._request_channel, self._on_request, self._on_loss
+        self._subscription = await self._shared.backend.subscribe(
+            self._shared.names.request(self.stream_id), self._on_request, self._on_loss
         )
 
     async def abandon(self) -> None:
@@ -174,11 +161,12 @@ class Producer:
             await self._source_ended(source)
             await self._tell_owner(ON_END_TIMEOUT)
             await _cancel(keeper)
-            told = await self._settle(self._options.outage_timeout + self._options.lease)
+            options = self._shared.options
+            told = await self._settle(options.outage_timeout + options.lease)
             await self._publisher.farewell()
         except asyncio.CancelledError:
             # The context or the event loop is being shut down, while there is still a moment.
-            self._background.notice_end()
+            self._shared.background.notice_end()
             self.stop(Ending(Status.LOST))
             await _cancel(keeper)
             await self._end_at_once(source)
@@ -223,7 +211,7 @@ class Producer:
         elif not work.cancelled() or self.closed.done():
             return
         self.stop(Ending(Status.LOST))
-        if self._source is None or self._background.is_ending() or self._rescued:
+        if self._source is None or self._shared.background.is_ending() or self._rescued:
             # What is not released is left to the context's close, or goes with the loop.
             for future in (self.stored, self.settled, self.drained):
                 _resolve(future)
@@ -252,7 +240,7 @@ class Producer:
                 raise
 
     def _source_failed(self, error: BaseException) -> None:
-        shown = error if self._options.log_tracebacks else None
+        shown = error if self._shared.options.log_tracebacks else None
         kind = type(error).__name__
         if self._finish(_failure(error)):
             logger.error("stream %r: the source failed: %s", self.stream_id, kind, exc_info=shown)
@@ -317,12 +305,12 @@ class Producer:
             return ending.status
         told = (
             ending
-            if self._options.disclose_errors
+            if self._shared.options.disclose_errors
             else ending._replace(error_type=None, error_message=None)
         )
         if ending.status is not Status.SUPERSEDED:
             told = await record_end(
-                self.stream_id, self._claim, self.log.end, told, self._options, patience
+                self.stream_id, self._claim, self.log.end, told, self._shared.options, patience
             )
         logger.info(
             "stream %r: generation %d ended: %s", self.stream_id, self.generation, told.status

@@ -33,12 +33,10 @@ from resumable_stream.errors import AccessDeniedError, BackendError, BackendUnav
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream._options import Options
     from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.v1_audience import V1Audience
-    from resumable_stream._protocol.names import Names
+    from resumable_stream._shared import Shared
     from resumable_stream._text.log import Log
-    from resumable_stream.ports import PubSub
 
 logger = logging.getLogger("resumable_stream")
 
@@ -56,9 +54,7 @@ class Publisher:
         stream_id: str,
         claim: Claim,
         log: Log,
-        pubsub: PubSub,
-        names: Names,
-        options: Options,
+        shared: Shared,
         audience: V1Audience,
         on_cancel: Callable[[], object],
     ) -> None:
@@ -66,18 +62,18 @@ class Publisher:
         self._stream_id = stream_id
         self._claim = claim
         self._log = log
-        self._pubsub = pubsub
-        self._names = names
-        self._options = options
+        self._pubsub = shared.backend
+        self._names = shared.names
+        self._options = shared.options
         self._on_cancel = on_cancel
         self._live_id = live_id(stream_id, claim.generation)
         self._live = Place(0)
         self._live_at = 0.0
-        self._followers = Followers(stream_id, options)
-        self._replies = Replies(claim.generation, log, options.unit)
+        self._followers = Followers(stream_id, shared.options)
+        self._replies = Replies(claim.generation, log, shared.options.unit)
         self._notices: dict[str, Frame] = {}
         self._cancellers: dict[str, None] = {}
-        self._v1 = V1Followers(stream_id, log, names, options, audience, self.wake)
+        self._v1 = V1Followers(stream_id, log, shared, audience, self.wake)
         self._end: EndFrame | None = None
         self._end_told = False
         self._failures = 0

@@ -12,10 +12,9 @@ from resumable_stream._producing.v1_presence import Presence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from resumable_stream._options import Options
     from resumable_stream._producing.v1_audience import V1Audience
     from resumable_stream._producing.v1_cursor import State
-    from resumable_stream._protocol.names import Names
+    from resumable_stream._shared import Shared
     from resumable_stream._text.log import Log
 
 logger = logging.getLogger("resumable_stream")
@@ -42,13 +41,12 @@ class V1Followers:
         "_audience",
         "_ended",
         "_log",
-        "_names",
         "_on_look",
-        "_options",
         "_presence",
         "_refused",
         "_sending",
         "_served",
+        "_shared",
         "_stream_id",
     )
 
@@ -56,15 +54,13 @@ class V1Followers:
         self,
         stream_id: str,
         log: Log,
-        names: Names,
-        options: Options,
+        shared: Shared,
         audience: V1Audience,
         on_look: Callable[[], None],
     ) -> None:
         self._stream_id = stream_id
         self._log = log
-        self._names = names
-        self._options = options
+        self._shared = shared
         self._audience = audience
         self._on_look = on_look
         self._served: OrderedDict[str, V1Cursor] = OrderedDict()  # the next one first
@@ -90,8 +86,7 @@ class V1Followers:
             if self._presence is None:
                 self._presence = Presence(
                     self._stream_id,
-                    self._names,
-                    self._options,
+                    self._shared,
                     self._audience,
                     self,
                     self._on_look,
@@ -168,7 +163,7 @@ class V1Followers:
             if not cursor.has_news(self._log, ended=self._ended):
                 continue
             self._sending.append((listener, cursor, cursor.save()))
-            channel = self._names.chunk(listener)
+            channel = self._shared.names.chunk(listener)
             for message in cursor.messages(self._log, limit, ended=self._ended):
                 batch.append((channel, message))
                 room -= len(message) + _MESSAGE_COST

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream._options import Options
     from resumable_stream._producing.v1_audience import V1Audience
     from resumable_stream._producing.v1_cursor import V1Cursor
     from resumable_stream._producing.v1_followers import V1Followers
-    from resumable_stream._protocol.names import Names
+    from resumable_stream._shared import Shared
 
 logger = logging.getLogger("resumable_stream")
 
@@ -60,18 +59,18 @@ class Presence:
     def __init__(
         self,
         stream_id: str,
-        names: Names,
-        options: Options,
+        shared: Shared,
         audience: V1Audience,
         followers: V1Followers,
         on_look: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._stream_id = stream_id
-        self._names = names
+        self._names = shared.names
         self._audience = audience
         self._followers = followers
         self._on_look = on_look
+        options = shared.options
         patience = max(_LEAST_PATIENCE, options.lease + 2 * options.heartbeat_interval)
         # Counted, not timed: while this process stands still, nobody is looked for.
         self._patience = 1 + math.ceil(patience / _LOOK_EVERY)

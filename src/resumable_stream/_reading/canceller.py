@@ -13,29 +13,26 @@ from resumable_stream._protocol.wire import (
     Request,
     RequestType,
     decode_frame,
-    encode_request,
 )
 from resumable_stream._text.endings import Status
 
 if TYPE_CHECKING:
-    from resumable_stream._options import Options
-    from resumable_stream._protocol.names import Names
     from resumable_stream._protocol.sentinel import State
-    from resumable_stream.ports import Backend, Loss
+    from resumable_stream._shared import Shared
+    from resumable_stream.ports import Loss
 
 _FIRST_PAUSE = 0.1
 _MAX_PAUSE = 1.0
 
 
-async def cancel_remotely(
-    backend: Backend, names: Names, options: Options, stream_id: str
-) -> Status | Absence | None:
+async def cancel_remotely(shared: Shared, stream_id: str) -> Status | Absence | None:
     """Ask until the stream's end is known; return its status, or None if nobody answers.
 
     A stream that nobody produces any more is told by its absence.
 
     A single request could fall between the producer's claim and its subscription.
     """
+    backend, names = shared.backend, shared.names
     state = await read_state(backend, names, stream_id)
     if state is Absence.MISSING:
         return state
@@ -43,7 +40,7 @@ async def cancel_remotely(
         return state
     if state.generation is None:
         return None  # a TypeScript producer takes no such request
-    told = await _ask(backend, names, options, stream_id, state.generation)
+    told = await _ask(shared, stream_id, state.generation)
     if isinstance(told, Status):
         return told
     if told is not Absence.DONE:
@@ -51,14 +48,12 @@ async def cancel_remotely(
     return ending_of(await read_outcome(backend, names, stream_id)).status
 
 
-async def _ask(
-    backend: Backend, names: Names, options: Options, stream_id: str, generation: int
-) -> Status | State:
+async def _ask(shared: Shared, stream_id: str, generation: int) -> Status | State:
     """Ask until an answer comes, the stream is over, or nobody can be there to answer.
 
     Only the generation that the sentinel names can answer.
     """
-    loop = asyncio.get_running_loop()
+    backend, names, loop = shared.backend, shared.names, asyncio.get_running_loop()
     listener_id = secrets.token_hex(16)
     told: asyncio.Future[Status] = loop.create_future()
 
@@ -78,12 +73,12 @@ async def _ask(
     def on_loss(_: Loss) -> None:
         """The request is repeated anyway."""
 
-    request = encode_request(Request(listener_id, type=RequestType.CANCEL))
+    request = Request(listener_id, type=RequestType.CANCEL)
     subscription = await backend.subscribe(names.chunk(listener_id), on_message, on_loss)
-    deadline, pause = loop.time() + options.cancel_timeout, _FIRST_PAUSE
+    deadline, pause = loop.time() + shared.options.cancel_timeout, _FIRST_PAUSE
     try:
         while True:
-            await backend.publish(names.request(stream_id), request)
+            await shared.ask(stream_id, request)
             await asyncio.wait({told}, timeout=pause)
             if told.done():
                 return told.result()

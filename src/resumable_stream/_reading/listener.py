@@ -14,14 +14,12 @@ from resumable_stream._protocol.places import EventId, Place
 from resumable_stream._protocol.sentinel import Absence, Active
 from resumable_stream._protocol.wire import (
     DataFrame,
-    Decoder,
     EndFrame,
     MalformedFrameError,
     Refusal,
     RefusalFrame,
     Request,
     RequestType,
-    encode_request,
 )
 from resumable_stream._reading.assembly import Assembly
 from resumable_stream._reading.remote import CHUNK_COST, Attached, RemoteReader, is_active
@@ -35,11 +33,10 @@ from resumable_stream.errors import (
 )
 
 if TYPE_CHECKING:
-    from resumable_stream._options import Options
-    from resumable_stream._protocol.names import Names
     from resumable_stream._protocol.places import Start
     from resumable_stream._protocol.sentinel import Outcome, State
-    from resumable_stream.ports import Backend, Loss
+    from resumable_stream._shared import Shared
+    from resumable_stream.ports import Loss
 
 logger = logging.getLogger("resumable_stream")
 
@@ -72,7 +69,6 @@ class Listener(RemoteReader):
         "_came_bytes",
         "_came_chunks",
         "_check_at",
-        "_decoder",
         "_generation",
         "_id",
         "_left_at",
@@ -86,22 +82,18 @@ class Listener(RemoteReader):
         self,
         stream_id: str,
         generation: int,
-        backend: Backend,
-        names: Names,
-        options: Options,
+        shared: Shared,
         start: Start,
-        decoder: Decoder,
         *,
         ended: bool = False,
     ) -> None:
-        super().__init__(stream_id, backend, names, options, start)
+        super().__init__(stream_id, shared, start)
         self._begun_ended = ended
         if ended:
             self._handshake_timeout = min(self._handshake_timeout, _ENDED_TIMEOUT)
         self._generation = generation
         self._id = secrets.token_hex(16)
-        self._decoder = decoder
-        self._assembly = Assembly(hold=options.window)
+        self._assembly = Assembly(hold=shared.options.window)
         self._retry_at = 0.0
         self._beat_at = 0.0
         self._check_at = self._began + _CHECK_FIRST
@@ -142,8 +134,8 @@ class Listener(RemoteReader):
 
     async def _subscribe(self, channel_id: str) -> None:
         self._subscriptions.append(
-            await self._backend.subscribe(
-                self._names.chunk(channel_id),
+            await self._shared.backend.subscribe(
+                self._shared.names.chunk(channel_id),
                 partial(self._on_message, channel_id),
                 self._on_loss,
             )
@@ -151,7 +143,7 @@ class Listener(RemoteReader):
 
     async def _leave(self) -> None:
         leave = Request(self._id, type=RequestType.LEAVE, generation=self._generation)
-        await self._backend.publish(self._names.request(self.stream_id), encode_request(leave))
+        await self._shared.ask(self.stream_id, leave)
 
     async def _act(self) -> float:
         now = self._loop.time()
@@ -210,9 +202,7 @@ class Listener(RemoteReader):
             self._beat_at = now + interval * staggered(int(self._id, 16))
             self._retry_at = now + self._next_pause()
         try:
-            await self._backend.publish(
-                self._names.request(self.stream_id), encode_request(request)
-            )
+            await self._shared.ask(self.stream_id, request)
         except BackendError as error:
             self._retry_at = self._loop.time() + self._next_pause()
             self._broker_failed(error)
@@ -225,7 +215,7 @@ class Listener(RemoteReader):
         if self._over:
             return
         try:
-            frame = self._decoder.decode(channel_id, message)
+            frame = self._shared.decoder.decode(channel_id, message)
         except MalformedFrameError as error:
             logger.warning("stream %r: %s", self.stream_id, error)
             return

@@ -29,13 +29,11 @@ from resumable_stream.errors import (
 from resumable_stream.ports import Loss
 
 if TYPE_CHECKING:
-    from resumable_stream._loops import Background
-    from resumable_stream._options import Options
-    from resumable_stream._protocol.names import Names
     from resumable_stream._protocol.places import Start
     from resumable_stream._protocol.sentinel import Outcome, State
+    from resumable_stream._shared import Shared
     from resumable_stream._text.endings import Ending
-    from resumable_stream.ports import Backend, Subscription
+    from resumable_stream.ports import Subscription
 
 logger = logging.getLogger("resumable_stream")
 
@@ -70,8 +68,6 @@ class RemoteReader(RunReader):
     __slots__ = (
         "_asking_since",
         "_attached",
-        "_backend",
-        "_background",
         "_began",
         "_changed",
         "_cost",
@@ -80,7 +76,6 @@ class RemoteReader(RunReader):
         "_handshake_timeout",
         "_heard",
         "_loop",
-        "_names",
         "_options",
         "_outage_since",
         "_over",
@@ -89,6 +84,7 @@ class RemoteReader(RunReader):
         "_ready",
         "_releasing",
         "_run_cost",
+        "_shared",
         "_skip",
         "_start",
         "_subscriptions",
@@ -97,18 +93,15 @@ class RemoteReader(RunReader):
         "stream_id",
     )
 
-    def __init__(
-        self, stream_id: str, backend: Backend, names: Names, options: Options, start: Start
-    ) -> None:
+    def __init__(self, stream_id: str, shared: Shared, start: Start) -> None:
+        options = shared.options
         super().__init__(start.offset, options.unit)
         self._loop = asyncio.get_running_loop()
         self.stream_id = stream_id
-        self._backend = backend
-        self._names = names
+        self._shared = shared
         self._options = options
         self._start = start
         self._handshake_timeout = options.handshake_timeout
-        self._background: Background | None = None
         self._skip = Skip(0, options.unit)
         self._ready: deque[tuple[list[str], int]] = deque()  # runs to come, and their cost
         self._unread = 0  # how many chunks they have
@@ -132,13 +125,12 @@ class RemoteReader(RunReader):
     @abstractmethod
     def last_event_id(self) -> str | None: ...
 
-    async def attach(self, background: Background) -> Attached:
+    async def attach(self) -> Attached:
         """Shake hands with the producer, as a task of the background.
 
         Raises what the producer refused, or ``HandshakeTimeoutError``, or a ``BackendError``.
         """
-        self._background = background
-        self._task = background.start(
+        self._task = self._shared.background.start(
             self._follow(), f"resumable-stream listener {self.stream_id!r}"
         )
         # A task that is cancelled before it begins runs nothing of itself.
@@ -222,8 +214,8 @@ class RemoteReader(RunReader):
                     pass
         except asyncio.CancelledError:
             # By ``close`` it is over already; else the context or the event loop goes.
-            if not self._over and self._background is not None:
-                self._background.notice_end()
+            if not self._over:
+                self._shared.background.notice_end()
             self._end(_closed_under_it())
             raise
         except BackendError as error:
@@ -345,11 +337,12 @@ class RemoteReader(RunReader):
     async def _check(self) -> None:
         """Nobody answers: find out from the sentinel why."""
         asked = self._loop.time()
+        backend, names = self._shared.backend, self._shared.names
         try:
-            state = await read_state(self._backend, self._names, self.stream_id)
+            state = await read_state(backend, names, self.stream_id)
             outcome = None
             if state is Absence.DONE:
-                outcome = await read_outcome(self._backend, self._names, self.stream_id)
+                outcome = await read_outcome(backend, names, self.stream_id)
         except BackendError as error:
             self._broker_failed(error)
             return

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from resumable_stream._protocol.sentinel import Absence, read_state
-from resumable_stream._protocol.wire import V1_END, Request, encode_request
+from resumable_stream._protocol.wire import V1_END, Request
 from resumable_stream._reading.remote import Attached, RemoteReader, is_active
 from resumable_stream._text.offsets import OffsetUnit, length
 from resumable_stream._text.utf8 import decode_text
@@ -21,11 +21,10 @@ from resumable_stream.errors import BackendError, ProducerLostError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream._options import Options
-    from resumable_stream._protocol.names import Names
     from resumable_stream._protocol.places import Start
     from resumable_stream._protocol.sentinel import Outcome, State
-    from resumable_stream.ports import Backend, Loss
+    from resumable_stream._shared import Shared
+    from resumable_stream.ports import Loss
 
 # The TypeScript package itself waits this long for an answer.
 _ANSWER_TIMEOUT = 1.0
@@ -38,10 +37,8 @@ _END = V1_END.encode()
 class V1Listener(RemoteReader):
     """A reader of a TypeScript peer's stream. It has no event ids."""
 
-    def __init__(
-        self, stream_id: str, backend: Backend, names: Names, options: Options, start: Start
-    ) -> None:
-        super().__init__(stream_id, backend, names, options, start)
+    def __init__(self, stream_id: str, shared: Shared, start: Start) -> None:
+        super().__init__(stream_id, shared, start)
         self._inbox: deque[bytes] = deque()
         self._inbox_bytes = 0
         self._overflowed = False
@@ -53,7 +50,7 @@ class V1Listener(RemoteReader):
         self._in_handshake = True
         self._asked_at = -float("inf")
         # Code points cannot be asked for, nor an offset that may lie beyond the text.
-        self._asked_from = start.offset if options.unit is OffsetUnit.UTF16 else 0
+        self._asked_from = start.offset if shared.options.unit is OffsetUnit.UTF16 else 0
         self._certain = not self._asked_from
         self._skip.remaining = start.offset - self._asked_from
         self._units = self._asked_from  # UTF-16 code units of the text so far
@@ -99,13 +96,14 @@ class V1Listener(RemoteReader):
         began = self._asked_at = self._loop.time()
         if self._asking_since is None:
             self._asking_since = began
+        channel = self._shared.names.chunk(listener_id)
         self._subscriptions.append(
-            await self._backend.subscribe(self._names.chunk(listener_id), on_message, on_loss)
+            await self._shared.backend.subscribe(channel, on_message, on_loss)
         )
         # The producer's time runs from here: over a slow link a subscription alone takes long.
         self._asked_at = self._loop.time()
         request = Request(listener_id, version=1, skip=self._units)
-        await self._backend.publish(self._names.request(self.stream_id), encode_request(request))
+        await self._shared.ask(self.stream_id, request)
         self._broker_answered(began)
 
     async def _unsubscribe(self, keep: int) -> None:
@@ -205,15 +203,16 @@ class V1Listener(RemoteReader):
         The sentinel turns before the marker is sent, and nothing is sent after it.
         """
         came = len(self._inbox)
-        state = await read_state(self._backend, self._names, self.stream_id)
+        state = await read_state(self._shared.backend, self._shared.names, self.stream_id)
         return not self._same(state) and not self._dropped and len(self._inbox) == came
 
     async def _catch_up(self) -> bool:
         """Wait until what the producer has sent so far is here: a message sent now comes after."""
         self._marked.clear()
         self._mark = secrets.token_bytes(16)
+        channel = self._shared.names.chunk(self._listener_id)
         for _ in range(_MARKS):
-            await self._backend.publish(self._names.chunk(self._listener_id), self._mark)
+            await self._shared.backend.publish(channel, self._mark)
             try:
                 async with asyncio.timeout(_ANSWER_TIMEOUT):
                     await self._marked.wait()

@@ -1,0 +1,41 @@
+"""What all streams of an instance share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from resumable_stream._protocol.wire import Decoder, encode_request
+from resumable_stream._ticks import Ticks
+
+if TYPE_CHECKING:
+    from resumable_stream._loops import Background
+    from resumable_stream._options import Options
+    from resumable_stream._protocol.names import Names
+    from resumable_stream._protocol.wire import Request
+    from resumable_stream.ports import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Made once for an instance, and handed to each of its producers and readers.
+
+    Attributes:
+        backend: where their keys are kept, and their messages go.
+        names: of those keys and channels.
+        options: of the context.
+        background: holds the tasks that no caller waits for.
+        ticks: the timers.
+        decoder: decodes a message once, however many readers get it.
+    """
+
+    backend: Backend
+    names: Names
+    options: Options
+    background: Background
+    ticks: Ticks = field(default_factory=Ticks)
+    decoder: Decoder = field(default_factory=Decoder)
+
+    async def ask(self, stream_id: str, request: Request) -> None:
+        """Publish a request to whoever produces the stream."""
+        await self.backend.publish(self.names.request(stream_id), encode_request(request))
