@@ -291,8 +291,8 @@ MUTANTS = (
     Mutant(
         "a cancel is sent once",
         "_reading/canceller.py",
-        "await backend.publish(names.request(stream_id), request)\n",
-        "if pause == _FIRST_PAUSE: await backend.publish(names.request(stream_id), request)\n",
+        "await shared.ask(stream_id, request)\n",
+        "if pause == _FIRST_PAUSE: await shared.ask(stream_id, request)\n",
     ),
     Mutant(
         "a listener has room for everything",
