@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from resumable_stream._protocol.sentinel import Absence, Active, Outcome, parse_sentinel
+from resumable_stream._protocol.sentinel import Outcome
+from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown, whereabouts
 from resumable_stream._protocol.wire import (
     DataFrame,
     EndFrame,
@@ -114,8 +115,8 @@ def test_malformed_frames_are_refused(vector: dict[str, str]) -> None:
 @pytest.mark.parametrize("vector", KEYS["sentinels"], ids=lambda vector: str(vector["value"]))
 def test_sentinel_vectors_hold(vector: dict[str, Any]) -> None:
     means = vector["means"]
-    known = {"missing": Absence.MISSING, "done": Absence.DONE, "typescript": Active(None)}
-    assert parse_sentinel(vector["value"]) == known.get(means, Active(means))
+    known = {"missing": Unknown(), "done": Over(None), "typescript": Elsewhere(None)}
+    assert whereabouts(vector["value"]) == known.get(means, Elsewhere(means))
 
 
 @pytest.mark.rule("SEN-8")

@@ -7,12 +7,18 @@ import weakref
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
 from resumable_stream._arguments import check_id, check_on_end, start_at
-from resumable_stream._instance import Instance
+from resumable_stream._instance import Here, Instance
 from resumable_stream._loops import running_loop
-from resumable_stream._protocol.sentinel import Absence, Active, ending_of, read_outcome, read_state
-from resumable_stream._reading.canceller import cancel_remotely
+from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown
+from resumable_stream._reading.canceller import cancel_elsewhere
 from resumable_stream._source import check_source
-from resumable_stream._status import CancelResult, StreamState, StreamStatus
+from resumable_stream._status import (
+    CancelResult,
+    StreamState,
+    StreamStatus,
+    cancel_result,
+    status_of,
+)
 from resumable_stream._stream import NotFound, ResumableStream
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream.errors import (
@@ -203,17 +209,16 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
         check_id(stream_id)
-        instance = self._bind()
-        if (producer := instance.local(stream_id)) is not None:
-            known = producer.log.ending if producer.stored.done() else None
-            return _status_of(known, producer.generation)
-        state = await read_state(instance.shared.backend, self._names, stream_id)
-        if isinstance(state, Active):
-            return _status_of(None, state.generation)
-        if state is Absence.MISSING:
-            return StreamStatus(StreamState.NOT_FOUND)
-        outcome = await read_outcome(instance.shared.backend, self._names, stream_id)
-        return _status_of(ending_of(outcome), outcome.generation if outcome else None)
+        match await self._bind().look_up(stream_id):
+            case Here(producer):
+                known = producer.log.ending if producer.stored.done() else None
+                return status_of(known, producer.generation)
+            case Elsewhere(generation):
+                return status_of(None, generation)
+            case Over() as over:
+                return status_of(over.ending, over.generation)
+            case Unknown():
+                return StreamStatus(StreamState.NOT_FOUND)
 
     async def wait_for_end(self, stream_id: str) -> StreamStatus:
         """Wait until a stream that this context produces is over; return what became of it.
@@ -231,7 +236,7 @@ class ResumableStreamContext:
             await asyncio.wait({producer.drained})
             ending = producer.log.ending
             if ending is not None and ending.status is not Status.SUPERSEDED:
-                return _status_of(ending, producer.generation)
+                return status_of(ending, producer.generation)
         return await self.stream_status(stream_id)
 
     async def cancel_stream(self, stream_id: str) -> CancelResult:
@@ -245,20 +250,17 @@ class ResumableStreamContext:
         """
         check_id(stream_id)
         instance = self._bind()
-        if (producer := instance.local(stream_id)) is not None:
-            stopped = producer.stop(Ending(Status.CANCELLED))
-            await asyncio.wait({producer.settled}, timeout=self._options.cancel_timeout)
-            return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
-        status = await cancel_remotely(instance.shared, stream_id)
-        match status:
-            case Absence.MISSING:
-                return CancelResult.NOT_FOUND
-            case Status.CANCELLED:
-                return CancelResult.CANCELLED
-            case None:
-                return CancelResult.NO_PRODUCER_ANSWERED
-            case _:
+        match await instance.look_up(stream_id):
+            case Here(producer):
+                stopped = producer.stop(Ending(Status.CANCELLED))
+                await asyncio.wait({producer.settled}, timeout=self._options.cancel_timeout)
+                return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
+            case Elsewhere(generation):
+                return cancel_result(await cancel_elsewhere(instance.shared, stream_id, generation))
+            case Over():
                 return CancelResult.ALREADY_OVER
+            case Unknown():
+                return CancelResult.NOT_FOUND
 
     async def aclose(self, drain_timeout: float | None = None) -> None:
         """Leave in order: let running producers finish for a while, then end them truthfully.
@@ -320,11 +322,3 @@ class ResumableStreamContext:
                 "this context is in use by another event loop, which is not closed: "
                 "create a context per loop"
             )
-
-
-def _status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
-    if ending is None:
-        return StreamStatus(StreamState.ACTIVE, generation=generation)
-    return StreamStatus(
-        StreamState(ending.status), ending.error_type, ending.error_message, generation
-    )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 from resumable_stream._loops import Background
 from resumable_stream._producing.claim import Claim
 from resumable_stream._producing.kept import Kept
 from resumable_stream._producing.producer import Producer
 from resumable_stream._producing.v1_audience import V1Audience
-from resumable_stream._protocol.sentinel import Absence, ending_of, read_outcome, read_state
+from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown, Whereabouts, look_up
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._reading.remote import Attached
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 _PAUSE = 0.05
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This instance produces the stream."""
+
+    producer: Producer
 
 
 class Instance:
@@ -100,26 +109,22 @@ class Instance:
         """Read a stream that somebody produces; look again whenever that changes meanwhile."""
         deadline = self.loop.time() + self.shared.options.handshake_timeout
         while True:
-            if (producer := self.local(stream_id)) is not None:
-                return await self._join_here(producer, start)
-            state = await read_state(self.shared.backend, self.shared.names, stream_id)
-            if state is Absence.MISSING:
-                return NOT_FOUND
-            if state is Absence.DONE:
-                return await self._join_ended(stream_id, start)
-            if self.loop.time() > deadline:
-                raise HandshakeTimeoutError(
-                    stream_id, start.offset, self.shared.options.handshake_timeout
-                )
-            if start.event_id is not None and start.event_id.generation != state.generation:
-                raise StreamHistoryChangedError(stream_id)
-            if self._ended:
-                raise ContextClosedError("this context was closed while the stream was joined")
-            reader = self._reader(stream_id, state.generation, start)
-            attached = await reader.attach()
-            if attached is Attached.YES:
-                return ResumableStream(reader, self.loop)
-            await asyncio.sleep(_PAUSE)
+            match await self.look_up(stream_id):
+                case Here(producer):
+                    return await self._join_here(producer, start)
+                case Elsewhere(generation):
+                    if self.loop.time() > deadline:
+                        raise HandshakeTimeoutError(
+                            stream_id, start.offset, self.shared.options.handshake_timeout
+                        )
+                    joined = await self._join_elsewhere(stream_id, generation, start)
+                    if joined is not None:
+                        return joined
+                    await asyncio.sleep(_PAUSE)
+                case Over() as over:
+                    return await self._join_ended(stream_id, over, start)
+                case Unknown():
+                    return NOT_FOUND
 
     async def _join_here(self, producer: Producer, start: Start) -> ResumableStream | None:
         """Read a stream that is produced here, or was, by a caller that names a place in it."""
@@ -134,10 +139,22 @@ class Instance:
         _over(producer.stream_id, ending, start)
         return None
 
-    async def _join_ended(self, stream_id: str, start: Start) -> ResumableStream | None:
+    async def _join_elsewhere(
+        self, stream_id: str, generation: int | None, start: Start
+    ) -> ResumableStream | None:
+        """Read a stream that another instance produces; None if it is no longer that one."""
+        if start.event_id is not None and start.event_id.generation != generation:
+            raise StreamHistoryChangedError(stream_id)
+        if self._ended:
+            raise ContextClosedError("this context was closed while the stream was joined")
+        reader = self._reader(stream_id, generation, start)
+        if await reader.attach() is Attached.YES:
+            return ResumableStream(reader, self.loop)
+        return None
+
+    async def _join_ended(self, stream_id: str, over: Over, start: Start) -> ResumableStream | None:
         """Read a stream that is over from its producer, if that still serves it."""
-        outcome = await read_outcome(self.shared.backend, self.shared.names, stream_id)
-        generation = outcome.generation if outcome else None
+        outcome, generation = over.outcome, over.generation
         if outcome and generation and self._names_a_place(start, generation):
             with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
                 if producer := self._kept.find(stream_id, generation):
@@ -146,13 +163,23 @@ class Instance:
                     reader = self._reader(stream_id, generation, start, ended=True)
                     if await reader.attach() is Attached.YES:
                         return ResumableStream(reader, self.loop)
-        _over(stream_id, ending_of(outcome), start)
+        _over(stream_id, over.ending, start)
         return None
 
     def _names_a_place(self, start: Start, generation: int) -> bool:
         if not self.shared.options.grace_period or not start.named:
             return False
         return start.event_id is None or start.event_id.generation == generation
+
+    async def look_up(self, stream_id: str) -> Here | Whereabouts:
+        """Tell where the stream is: here, or wherever the broker says.
+
+        Raises:
+            BackendError: the stream is not produced here, and the broker did not answer.
+        """
+        if (producer := self.local(stream_id)) is not None:
+            return Here(producer)
+        return await look_up(self.shared.backend, self.shared.names, stream_id)
 
     def local(self, stream_id: str) -> Producer | None:
         """The producer of the stream, if it is this instance's; a fenced one no longer is."""

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from resumable_stream._text.endings import Status
+
+if TYPE_CHECKING:
+    from resumable_stream._text.endings import Ending
 
 
 class StreamState(StrEnum):
@@ -41,3 +47,23 @@ class CancelResult(StrEnum):
     ALREADY_OVER = "already_over"
     NOT_FOUND = "not_found"
     NO_PRODUCER_ANSWERED = "no_producer_answered"
+
+
+def status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
+    """Return the status of a stream that ended so, or of an active one."""
+    if ending is None:
+        return StreamStatus(StreamState.ACTIVE, generation=generation)
+    return StreamStatus(
+        StreamState(ending.status), ending.error_type, ending.error_message, generation
+    )
+
+
+def cancel_result(told: Status | None) -> CancelResult:
+    """Return what came of a cancel that was answered so, or not at all."""
+    match told:
+        case Status.CANCELLED:
+            return CancelResult.CANCELLED
+        case None:
+            return CancelResult.NO_PRODUCER_ANSWERED
+        case _:
+            return CancelResult.ALREADY_OVER

@@ -292,7 +292,7 @@ MUTANTS = (
         "a cancel is sent once",
         "_reading/canceller.py",
         "await shared.ask(stream_id, request)\n",
-        "if pause == _FIRST_PAUSE: await shared.ask(stream_id, request)\n",
+        "if backoff.upcoming == _FIRST_PAUSE: await shared.ask(stream_id, request)\n",
     ),
     Mutant(
         "a listener has room for everything",
@@ -303,7 +303,7 @@ MUTANTS = (
     Mutant(
         "a listener waits for a producer for ever",
         "_reading/remote.py",
-        "return state is Absence.MISSING or (asked is not None and now - asked >= patience)",
+        "return isinstance(where, Unknown) or (asked is not None and now - asked >= patience)",
         "return False",
     ),
     Mutant(
@@ -337,13 +337,13 @@ MUTANTS = (
     Mutant(
         "an unframed message makes a listener speak version 1",
         "_instance.py",
-        "reader = self._reader(stream_id, state.generation, start)",
+        "reader = self._reader(stream_id, generation, start)",
         "reader = self._reader(stream_id, None, start)",
     ),
     Mutant(
         "TypeScript's end marker is believed at once",
         "_reading/v1_listener.py",
-        "return not self._same(state) and not self._dropped and len(self._inbox) == came",
+        "return not self._same(where) and not self._dropped and len(self._inbox) == came",
         "return True",
     ),
     Mutant(

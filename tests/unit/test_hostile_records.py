@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 from hostile import FRAMES, MESSAGES, RECORDS, SENTINELS, TEXTS, VALUES
 from resumable_stream._protocol.fields import MAX_JSON, MalformedError, read_object
 from resumable_stream._protocol.sentinel import (
-    Absence,
-    Active,
     Outcome,
     generation_of,
-    parse_sentinel,
 )
+from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown, whereabouts
 from resumable_stream._protocol.wire import (
     MAX_ERROR_BYTES,
     DataFrame,
@@ -68,12 +66,13 @@ def digits(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.rule("SEN-2")
 @given(SENTINELS)
 def test_any_sentinel_names_a_state(value: str | None) -> None:
-    match parse_sentinel(value):
-        case Absence.MISSING:
+    match whereabouts(value):
+        case Unknown():
             assert value is None
-        case Absence.DONE:
+        case Over(outcome):
+            assert outcome is None
             assert value == "DONE"
-        case Active(generation):
+        case Elsewhere(generation):
             assert generation is None or 0 < generation <= LARGEST_GENERATION
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hostile import FRAMES, MESSAGES, SENTINELS
 from resumable_stream import ProducerLostError, ResumableStream
-from resumable_stream._protocol.sentinel import Active, parse_sentinel
+from resumable_stream._protocol.whereabouts import Elsewhere, whereabouts
 from resumable_stream._protocol.wire import V1_END
 from resumable_stream._text.utf8 import decode_text
 from virtual_time import run_in_virtual_time
@@ -59,7 +59,7 @@ def test_whatever_a_version_1_peer_sends_is_read_to_an_end(
     offset: int,
     ends: bool,  # noqa: FBT001 - hypothesis passes it
 ) -> None:
-    if parse_sentinel(sentinel) != Active(None):
+    if whereabouts(sentinel) != Elsewhere(None):
         sentinel = "1"
     assert sentinel is not None
     raised: list[object] = []

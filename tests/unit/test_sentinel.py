@@ -14,14 +14,13 @@ from resumable_stream import (
     StreamSupersededError,
 )
 from resumable_stream._producing.claim import Claim, SupersededError
-from resumable_stream._protocol.sentinel import Outcome, generation_of, read_outcome
+from resumable_stream._protocol.sentinel import Outcome, generation_of
 from resumable_stream._protocol.wire import RequestType
 from resumable_stream._text.endings import Ending, Status
 from virtual_time import in_virtual_time, loop_time
 from world import (
     ID,
     LEASE,
-    NAMES,
     OUTCOME,
     SENTINEL,
     Broker,
@@ -319,7 +318,7 @@ async def test_zombie_cannot_finish_its_successor() -> None:
         await successor.finish(7, Ending(Status.FAILED, "ValueError", "x"))
         with pytest.raises(SupersededError):
             await zombie.finish(1, COMPLETED)
-        outcome = await read_outcome(here.raw, NAMES, ID)
+        outcome = Outcome.decode(await here.raw.get(OUTCOME))
         assert outcome is not None
         assert (outcome.generation, outcome.end) == (successor.generation, 7)
 
@@ -353,7 +352,7 @@ async def test_paused_zombie_does_not_overwrite_the_outcome() -> None:
         slow.meanwhile = take_over_and_finish
         with pytest.raises(SupersededError):
             await zombie.finish(1, Ending(Status.CANCELLED))
-        outcome = await read_outcome(here.raw, NAMES, ID)
+        outcome = Outcome.decode(await here.raw.get(OUTCOME))
         assert outcome is not None
         assert (outcome.end, outcome.ending) == (7, COMPLETED)
         await slow.aclose()
@@ -374,7 +373,7 @@ async def test_whose_end_stays_is_decided_by_the_sentinel_alone() -> None:
         slow.meanwhile = successor.renew
         with pytest.raises(SupersededError):
             await zombie.finish(1, COMPLETED)
-        outcome = await read_outcome(here.raw, NAMES, ID)
+        outcome = Outcome.decode(await here.raw.get(OUTCOME))
         assert outcome is not None
         assert outcome.generation == successor.generation
         await slow.aclose()

@@ -1,23 +1,15 @@
-"""The state of a stream in the key-value store: who produces it, and how it ended."""
+"""What stands in the key-value store: a stream's sentinel, and the outcome beside ``DONE``."""
 
 from __future__ import annotations
 
 import json
-import logging
 import time
-from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from resumable_stream._protocol.fields import MalformedError, natural, read_object
 from resumable_stream._protocol.wire import ending_fields, ending_from
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER
-
-if TYPE_CHECKING:
-    from resumable_stream._protocol.names import Names
-    from resumable_stream.ports import KeyValue
-
-logger = logging.getLogger("resumable_stream")
 
 DONE = "DONE"
 
@@ -30,31 +22,6 @@ _CLOCK_SKEW = 60.0
 
 # Only ever saves a question that nobody would answer: nothing that is promised depends on it.
 wall_clock = time.time
-
-
-class Absence(Enum):
-    """States of a stream that nobody produces."""
-
-    MISSING = auto()
-    DONE = auto()
-
-
-class Active(NamedTuple):
-    """Somebody produces the stream; ``generation`` is None for a TypeScript peer."""
-
-    generation: int | None
-
-
-State = Absence | Active
-
-
-def parse_sentinel(value: str | None) -> State:
-    if value is None:
-        return Absence.MISSING
-    if value == DONE:
-        return Absence.DONE
-    generation = generation_of(value)
-    return Active(generation or None)
 
 
 def generation_of(value: str) -> int:
@@ -105,32 +72,3 @@ class Outcome(NamedTuple):
             )
         except MalformedError:
             return None
-
-
-# How a stream ended whose record cannot be read is unknown: never may it look complete.
-_UNREADABLE = Outcome(None, 0, Ending(Status.LOST))
-
-
-async def read_state(store: KeyValue, names: Names, stream_id: str) -> State:
-    return parse_sentinel(await store.get(names.sentinel(stream_id)))
-
-
-async def read_outcome(store: KeyValue, names: Names, stream_id: str) -> Outcome | None:
-    """Return the record of a stream's end; None if nothing was recorded."""
-    key = names.outcome(stream_id)
-    text = await store.get(key)
-    outcome = Outcome.decode(text)
-    if outcome is None and text is not None:
-        logger.warning(
-            "the record %r cannot be read: its stream counts as lost; find out what wrote it, "
-            "another program or a newer version of this library, and give it a key_prefix of its "
-            "own",
-            key,
-        )
-        return _UNREADABLE
-    return outcome
-
-
-def ending_of(outcome: Outcome | None) -> Ending:
-    """How a stream whose sentinel is ``DONE`` ended; a TypeScript peer leaves no record."""
-    return outcome.ending if outcome else Ending(Status.COMPLETED)

@@ -6,7 +6,8 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
-from resumable_stream._protocol.sentinel import Absence, ending_of, read_outcome, read_state
+from resumable_stream._backoff import Backoff
+from resumable_stream._protocol.whereabouts import Elsewhere, Over, look_up
 from resumable_stream._protocol.wire import (
     EndFrame,
     MalformedFrameError,
@@ -17,42 +18,23 @@ from resumable_stream._protocol.wire import (
 from resumable_stream._text.endings import Status
 
 if TYPE_CHECKING:
-    from resumable_stream._protocol.sentinel import State
     from resumable_stream._shared import Shared
     from resumable_stream.ports import Loss
 
 _FIRST_PAUSE = 0.1
-_MAX_PAUSE = 1.0
 
 
-async def cancel_remotely(shared: Shared, stream_id: str) -> Status | Absence | None:
-    """Ask until the stream's end is known; return its status, or None if nobody answers.
+async def cancel_elsewhere(shared: Shared, stream_id: str, generation: int | None) -> Status | None:
+    """Ask the producer to stop until the stream's end is known, or nobody can be there to answer.
 
-    A stream that nobody produces any more is told by its absence.
+    The request is repeated: a single one could fall between the producer's claim and its
+    subscription. Only the generation that the sentinel names can answer.
 
-    A single request could fall between the producer's claim and its subscription.
+    Returns:
+        How the stream ended; None if nobody answered.
     """
-    backend, names = shared.backend, shared.names
-    state = await read_state(backend, names, stream_id)
-    if state is Absence.MISSING:
-        return state
-    if state is Absence.DONE:
-        return state
-    if state.generation is None:
+    if generation is None:
         return None  # a TypeScript producer takes no such request
-    told = await _ask(shared, stream_id, state.generation)
-    if isinstance(told, Status):
-        return told
-    if told is not Absence.DONE:
-        return None  # it was silent, or its lease has run out
-    return ending_of(await read_outcome(backend, names, stream_id)).status
-
-
-async def _ask(shared: Shared, stream_id: str, generation: int) -> Status | State:
-    """Ask until an answer comes, the stream is over, or nobody can be there to answer.
-
-    Only the generation that the sentinel names can answer.
-    """
     backend, names, loop = shared.backend, shared.names, asyncio.get_running_loop()
     listener_id = secrets.token_hex(16)
     told: asyncio.Future[Status] = loop.create_future()
@@ -75,17 +57,19 @@ async def _ask(shared: Shared, stream_id: str, generation: int) -> Status | Stat
 
     request = Request(listener_id, type=RequestType.CANCEL)
     subscription = await backend.subscribe(names.chunk(listener_id), on_message, on_loss)
-    deadline, pause = loop.time() + shared.options.cancel_timeout, _FIRST_PAUSE
+    deadline, backoff = loop.time() + shared.options.cancel_timeout, Backoff(_FIRST_PAUSE)
     try:
         while True:
             await shared.ask(stream_id, request)
-            await asyncio.wait({told}, timeout=pause)
+            await asyncio.wait({told}, timeout=backoff.next())
             if told.done():
                 return told.result()
-            pause = min(_MAX_PAUSE, pause * 2)
-            state = await read_state(backend, names, stream_id)
-            if isinstance(state, Absence) or loop.time() > deadline:
-                return state
-            generation = state.generation or generation
+            match await look_up(backend, names, stream_id):
+                case Over() as over:
+                    return over.ending.status
+                case Elsewhere(now) if loop.time() <= deadline:
+                    generation = now or generation
+                case _:
+                    return None  # it was silent, or its lease has run out
     finally:
         await subscription.aclose()

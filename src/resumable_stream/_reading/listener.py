@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._options import staggered
 from resumable_stream._protocol.names import live_id
 from resumable_stream._protocol.places import EventId, Place
-from resumable_stream._protocol.sentinel import Absence, Active
+from resumable_stream._protocol.whereabouts import Elsewhere, Over
 from resumable_stream._protocol.wire import (
     DataFrame,
     EndFrame,
@@ -22,7 +22,7 @@ from resumable_stream._protocol.wire import (
     RequestType,
 )
 from resumable_stream._reading.assembly import Assembly
-from resumable_stream._reading.remote import CHUNK_COST, Attached, RemoteReader, is_active
+from resumable_stream._reading.remote import CHUNK_COST, Attached, RemoteReader
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import inside_pair
 from resumable_stream.errors import (
@@ -34,7 +34,7 @@ from resumable_stream.errors import (
 
 if TYPE_CHECKING:
     from resumable_stream._protocol.places import Start
-    from resumable_stream._protocol.sentinel import Outcome, State
+    from resumable_stream._protocol.whereabouts import Whereabouts
     from resumable_stream._shared import Shared
     from resumable_stream.ports import Loss
 
@@ -312,26 +312,27 @@ class Listener(RemoteReader):
         self._resync = True
         self._retry_at = 0.0
 
-    def _same(self, state: State) -> bool:
-        if self._begun_ended and state is Absence.DONE:
+    def _same(self, where: Whereabouts) -> bool:
+        if self._begun_ended and isinstance(where, Over):
             return True
-        return is_active(state, self._generation)
+        return where == Elsewhere(self._generation)
 
-    def _judge(self, state: State, outcome: Outcome | None) -> None:
-        if isinstance(state, Active) and state.generation != self._generation:
+    def _judge(self, where: Whereabouts) -> None:
+        if isinstance(where, Elsewhere) and where.generation != self._generation:
             self._end_as(Ending(Status.SUPERSEDED))
             return
+        outcome = where.outcome if isinstance(where, Over) else None
         if outcome is not None and outcome.generation == self._generation:
             self._assembly.note(EndFrame(self._generation, outcome.end, outcome.ending))
             if self._assembly.complete:
                 self._end_as(outcome.ending)
                 return
-        elif state is Absence.DONE and (outcome is None or outcome.generation is not None):
+        elif isinstance(where, Over) and (outcome is None or outcome.generation is not None):
             self._end_as(Ending(Status.SUPERSEDED))
             return
         # An active sentinel means a producer that is alive, though nothing comes through.
         patience = self._options.lease
-        if isinstance(state, Active):
+        if isinstance(where, Elsewhere):
             patience = max(patience, self._options.outage_timeout)
-        if self._given_up(state, patience):
+        if self._given_up(where, patience):
             self._end(ProducerLostError(self.stream_id, self._received()))

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from resumable_stream._protocol.sentinel import Absence, Active, read_outcome, read_state
+from resumable_stream._protocol.whereabouts import Unknown, look_up
 from resumable_stream._reading.runs import RunReader
 from resumable_stream._text.endings import error_of
 from resumable_stream._text.offsets import Skip, length
@@ -30,7 +30,7 @@ from resumable_stream.ports import Loss
 
 if TYPE_CHECKING:
     from resumable_stream._protocol.places import Start
-    from resumable_stream._protocol.sentinel import Outcome, State
+    from resumable_stream._protocol.whereabouts import Whereabouts
     from resumable_stream._shared import Shared
     from resumable_stream._text.endings import Ending
     from resumable_stream.ports import Subscription
@@ -337,21 +337,17 @@ class RemoteReader(RunReader):
     async def _check(self) -> None:
         """Nobody answers: find out from the sentinel why."""
         asked = self._loop.time()
-        backend, names = self._shared.backend, self._shared.names
         try:
-            state = await read_state(backend, names, self.stream_id)
-            outcome = None
-            if state is Absence.DONE:
-                outcome = await read_outcome(backend, names, self.stream_id)
+            where = await look_up(self._shared.backend, self._shared.names, self.stream_id)
         except BackendError as error:
             self._broker_failed(error)
             return
         self._broker_answered(asked)
         if self._attached.done():
-            self._judge(state, outcome)
+            self._judge(where)
             return
         now = self._loop.time()
-        if not self._same(state):
+        if not self._same(where):
             self._answer(Attached.MOVED)
             self._end()
         elif now - self._began >= self._handshake_timeout:
@@ -360,14 +356,14 @@ class RemoteReader(RunReader):
             )
 
     @abstractmethod
-    def _same(self, state: State) -> bool:
-        """Tell whether the state is that of the producer this reader reads."""
+    def _same(self, where: Whereabouts) -> bool:
+        """Tell whether the stream is still where this reader reads it."""
 
     @abstractmethod
-    def _judge(self, state: State, outcome: Outcome | None) -> None:
-        """End, if the state says so or the producer has been silent for too long."""
+    def _judge(self, where: Whereabouts) -> None:
+        """End, if that says so or the producer has been silent for too long."""
 
-    def _given_up(self, state: State, patience: float) -> bool:
+    def _given_up(self, where: Whereabouts, patience: float) -> bool:
         """The sentinel has gone, or requests stay unanswered for ``patience``: nobody is there.
 
         Just after trouble with the broker neither proves anything yet, for the length of one lease.
@@ -376,7 +372,7 @@ class RemoteReader(RunReader):
         if now - self._disturbed_at < lease:
             return now - self._heard > self._options.outage_timeout + lease
         asked = self._asking_since
-        return state is Absence.MISSING or (asked is not None and now - asked >= patience)
+        return isinstance(where, Unknown) or (asked is not None and now - asked >= patience)
 
     @property
     def _patience(self) -> float:
@@ -386,7 +382,3 @@ class RemoteReader(RunReader):
 
 def _closed_under_it() -> ContextClosedError:
     return ContextClosedError("the context was closed under its reader")
-
-
-def is_active(state: State, generation: int | None) -> bool:
-    return isinstance(state, Active) and state.generation == generation

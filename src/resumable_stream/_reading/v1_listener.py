@@ -11,9 +11,9 @@ import secrets
 from collections import deque
 from typing import TYPE_CHECKING
 
-from resumable_stream._protocol.sentinel import Absence, read_state
+from resumable_stream._protocol.whereabouts import Elsewhere, Unknown, look_up
 from resumable_stream._protocol.wire import V1_END, Request
-from resumable_stream._reading.remote import Attached, RemoteReader, is_active
+from resumable_stream._reading.remote import Attached, RemoteReader
 from resumable_stream._text.offsets import OffsetUnit, length
 from resumable_stream._text.utf8 import decode_text
 from resumable_stream.errors import BackendError, ProducerLostError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable_stream._protocol.places import Start
-    from resumable_stream._protocol.sentinel import Outcome, State
+    from resumable_stream._protocol.whereabouts import Whereabouts
     from resumable_stream._shared import Shared
     from resumable_stream.ports import Loss
 
@@ -203,8 +203,8 @@ class V1Listener(RemoteReader):
         The sentinel turns before the marker is sent, and nothing is sent after it.
         """
         came = len(self._inbox)
-        state = await read_state(self._shared.backend, self._shared.names, self.stream_id)
-        return not self._same(state) and not self._dropped and len(self._inbox) == came
+        where = await look_up(self._shared.backend, self._shared.names, self.stream_id)
+        return not self._same(where) and not self._dropped and len(self._inbox) == came
 
     async def _catch_up(self) -> bool:
         """Wait until what the producer has sent so far is here: a message sent now comes after."""
@@ -225,12 +225,12 @@ class V1Listener(RemoteReader):
         super()._on_loss(loss)
         self._overflowed = True
 
-    def _same(self, state: State) -> bool:
-        return is_active(state, None)
+    def _same(self, where: Whereabouts) -> bool:
+        return where == Elsewhere(None)
 
-    def _judge(self, state: State, outcome: Outcome | None) -> None:  # noqa: ARG002 - it leaves none
-        if not self._same(state) and state is not Absence.MISSING:
+    def _judge(self, where: Whereabouts) -> None:
+        if not self._same(where) and not isinstance(where, Unknown):
             # Over, or taken over; without the marker the text cannot be known to be whole.
             self._end(ProducerLostError(self.stream_id, self._received()))
-        elif self._given_up(state, self._options.lease / 2):
+        elif self._given_up(where, self._options.lease / 2):
             self._end(ProducerLostError(self.stream_id, self._received()))

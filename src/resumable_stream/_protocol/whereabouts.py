@@ -1,0 +1,87 @@
+"""Where a stream is: the one answer from which join, status, cancel and each reader decide."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
+from resumable_stream._text.endings import Ending, Status
+
+if TYPE_CHECKING:
+    from resumable_stream._protocol.names import Names
+    from resumable_stream.ports import KeyValue
+
+logger = logging.getLogger("resumable_stream")
+
+# How a stream ended whose record cannot be read is unknown: never may it look complete.
+_UNREADABLE = Outcome(None, 0, Ending(Status.LOST))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody produces the stream, and no end is remembered."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Some instance produces the stream; ``generation`` is None for a TypeScript peer."""
+
+    generation: int | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The stream has ended; ``outcome`` is None for a TypeScript peer, which records none."""
+
+    outcome: Outcome | None
+
+    @property
+    def ending(self) -> Ending:
+        return self.outcome.ending if self.outcome else Ending(Status.COMPLETED)
+
+    @property
+    def generation(self) -> int | None:
+        return self.outcome.generation if self.outcome else None
+
+
+Whereabouts = Unknown | Elsewhere | Over
+
+
+async def look_up(store: KeyValue, names: Names, stream_id: str) -> Whereabouts:
+    """Read the stream's sentinel and, once it is over, its outcome.
+
+    Raises:
+        BackendError: the broker did not answer.
+    """
+    value = await store.get(names.sentinel(stream_id))
+    if value != DONE:
+        return whereabouts(value)
+    key = names.outcome(stream_id)
+    return whereabouts(value, _outcome(key, await store.get(key)))
+
+
+def whereabouts(sentinel: str | None, outcome: Outcome | None = None) -> Whereabouts:
+    """Tell where a stream with this sentinel is; its outcome counts only beside ``DONE``."""
+    if sentinel is None:
+        return Unknown()
+    if sentinel == DONE:
+        return Over(outcome)
+    return Elsewhere(generation_of(sentinel) or None)
+
+
+def _outcome(key: str, record: str | None) -> Outcome | None:
+    outcome = Outcome.decode(record)
+    if outcome is None and record is not None:
+        logger.warning(
+            "the record %r cannot be read: its stream counts as lost; find out what wrote it, "
+            "another program or a newer version of this library, and give it a key_prefix of its "
+            "own",
+            key,
+        )
+        return _UNREADABLE
+    return outcome
