@@ -118,7 +118,10 @@ class World:
     def instance(self, **options: Any) -> tuple[ResumableStreamContext, Broker]:
         broker = Broker(self.bus)
         chosen: dict[str, Any] = {"lease": LEASE} | options
-        context = create_resumable_stream_context(backend=broker, options=Options(**chosen))
+        wait_until = chosen.pop("wait_until", None)
+        context = create_resumable_stream_context(
+            backend=broker, options=Options(**chosen), wait_until=wait_until
+        )
         self.contexts.append(context)
         self.brokers.append(broker)
         return context, broker

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
 from resumable_stream._arguments import check_id, check_on_end, start_at
+from resumable_stream._binding import Binding
 from resumable_stream._instance import Here, Instance
-from resumable_stream._loops import running_loop
 from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown
 from resumable_stream._reading.canceller import cancel_elsewhere
 from resumable_stream._source import check_source
@@ -22,11 +21,9 @@ from resumable_stream._status import (
 from resumable_stream._stream import NotFound, ResumableStream
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream.errors import (
-    ContextClosedError,
     HandshakeTimeoutError,
     StreamExistsError,
     StreamHistoryChangedError,
-    WrongEventLoopError,
 )
 
 if TYPE_CHECKING:
@@ -63,16 +60,12 @@ class ResumableStreamContext:
         on_end: OnEnd | None = None,
     ) -> None:
         self._options = options
-        self._names = names
-        self._open_backend = open_backend
-        self._owns_backend = owns_backend
-        self._wait_until = wait_until
         self._on_end = on_end
-        # Opened now (which connects nothing), so that a wrong URL is told at once.
-        self._unused: Backend | None = open_backend()
-        self._bound: Instance | None = None
-        self._closed_in: weakref.ref[asyncio.AbstractEventLoop] | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._binding = Binding(
+            open_backend,
+            lambda backend: Instance(backend, names, options, wait_until),
+            owns_backend=owns_backend,
+        )
 
     async def resumable_stream(
         self,
@@ -114,7 +107,7 @@ class ResumableStreamContext:
         check_source(make_stream)
         check_on_end(on_end)
         start = start_at(skip_characters, last_event_id)
-        instance = self._bind()
+        instance = self._binding.get()
         on_end = on_end or self._on_end
         deadline = instance.loop.time() + self._options.handshake_timeout
         while True:
@@ -153,7 +146,7 @@ class ResumableStreamContext:
         check_source(make_stream)
         check_on_end(on_end)
         start = start_at(skip_characters, None)
-        instance = self._bind()
+        instance = self._binding.get()
         begun = await instance.begin(
             stream_id, make_stream, start, on_end or self._on_end, join=False
         )
@@ -185,7 +178,7 @@ class ResumableStreamContext:
         """
         check_id(stream_id)
         start = start_at(skip_characters, last_event_id)
-        return await self._bind().join(stream_id, start)
+        return await self._binding.get().join(stream_id, start)
 
     async def has_existing_stream(self, stream_id: str) -> Literal["DONE", True] | None:
         """Tell whether the stream runs (True), is over (``"DONE"``), or is unknown (None).
@@ -209,7 +202,7 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
         check_id(stream_id)
-        match await self._bind().look_up(stream_id):
+        match await self._binding.get().look_up(stream_id):
             case Here(producer):
                 known = producer.log.ending if producer.stored.done() else None
                 return status_of(known, producer.generation)
@@ -231,7 +224,7 @@ class ResumableStreamContext:
             BackendUnavailableError: as ``stream_status`` does.
         """
         check_id(stream_id)
-        producer = self._bind().local(stream_id)
+        producer = self._binding.get().local(stream_id)
         if producer is not None:
             await asyncio.wait({producer.drained})
             ending = producer.log.ending
@@ -249,7 +242,7 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
         check_id(stream_id)
-        instance = self._bind()
+        instance = self._binding.get()
         match await instance.look_up(stream_id):
             case Here(producer):
                 stopped = producer.stop(Ending(Status.CANCELLED))
@@ -272,26 +265,12 @@ class ResumableStreamContext:
         Args:
             drain_timeout: seconds to wait for producers; the context's ``drain_timeout`` if None.
         """
-        if self._bound is not None and not self._bound.loop.is_closed():
-            self._check_loop(self._bound)
-        self._closed_in = weakref.ref(running_loop())
-        bound, self._bound = self._bound, None
-        unused, self._unused = self._unused, None
-        if unused is not None and bound is None and self._owns_backend:
-            await unused.aclose()
-        if bound is None or bound.loop.is_closed():
-            return
-        patience = self._options.drain_timeout if drain_timeout is None else drain_timeout
-        try:
-            await bound.drain(patience)
-        finally:
-            # Referenced here: it goes on if this call is cancelled.
-            self._ending = bound.loop.create_task(bound.end(close_backend=self._owns_backend))
-            await asyncio.shield(self._ending)
+        await self._binding.close(
+            self._options.drain_timeout if drain_timeout is None else drain_timeout
+        )
 
     async def __aenter__(self) -> Self:
-        self._closed_in = None
-        self._bind()
+        self._binding.reopen()
         return self
 
     async def __aexit__(
@@ -301,24 +280,3 @@ class ResumableStreamContext:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-    def _bind(self) -> Instance:
-        loop = running_loop()
-        if self._closed_in is not None and self._closed_in() is loop:
-            raise ContextClosedError(
-                "this context was closed: enter it again, by 'async with', or create another one"
-            )
-        self._closed_in = None
-        if self._bound is not None and not self._bound.loop.is_closed():
-            self._check_loop(self._bound)
-        else:
-            backend, self._unused = self._unused or self._open_backend(), None
-            self._bound = Instance(backend, self._names, self._options, self._wait_until)
-        return self._bound
-
-    def _check_loop(self, bound: Instance) -> None:
-        if bound.loop is not running_loop():
-            raise WrongEventLoopError(
-                "this context is in use by another event loop, which is not closed: "
-                "create a context per loop"
-            )

@@ -245,7 +245,9 @@ async def test_made_up_listeners_cost_other_streams_nothing(
                 await pipe.execute()
         reader = await elsewhere.resume_existing_stream(name)
         assert reader
-        await eventually(lambda: bool(context._bound and not pending(context)), "them to be judged")
+        await eventually(
+            lambda: bool(context._binding.instance and not pending(context)), "them to be judged"
+        )
         before = publishes(valkey)
         victim.go_on(100)
         source.go_on(100)
@@ -259,14 +261,14 @@ async def test_made_up_listeners_cost_other_streams_nothing(
 
 def absent(context: ResumableStreamContext) -> int:
     """How many listeners are not there now."""
-    running: Any = context._bound
+    running: Any = context._binding.instance
     presences = [producer._publisher._v1._presence for producer in running.running]
     return sum(len(presence._absent) for presence in presences)
 
 
 def pending(context: ResumableStreamContext) -> bool:
     """Whether there are still listeners that were not looked for to the end."""
-    running: Any = context._bound
+    running: Any = context._binding.instance
     return any(producer._publisher._v1 for producer in running.running)
 
 

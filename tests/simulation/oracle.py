@@ -62,7 +62,7 @@ class Oracle:
             running = [
                 producer.drained
                 for machine in self._world.machines
-                if not machine.gone and (bound := machine.context._bound) is not None
+                if not machine.gone and (bound := machine.context._binding.instance) is not None
                 for producer in bound.running
             ]
             if not running:
@@ -217,7 +217,7 @@ class Oracle:
     def _check_memory(self) -> None:
         plan, largest = self._plan, self._largest_chunk()
         for machine in self._world.machines:
-            bound = machine.context._bound
+            bound = machine.context._binding.instance
             for producer in bound.running if bound is not None else ():
                 log: Any = producer.log
                 kept = sum(len(decode_text(block.data)) for block in log._blocks)
@@ -326,5 +326,5 @@ class Oracle:
             if tasks:
                 self.fail("P10", f"{host.name} leaves tasks: {tasks}")
         for machine in world.machines:
-            if (bound := machine.context._bound) is not None and not machine.host.dead:
+            if (bound := machine.context._binding.instance) is not None and not machine.host.dead:
                 self.fail("P10", f"{machine.host.name} is still bound: {bound}")

@@ -159,7 +159,7 @@ class Sources:
             host = HOST.get()
             assert host is not None
             run = Run(host, self._loop.now, self.stream_id)
-            bound = context._bound
+            bound = context._binding.instance
             if bound is not None and (producer := bound.producers.get(self.stream_id)):
                 run.generation, run.producer = producer.generation, producer
             script = self._draw()

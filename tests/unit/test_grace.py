@@ -179,8 +179,7 @@ async def test_a_grace_of_nothing_serves_nobody() -> None:
 async def test_the_grace_delays_neither_a_close_nor_the_background_work() -> None:
     async with world() as here:
         work: list[Any] = []
-        context, broker = here.instance()
-        context._wait_until = work.append
+        context, broker = here.instance(wait_until=work.append)
         source = Source("a")
         await context.create_new_resumable_stream(ID, source)
         source.finish()

@@ -180,7 +180,7 @@ async def test_a_stream_that_has_ended_leaves_no_renewal_to_come() -> None:
         source = Source("a")
         stream = await context.create_new_resumable_stream(ID, source)
         await asyncio.sleep(0.1)
-        bound: Any = context._bound
+        bound: Any = context._binding.instance
         assert bound.shared.ticks._due
         source.finish()
         assert await rest(stream) == ["a"]
@@ -484,7 +484,9 @@ async def test_cancelled_start_lets_go_of_its_claim() -> None:
                 await asyncio.sleep(1.5)
                 assert await here.sentinel() is None
                 assert source.calls == 0
-                assert context._bound is None or not list(context._bound.shared.background)
+                assert context._binding.instance is None or not list(
+                    context._binding.instance.shared.background
+                )
             else:
                 assert (await context.stream_status(ID)).state is StreamState.ACTIVE
 

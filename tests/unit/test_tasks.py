@@ -127,7 +127,7 @@ async def test_tasks_that_are_cancelled_at_the_end_leave_the_ending_as_it_was(ti
         source.finish()
         for _ in range(ticks):
             await asyncio.sleep(0)
-        ending = context._bound.local(ID) if context._bound else None
+        ending = context._binding.instance.local(ID) if context._binding.instance else None
         over = ending is None or ending.log.ending is not None
         for task in everything():
             task.cancel()

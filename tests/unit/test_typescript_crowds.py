@@ -133,7 +133,7 @@ async def test_a_superseded_stream_makes_room(monkeypatch: pytest.MonkeyPatch) -
 async def test_a_request_that_comes_too_late_starts_nothing() -> None:
     async with world() as here:
         await begin(here, "a")
-        running: Any = here.contexts[0]._bound
+        running: Any = here.contexts[0]._binding.instance
         publisher = running.producers[ID]._publisher
         await publisher.aclose()
         await told(here, "late")
