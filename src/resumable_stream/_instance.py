@@ -53,7 +53,14 @@ class Here:
 
 
 class Instance:
-    """What belongs to one event loop; its end is the end of all of it."""
+    """The producers and readers of one context on one event loop.
+
+    Attributes:
+        loop: the event loop.
+        shared: what all of them share.
+        producers: by stream id, those whose streams are read here without asking the broker.
+        running: those that ``drain`` waits for.
+    """
 
     def __init__(
         self,
@@ -65,10 +72,9 @@ class Instance:
         self.loop = asyncio.get_running_loop()
         self.shared = Shared(backend, names, options, Background(self.loop))
         self.producers: dict[str, Producer] = {}
-        # What ``drain`` waits for; and all that holds anything, also those that were superseded,
-        # and followed by another here, while they still close.
         self.running: dict[Producer, None] = {}
-        self._unclosed: dict[Producer, None] = {}
+        # Also one that was superseded, while another one already produces its stream here.
+        self._unreleased: dict[Producer, None] = {}
         self._kept = Kept(options.grace_period)
         self._wait_until = wait_until
         self._audience = V1Audience(backend)
@@ -85,10 +91,10 @@ class Instance:
         *,
         join: bool,
     ) -> ResumableStream | None:
-        """Claim the stream and produce it here; None if it is taken elsewhere.
+        """Claim the stream and produce it here; return None if it is taken elsewhere.
 
-        If it is produced here already, join it, or None without ``join``. One caller at a time for
-        each stream id, so that a second one here finds the first one's producer.
+        A stream that is produced here already is joined, or None without ``join``. Callers for the
+        same stream take turns, so that the second one finds the first one's producer.
         """
         lock = self._starting.setdefault(stream_id, asyncio.Lock())
         try:
@@ -106,7 +112,7 @@ class Instance:
                 del self._starting[stream_id]
 
     async def join(self, stream_id: str, start: Start) -> ResumableStream | NotFound | None:
-        """Read a stream that somebody produces; look again whenever that changes meanwhile."""
+        """Read a stream wherever it is; look it up again if that changes meanwhile."""
         deadline = self.loop.time() + self.shared.options.handshake_timeout
         while True:
             match await self.look_up(stream_id):
@@ -127,16 +133,16 @@ class Instance:
                     return NOT_FOUND
 
     async def _join_here(self, producer: Producer, start: Start) -> ResumableStream | None:
-        """Read a stream that is produced here, or was, by a caller that names a place in it."""
+        """Read a stream that runs here; once it is over, only if the caller names a place."""
         ending = producer.log.ending
         if ending is None:
             return self._read(producer, start)
         if self._names_a_place(start, producer.generation):
             with contextlib.suppress(OffsetOutOfRangeError):
                 return self._read(producer, start)
-        # Whoever is told that it is over finds stored what ``on_end`` stores.
+        # A caller that learns of the end must find what ``on_end`` stores.
         await asyncio.wait({producer.stored})
-        _over(producer.stream_id, ending, start)
+        _raise_unless_completed(producer.stream_id, ending, start)
         return None
 
     async def _join_elsewhere(
@@ -163,10 +169,11 @@ class Instance:
                     reader = self._reader(stream_id, generation, start, ended=True)
                     if await reader.attach() is Attached.YES:
                         return ResumableStream(reader, self.loop)
-        _over(stream_id, over.ending, start)
+        _raise_unless_completed(stream_id, over.ending, start)
         return None
 
     def _names_a_place(self, start: Start, generation: int) -> bool:
+        """Tell whether a stream that is over may still be served to this caller."""
         if not self.shared.options.grace_period or not start.named:
             return False
         return start.event_id is None or start.event_id.generation == generation
@@ -189,7 +196,7 @@ class Instance:
         return producer
 
     async def drain(self, patience: float) -> None:
-        """Take no new streams; wait for the running ones."""
+        """Take no new streams, and wait up to ``patience`` seconds for the running ones."""
         self._closing = True
         if running := {producer.drained for producer in self.running}:
             await asyncio.wait(running, timeout=patience)
@@ -199,7 +206,7 @@ class Instance:
         self._ended = True
         self.shared.background.expect_end()
         self._kept.close()
-        producers = list(self._unclosed)
+        producers = list(self._unreleased)
         for producer in producers:
             producer.stop(Ending(Status.LOST))
         if producers:
@@ -247,7 +254,7 @@ class Instance:
     def _produce(self, producer: Producer, make_stream: MakeStream, on_end: OnEnd | None) -> None:
         stream_id = producer.stream_id
         self.producers[stream_id] = producer
-        self.running[producer] = self._unclosed[producer] = None
+        self.running[producer] = self._unreleased[producer] = None
 
         def forget(_: object) -> None:
             del self.running[producer]
@@ -255,7 +262,7 @@ class Instance:
                 del self.producers[stream_id]
 
         producer.drained.add_done_callback(forget)
-        producer.closed.add_done_callback(lambda _: self._unclosed.pop(producer))
+        producer.closed.add_done_callback(lambda _: self._unreleased.pop(producer))
         producer.start(make_stream, on_end)
         if self._wait_until is not None:
             try:
@@ -275,8 +282,7 @@ class Instance:
         return Listener(stream_id, generation, self.shared, start, ended=ended)
 
 
-def _over(stream_id: str, ending: Ending, start: Start) -> None:
-    """Tell a caller that came after the end how it was."""
+def _raise_unless_completed(stream_id: str, ending: Ending, start: Start) -> None:
     if (error := error_of(stream_id, ending, start.offset)) is not None:
         raise error
 
