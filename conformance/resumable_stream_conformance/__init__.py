@@ -1,4 +1,4 @@
-"""The conformance suite of resumable-stream: what a backend has to hold.
+"""The conformance suite of resumable-stream: what a backend has to do.
 
 Install it with ``pip install 'resumable-stream[conformance]'``. A backend's whole test file is::
 
@@ -8,9 +8,9 @@ Install it with ``pip install 'resumable-stream[conformance]'``. A backend's who
         def open(self):
             return open_my_backend("my://localhost")
 
-Each test is one sentence of ``conformance/PROTOCOL.md`` and names its rules. To run it all
-without a file: ``python -m resumable_stream_conformance my://localhost`` on a backend that is
-installed, ``python -m resumable_stream_conformance my_backend:open_it`` on what a function opens.
+Each test is one sentence of ``conformance/PROTOCOL.md`` and names its rules. To run the suite
+without a test file: ``python -m resumable_stream_conformance my://localhost`` for an installed
+backend, ``python -m resumable_stream_conformance my_backend:open_it`` for what a function opens.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    # Loaded at first use: `python -m` imports this package before pytest is there to rewrite the
-    # assertions of the modules that hold the tests.
+    # Loaded at first use: `python -m` imports this package before pytest can rewrite the
+    # assertions in the modules with the tests.
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""``python -m resumable_stream_conformance BACKEND``: the report card of a backend."""
+"""``python -m resumable_stream_conformance BACKEND``: the report on a backend."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOTS = {"passed": ".", "failed": "F", "skipped": "s"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the suite, print the report; return 0 only if all that is required passed."""
+    """Run the suite and print the report; return 0 only if every required test passed."""
     options = _parser().parse_args(arguments)
     try:
         from resumable_stream_conformance._run import LAYERS, run_suite  # noqa: PLC0415
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _unusable(f"{without_secrets(options.backend)} has not answered a get in time")
     except ResumableStreamError as error:
         return _unusable(f"{type(error).__name__}: {error}")
-    except Exception:  # noqa: BLE001 - it is the backend's, and its author wants to see where
+    except Exception:  # noqa: BLE001 - the backend's own error: its author needs the traceback
         shown = without_secrets(options.backend)
         return _unusable(f"{shown} cannot be used:\n{traceback.format_exc().rstrip()}")
     capabilities = replace(

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a backend declares; the suite, not its author, decides which tests that leaves out.
+    """What a backend declares that it can do; the suite skips the tests that need more.
 
-    The base ones are what the protocol stands on. A backend without one of them can run the rest of
-    the suite while it is being written, but never passes: a test fails for each one that is off.
+    The protocol needs the base capabilities. A backend that lacks one of them can run the rest of
+    the suite while it is being written, but does not pass: one test requires all of them.
     """
 
     atomic_create: bool = field(default=True, metadata={"base": True})
@@ -20,7 +20,7 @@ class Capabilities:
     """``compare_and_set`` compares and writes in one atomic step. [KV-3]"""
 
     expiry: bool = field(default=True, metadata={"base": True})
-    """Every key goes after its time to live. [KV-5]"""
+    """Every key expires after its time to live. [KV-5]"""
 
     confirmed_subscribe: bool = field(default=True, metadata={"base": True})
     """``subscribe`` returns once the subscription is live, not before. [PS-1]"""
@@ -32,10 +32,10 @@ class Capabilities:
     """A subscription is told when messages may have been lost. [PS-7]"""
 
     shared_between_processes: bool = field(default=False, metadata={"base": False})
-    """Another process that opens the suite's ``url`` meets this one. [KV-1, PS-1]"""
+    """Another process that opens the suite's ``url`` reaches the same broker. [KV-1, PS-1]"""
 
     counts_subscribers: bool = field(default=False, metadata={"base": False})
-    """It tells how many subscribers a channel has, as ``SubscriberCounts`` says. [PS-9]"""
+    """The backend counts a channel's subscribers, as ``SubscriberCounts`` says. [PS-9]"""
 
     @property
     def missing_base(self) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class CountLaws(SuiteBase):
 
     @rule("PS-9", needs="counts_subscribers")
     async def test_counts_come_in_the_order_asked(self) -> None:
-        """Some hundred channels are asked about at once, also none and one twice."""
+        """The counts come in the order asked: for some hundred channels, for none, for a repeat."""
         here, there = await self.connect_all(2)
         channels = [self.name(number) for number in range(MANY)]
         recorder = Recorder()
@@ -65,7 +65,7 @@ class CountLaws(SuiteBase):
 
     @rule("PS-9", "BE-3", needs="counts_subscribers")
     async def test_closed_adapters_are_not_counted(self) -> None:
-        """What a backend was subscribed to is not counted soon after it was closed."""
+        """The subscriptions of a closed backend are soon no longer counted."""
         here, there = await self.connect_all(2)
         channel = self.name("gone")
         await Recorder().subscribe(here, channel)

@@ -1,4 +1,4 @@
-"""The promises about cost: the local reader waits for no broker, nothing is wasted or left."""
+"""The promises about cost: local readers do not wait for the broker, nothing is wasted or left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EconomyLaws(Stage):
 
     @rule("P6")
     async def test_outage_leaves_local_reader_alone(self) -> None:
-        """With the broker gone the source runs on, and its local reader gets all of it."""
+        """While the broker is away the source goes on, and its local reader gets all of it."""
         flaky = FaultyBackend(await self.connect())
         here = await self.instance(flaky)
         source = Source(hold_at=HALF)
@@ -44,7 +44,7 @@ class EconomyLaws(Stage):
 
     @rule("P6", "P1")
     async def test_remote_reader_continues_after_outage(self) -> None:
-        """What was produced while the broker was gone reaches remote readers afterwards."""
+        """Text that was produced while the broker was away reaches remote readers afterwards."""
         flaky = FaultyBackend(await self.connect())
         here, there = await self.instance(flaky), await self.instance()
         source = Source(hold_at=HALF)
@@ -96,7 +96,7 @@ class EconomyLaws(Stage):
         await read(await here.start(source))
         await self._until_idle(here)
         assert here.backend.calls["publish"] == 0
-        # Some three seconds, of which a lease has two.
+        # The stream lasts some three seconds, a lease two.
         assert here.backend.writes <= 3 + 12
 
     @rule("P8")
@@ -195,7 +195,7 @@ class EconomyLaws(Stage):
 
     @rule("P10", within=60)
     async def test_state_is_forgotten_in_time(self) -> None:
-        """What is remembered of an ended stream goes after ``done_ttl``, and its id is free."""
+        """An ended stream is forgotten after ``done_ttl``, and its id is free again."""
         here, there = await self.instances(2, done_ttl=2.0)
         await read(await here.start(Source()))
         await self._until_idle(here)

@@ -1,4 +1,4 @@
-"""The promises about ends: every reader learns the same true one, within a bounded time."""
+"""The promises about endings: every reader learns the same true one, within a bounded time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EndingLaws(Stage):
 
     @rule("P3")
     async def test_completed_for_every_reader(self) -> None:
-        """A completed stream ends normally for its readers, and is None for those who come late."""
+        """A completed stream ends normally for its readers, and late callers get None."""
         here, there, _, readers = await self._cast(source := Source(hold_at=HALF))
         source.go.set()
         for reader in readers:
@@ -58,7 +58,7 @@ class EndingLaws(Stage):
 
     @rule("P3")
     async def test_failed_for_every_reader(self) -> None:
-        """A failed source's readers get all it yielded, then its error's type and message."""
+        """Readers of a failed source get all that it yielded, then its error's type and message."""
         source = Source(CHUNKS[:HALF], hold_at=HALF, error=KeyError("no such model"))
         here, there, local, readers = await self._cast(source)
         source.go.set()
@@ -146,7 +146,7 @@ class EndingLaws(Stage):
 
     @rule("P3")
     async def test_unknown_stream_is_not_found(self) -> None:
-        """A stream that nobody started is not found, and the answer is false."""
+        """A stream that nobody started is not found: the answer is a false value."""
         here = await self.instance()
         found = await here.context.resume_existing_stream("stream")
         assert found is NOT_FOUND
@@ -156,7 +156,7 @@ class EndingLaws(Stage):
 
     @rule("P3", "P4", within=40)
     async def test_dead_producer_is_reported(self) -> None:
-        """A producer that died is reported within a lease, with the offset that was reached."""
+        """A producer that died is reported within a lease, with the reader's offset."""
         dying = FaultyBackend(await self.connect())
         here, there = await self.instance(dying), await self.instance()
         source = Source(hold_at=HALF)
@@ -174,7 +174,7 @@ class EndingLaws(Stage):
 
     @rule("P4")
     async def test_unanswered_handshake_times_out(self) -> None:
-        """Attaching to a stream that is marked active but answers nothing fails in time."""
+        """Attaching fails in time if a stream is marked active and nobody answers."""
         there = await self.instance(handshake_timeout=1.0)
         await there.backend.set(self.sentinel, ORPHAN, ttl=60)
         began = time.monotonic()
@@ -184,7 +184,7 @@ class EndingLaws(Stage):
 
     @rule("P4")
     async def test_long_outage_ends_remote_readers(self) -> None:
-        """A broker away for longer than the outage timeout ends remote readers, and says so."""
+        """If the broker is away for longer than the outage timeout, remote readers learn that."""
         flaky = FaultyBackend(await self.connect())
         here, there = await self.instance(), await self.instance(flaky, outage_timeout=1.0)
         source = Source(hold_at=HALF)

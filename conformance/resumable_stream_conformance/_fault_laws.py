@@ -1,4 +1,4 @@
-"""The promises under faults: the text stays exact, whatever a broker may do to messages."""
+"""The promises under faults: the text stays exact whatever faults the ports allow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resumable_stream_conformance._suite import rule
 
 HALF = 30
 SEEDS = range(1, 6)
-# By chance only so far: a stream has to end some time.
+# After this operation there are no more random faults, so that every stream ends.
 LAST = 600
 
 
@@ -20,27 +20,27 @@ class FaultLaws(Stage):
 
     @rule("P1", "P2", within=60)
     async def test_drops_leave_the_text_exact(self) -> None:
-        """Text is exact, in the source's own chunks, though messages are lost."""
+        """Text is exact, in the source's own chunks, although messages are lost."""
         await self._run_all({Fault.DROP: 0.3})
 
     @rule("P1", "P2", within=60)
     async def test_duplicates_leave_the_text_exact(self) -> None:
-        """Text is exact though messages come twice."""
+        """Text is exact although messages come twice."""
         await self._run_all({Fault.DUPLICATE: 0.5})
 
     @rule("P1", "P2", within=60)
     async def test_delays_leave_the_text_exact(self) -> None:
-        """Text is exact though messages and answers come late."""
+        """Text is exact although messages and answers come late."""
         await self._run_all({Fault.DELAY: 0.1, Fault.SLOW: 0.1})
 
     @rule("P1", "P2", within=60)
     async def test_cut_offs_leave_the_text_exact(self) -> None:
-        """Text is exact though subscriptions go deaf for a while and reconnect."""
+        """Text is exact although subscriptions go deaf for a while and reconnect."""
         await self._run_all({Fault.CUT_OFF: 0.05})
 
     @rule("P1", "P2", within=90)
     async def test_everything_leaves_the_text_exact(self) -> None:
-        """Text is exact though all of these happen together."""
+        """Text is exact although all of these faults happen together."""
         await self._run_all(
             {
                 Fault.DROP: 0.1,
@@ -85,7 +85,7 @@ class FaultLaws(Stage):
 
     @rule("P3", "P6")
     async def test_end_during_outage_is_recorded_after(self) -> None:
-        """A stream that ended while the broker was gone is recorded as completed afterwards."""
+        """A stream that ended while the broker was away is recorded as completed afterwards."""
         flaky = FaultyBackend(await self.connect())
         here, there = await self.instance(flaky, lease=15.0), await self.instance(lease=15.0)
         source = Source(hold_at=HALF)
@@ -99,7 +99,7 @@ class FaultLaws(Stage):
 
     @rule("P1", "P6", within=60)
     async def test_reader_outage_is_overcome(self) -> None:
-        """A reader whose own connection was gone for a while continues, complete."""
+        """A reader whose connection was lost for a while continues, and misses nothing."""
         flaky = FaultyBackend(await self.connect())
         here, there = await self.instance(), await self.instance(flaky)
         source = Source([*CHUNKS] * 3, pause=0.005, hold_at=HALF)
@@ -116,7 +116,7 @@ class FaultLaws(Stage):
 
     @rule("P3", "P4")
     async def test_short_silence_is_no_loss(self) -> None:
-        """A producer of which nothing comes for half a lease is not taken for lost."""
+        """A producer that is silent for half a lease is not taken for lost."""
         muted = FaultyBackend(await self.connect())
         here, there = await self.instance(muted), await self.instance()
         source = Source(hold_at=HALF)

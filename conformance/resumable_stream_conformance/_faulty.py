@@ -1,4 +1,4 @@
-"""Faults for any backend, at the n-th operation or from a seed; only such as the ports allow."""
+"""Faults for any backend, at the n-th operation or from a seed; only those that ports allow."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Fault(StrEnum):
     """What can go wrong with one operation: a call, or one message of ``publish_many``."""
 
     DROP = "drop"
-    """The message is lost without a word. Publishing only."""
+    """The message is lost silently. Publishing only."""
 
     DUPLICATE = "duplicate"
     """The message is sent twice in a row, as by a driver that sends again. Publishing only."""
 
     DELAY = "delay"
-    """The message, and all that this adapter publishes after it, goes out late. Publishing only."""
+    """This message, and every later one of this adapter, is sent late. Publishing only."""
 
     SLOW = "slow"
     """The call takes long."""
@@ -56,8 +56,8 @@ class FaultPlan:
     Args:
         at: faults by the operation's number, counted from 1.
         odds: how likely each fault is for every operation that ``at`` does not name.
-        seed: what chance is drawn from; one seed gives the n-th operation one fault.
-        last: the number of the last operation that may suffer a fault by chance; None for no end.
+        seed: of the random draws; one seed gives the n-th operation always the same fault.
+        last: the number of the last operation that may suffer a random fault; None for no limit.
         seconds: how long a delay, a slow call or a cut-off lasts.
     """
 
@@ -68,7 +68,7 @@ class FaultPlan:
     seconds: float = 0.05
 
     def fault(self, number: int) -> Fault | None:
-        """Return what the operation of this number suffers."""
+        """Return the fault of the operation with this number; None for no fault."""
         if number in self.at:
             return self.at[number]
         if self.last is not None and number > self.last:
@@ -84,8 +84,8 @@ class FaultPlan:
 class FaultyBackend(BackendWrapper):
     """A backend that fails by plan, and on command.
 
-    It keeps the ports' contract: order within a channel stays, a loss that the contract wants
-    reported is reported, and an error tells the truth about what was executed.
+    It keeps the ports' contract: messages of a channel stay in order, losses are reported where
+    the contract says so, and an error is true about whether the operation was executed.
 
     Attributes:
         operations: how many operations have been counted.
@@ -134,7 +134,7 @@ class FaultyBackend(BackendWrapper):
         await self.publish_many([(channel, message)])
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        # The lock lets publishers through in the order of their calls, also past a delay.
+        # The lock keeps publishers in the order of their calls, even if one is delayed.
         async with self._sending:
             sent: list[tuple[str, bytes]] = []
             for pair in messages:

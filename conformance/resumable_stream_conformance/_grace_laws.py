@@ -1,4 +1,4 @@
-"""The promises about the moment after the end: who was cut in the last second gets the rest."""
+"""The promises about the grace: a reader that was cut just before the end gets the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class GraceLaws(Stage):
 
     @rule("P1", "P3")
     async def test_reader_cut_before_the_end_gets_the_rest(self) -> None:
-        """A place that is named after the end is served from, everywhere; none is told None."""
+        """After the end a caller that names a place gets the rest, anywhere; others get None."""
         here, there = await self.instances(2)
         source = Source(hold_at=HALF)
         cut = await here.start(source)
@@ -64,7 +64,7 @@ class GraceLaws(Stage):
 
     @rule("P4", "P10")
     async def test_close_does_not_wait_for_a_grace(self) -> None:
-        """A context that is closed serves nobody any more, and who asks is told so in time."""
+        """A closed context serves nobody any more, and callers elsewhere learn that in time."""
         here, there = await self.instances(2)
         await read(await here.start(Source()))
         await here.until_over(StreamState.COMPLETED)

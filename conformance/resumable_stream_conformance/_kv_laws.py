@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from resumable_stream.ports import KeyValue
 
 LONG = 600
-# How late a key may go after its time to live: brokers sweep, machines are busy.
+# How late a key may expire after its time to live: brokers sweep, machines are busy.
 EXPIRY_SLACK = 5.0
 
 
@@ -40,7 +40,7 @@ class KeyValueLaws(SuiteBase):
 
     @rule("KV-1")
     async def test_set_replaces_the_value(self) -> None:
-        """``set`` writes whatever was there."""
+        """``set`` replaces whatever was there."""
         here, there = await self.connect_all(2)
         key = self.name("replaced")
         await here.create(key, "first", ttl=LONG)
@@ -122,7 +122,7 @@ class KeyValueLaws(SuiteBase):
 
     @rule("KV-3", needs="atomic_compare_and_set")
     async def test_compare_and_set_refuses_other_value(self) -> None:
-        """``compare_and_set`` against another value, however alike, writes nothing and says so."""
+        """``compare_and_set`` expecting any other value, even a similar one, writes nothing."""
         here, there = await self.connect_all(2)
         key = self.name("guarded")
         await here.set(key, "caf\u00e9", ttl=LONG)
@@ -132,7 +132,7 @@ class KeyValueLaws(SuiteBase):
 
     @rule("KV-3", needs="atomic_compare_and_set")
     async def test_compare_and_set_refuses_absent_key(self) -> None:
-        """``compare_and_set`` never brings a key into being."""
+        """``compare_and_set`` never creates a key."""
         backend = await self.connect()
         for number, expected in enumerate(("", "None", "value")):
             key = self.name(number)
@@ -151,7 +151,7 @@ class KeyValueLaws(SuiteBase):
 
     @rule("KV-4")
     async def test_delete_of_missing_key_is_quiet(self) -> None:
-        """``delete`` of a key that is not there raises nothing, also twice."""
+        """``delete`` of an absent key raises nothing, even twice."""
         backend = await self.connect()
         key = self.name("never")
         await backend.delete(key)
@@ -159,14 +159,14 @@ class KeyValueLaws(SuiteBase):
 
     @rule("KV-5", needs="expiry")
     async def test_key_lives_its_time(self) -> None:
-        """However it was written, a key lives at least its time to live."""
+        """A key lives at least its time to live, whichever method wrote it."""
         backend = await self.connect()
         for key in await self._written_each_way(backend, ttl=2, watch=2):
             assert key.lived >= 2, f"a key with ttl=2 was gone after {key.lived:.2f} s"
 
     @rule("KV-5", needs="expiry")
     async def test_key_expires_soon_after(self) -> None:
-        """However it was written, a key is gone soon after its time to live."""
+        """A key is gone soon after its time to live, whichever method wrote it."""
         backend = await self.connect()
         for key in await self._written_each_way(backend, ttl=1, watch=1 + EXPIRY_SLACK):
             assert key.gone, f"a key with ttl=1 is there after {key.lived:.2f} s"
@@ -197,7 +197,7 @@ class KeyValueLaws(SuiteBase):
 
     @rule("KV-5", needs="expiry")
     async def test_last_write_sets_the_time(self) -> None:
-        """A shorter time to live replaces a longer one; a write that was refused changes none."""
+        """A shorter time to live replaces a longer one; a refused write leaves it as it was."""
         backend = await self.connect()
         shortened, compared, refused = map(self.name, ("shortened", "compared", "refused"))
         for key in (shortened, compared):
@@ -212,7 +212,7 @@ class KeyValueLaws(SuiteBase):
 
     @rule("KV-6")
     async def test_values_come_back_unchanged(self) -> None:
-        """A value is any text, the empty one included, and is read back as it was written."""
+        """A value is any text, even the empty text, and is read back as it was written."""
         here, there = await self.connect_all(2)
         for number, value in enumerate(ODD_VALUES):
             key = self.name(number)
@@ -232,7 +232,7 @@ class KeyValueLaws(SuiteBase):
 
     @rule("BE-4")
     async def test_odd_key_deletes_itself_only(self) -> None:
-        """Deleting a key whose name is a wildcard somewhere deletes that key alone."""
+        """Deleting a key whose name is a wildcard in some broker deletes that key alone."""
         backend = await self.connect()
         wild = [self.name(odd) for odd in ODD_NAMES if set(odd) & set("*>?[.")]
         tame = [self.name(f"tame.{n}") for n in range(3)]

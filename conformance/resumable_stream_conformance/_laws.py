@@ -9,7 +9,7 @@ _LAWS = (
     *("_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws", "_fault_laws"),
     *("_grace_laws", "_stage"),
 )
-# Before they are imported, so that a failure shows the values and not a bare AssertionError.
+# Before the imports, so that a failure shows the values and not a bare AssertionError.
 pytest.register_assert_rewrite(*(f"{__package__}.{module}" for module in _LAWS))
 
 from resumable_stream_conformance._count_laws import CountLaws  # noqa: E402

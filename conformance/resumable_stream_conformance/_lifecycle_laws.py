@@ -1,4 +1,4 @@
-"""The laws of a backend's life: lazy, cancellable, closed cleanly and alone."""
+"""The laws of a backend's life: it opens lazily, may be cancelled, and closes only itself."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class LifecycleLaws(SuiteBase):
 
     @rule("BE-1")
     async def test_opens_without_a_loop(self) -> None:
-        """A backend can be made where no event loop runs, and used in one afterwards."""
-        # A thread of its own has no loop, as a module being imported has none.
+        """A backend can be created where no event loop runs, and used in one afterwards."""
+        # A new thread has no loop, like the import of a module.
         opened = await asyncio.to_thread(self.open)
         backend = self.keep(await opened if isinstance(opened, Awaitable) else opened)
         recorder = Recorder()
@@ -66,7 +66,7 @@ class LifecycleLaws(SuiteBase):
 
     @rule("BE-3")
     async def test_closing_twice_is_idempotent(self) -> None:
-        """``aclose`` may be called again, at the same time, and on a backend never used."""
+        """``aclose`` may be called twice, at the same time, and on a backend never used."""
         used, unused = await self.connect_all(2)
         await used.get(self.name("key"))
         await asyncio.gather(used.aclose(), used.aclose())
@@ -144,7 +144,7 @@ class LifecycleLaws(SuiteBase):
 
     @rule("BE-5", "P10")
     async def test_cancelled_subscribe_leaves_nothing(self) -> None:
-        """A ``subscribe`` that was cancelled leaves no subscription, and later ones are live."""
+        """A cancelled ``subscribe`` leaves no subscription, and later subscriptions are live."""
         listener, publisher = await self.connect_all(2)
         channel = self.name("channel")
         for turn in range(50):
@@ -190,7 +190,7 @@ class LifecycleLaws(SuiteBase):
         await recorder.subscribe(backend, self.name("to-us"))
         await backend.set(self.name("ours"), "from us", ttl=LONG)
         async with other_process(self.url, self.namespace):
-            # A busy machine takes its time to start a program.
+            # A busy machine takes long to start a program.
             await recorder.until(lambda: b"ready" in recorder.messages, "meets another process", 30)
             assert await backend.get(self.name("theirs")) == "from us, seen"
             await backend.publish(self.name("to-them"), b"ping")

@@ -1,4 +1,4 @@
-"""Opening the backend that the command was told to judge: by a URL, or by a function."""
+"""Open the backend that the command names: by a URL, or by a function."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FACTORY = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<name>\w+(?:\.\w+)*)")
 
 
 def opener_of(place: str) -> Opener:
-    """Return what opens the backend of ``place``, which is a URL or ``module:factory``.
+    """Return a function that opens the backend at ``place``, a URL or ``module:factory``.
 
     Raises:
         BackendLookupError: there is no such backend, or no such function.
@@ -51,7 +51,7 @@ def opener_of(place: str) -> Opener:
             f"{place!r} is of type {type(opener).__name__}: name a function without arguments "
             "that opens a backend"
         )
-    return opener  # type: ignore[no-any-return] # what it gives is seen when it is called
+    return opener  # type: ignore[no-any-return] # what it returns is checked when it is called
 
 
 async def open_at(place: str) -> Backend:

@@ -1,4 +1,4 @@
-"""Another process at the same place: run as a program it answers, imported it starts one."""
+"""Another process on the same broker: this module starts it, and is the program that it runs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LONG = 600
 
 @asynccontextmanager
 async def other_process(place: str, namespace: str) -> AsyncIterator[None]:
-    """Run the answering program, and end it."""
+    """Run the answering program while the block runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", __name__, place, namespace, stdin=asyncio.subprocess.PIPE
     )
     try:
         yield
-        # It ends when its input does.
+        # The program ends when its input does.
         await process.communicate(b"")
     finally:
         if process.returncode is None:

@@ -46,7 +46,7 @@ class ProducerLaws(Stage):
                 *(i.context.resumable_stream(f"contended {turn}", source) for i in instances * 4)
             )
             for stream in streams:
-                # None: it was over before this contender had looked.
+                # None: the stream was over before this contender looked.
                 assert stream is None or "".join(await read(stream)) == source.text
             assert source.runs == 1
 
@@ -68,7 +68,7 @@ class ProducerLaws(Stage):
 
     @rule("P5")
     async def test_new_streams_race_for_one_id(self) -> None:
-        """Of concurrent ``create_new_resumable_stream`` calls one starts, the others are told."""
+        """Of concurrent ``create_new_resumable_stream`` calls one starts, and others are refused."""
         instances = await self.instances(4)
         source = Source(hold_at=HALF)
         results = await asyncio.gather(
@@ -120,7 +120,7 @@ class ProducerLaws(Stage):
         followed = await heir.start(fresh)
         await fresh.reached.wait()
         cut.restore()
-        # Longer than the zombie takes to try, and than a lease.
+        # Longer than a lease, and than the zombie needs to try.
         await asyncio.sleep(LEASE + 1)
         assert (await heir.context.stream_status("stream")).state is StreamState.ACTIVE
         fresh.go.set()
@@ -143,7 +143,7 @@ class ProducerLaws(Stage):
 
     @rule("P9")
     async def test_cancel_tells_what_happened(self) -> None:
-        """``cancel_stream`` answers: already over, not found, no producer answered."""
+        """``cancel_stream`` says what happened: already over, not found, or nobody answered."""
         here, there = await self.instances(2, handshake_timeout=1.0)
         stream = await here.start(Source())
         await read(stream)
@@ -157,7 +157,7 @@ class ProducerLaws(Stage):
 
     @rule("P9")
     async def test_cancel_twice_is_already_over(self) -> None:
-        """Of two cancels one or both report it cancelled, a later one that it is over."""
+        """Of two overlapping cancels at least one reports cancelled, the other perhaps over."""
         here, there = await self.instances(2)
         source = Source(hold_at=HALF)
         await here.start(source)
@@ -169,7 +169,7 @@ class ProducerLaws(Stage):
 
     @rule("P9", within=60)
     async def test_cancel_races_the_start(self) -> None:
-        """A cancel that races the start either stops the stream or finds none, truthfully."""
+        """A cancel that races the start either stops the stream or truthfully finds none."""
         here, there = await self.instances(2)
         for turn in range(30):
             stream_id = f"raced {turn}"
@@ -192,7 +192,7 @@ class ProducerLaws(Stage):
 
     @rule("P9", "P3")
     async def test_cancel_keeps_text_readable(self) -> None:
-        """A remote reader that follows gets what it was due before it learns of the cancel."""
+        """A remote reader gets all text from before the cancel, and then learns of the cancel."""
         here, there = await self.instances(2)
         source = Source(hold_at=HALF)
         await here.start(source)

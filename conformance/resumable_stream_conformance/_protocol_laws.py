@@ -38,7 +38,7 @@ class ExactLaws(Stage):
 
     @rule("P1", "P2")
     async def test_resumes_where_the_reader_stopped(self) -> None:
-        """What was read up to an offset and what is resumed there elsewhere are the whole text."""
+        """Text read up to an offset, and text resumed there elsewhere, make the whole text."""
         first, *others = await self.instances(3)
         source = Source(hold_at=len(CHUNKS))
         await first.start(source)
@@ -99,7 +99,7 @@ class ExactLaws(Stage):
 
     @rule("P1")
     async def test_offset_beyond_the_end_waits(self) -> None:
-        """An offset beyond what there is waits until the text has come so far."""
+        """A reader with an offset beyond the present end waits until the text gets there."""
         here, there = await self.instances(2)
         source = Source(hold_at=HALF)
         await here.start(source)
@@ -112,7 +112,7 @@ class ExactLaws(Stage):
 
     @rule("P1", "P3")
     async def test_offset_beyond_the_text_ends(self) -> None:
-        """A reader that waits beyond where the stream ends gets no text, and its ending."""
+        """A reader that waits at an offset that the stream never reaches gets only the ending."""
         here, there = await self.instances(2)
         source = Source(hold_at=HALF)
         await here.start(source)
@@ -162,7 +162,7 @@ class ExactLaws(Stage):
 
     @rule("P1")
     async def test_many_readers_get_the_same(self) -> None:
-        """Readers that come at any time and offset, on any instance, get the text from there."""
+        """Readers get the text from their offset on, whenever and wherever they come."""
         instances = await self.instances(4)
         source = Source((*CHUNKS, *CHUNKS), pause=0.005)
         await instances[0].start(source)
@@ -177,7 +177,7 @@ class ExactLaws(Stage):
 
     @rule("P1")
     async def test_large_chunks_cross_in_pieces(self) -> None:
-        """A chunk larger than ``max_message_size`` arrives, as one chunk."""
+        """A chunk larger than ``max_message_size`` arrives as one chunk."""
         here, there = await self.instances(2)
         size = min(here.backend.max_message_size, 2**21) * 2 + 1
         source = Source(["small", "\u540d" * (size // 3), "x" * size, "end"], hold_at=1)
@@ -190,7 +190,7 @@ class ExactLaws(Stage):
 
     @rule("P1", "P7")
     async def test_slow_reader_misses_nothing(self) -> None:
-        """A remote reader that stops reading, while much is produced, still gets all of it."""
+        """A remote reader that pauses while much text is produced still gets all of it."""
         here, there = await self.instances(2)
         source = Source([f"{number}:" + "x" * 2000 for number in range(2500)], hold_at=10)
         local = await here.start(source)
@@ -204,7 +204,7 @@ class ExactLaws(Stage):
 
     @rule("P7")
     async def test_trimmed_offset_is_out_of_range(self) -> None:
-        """Text beyond the buffer's limit is trimmed, and an offset in it is refused, truthfully."""
+        """Text beyond the buffer's limit is trimmed, and an offset in it is truthfully refused."""
         here, there = await self.instances(2, buffer_limit=1000)
         source = Source([f"{number:09}\n" for number in range(300)], hold_at=300)
         await here.start(source)
@@ -218,7 +218,7 @@ class ExactLaws(Stage):
 
     @rule("P1")
     async def test_timed_out_read_loses_nothing(self) -> None:
-        """Reading under ``wait_for``, with some that time out, gives every chunk once."""
+        """Reading with ``wait_for`` gives every chunk once, although some waits time out."""
         here, there = await self.instances(2)
         source = Source(pause=0.01)
         await here.start(source)

@@ -23,7 +23,7 @@ class PubSubLaws(SuiteBase):
 
     @rule("PS-1", "P1", needs="confirmed_subscribe")
     async def test_subscribe_returns_when_live(self) -> None:
-        """What another connection publishes right after the return arrives."""
+        """A message that another connection publishes right after the return arrives."""
         listener, publisher = await self.connect_all(2)
         lost = 0
         for turn in range(300):
@@ -39,7 +39,7 @@ class PubSubLaws(SuiteBase):
 
     @rule("PS-1", needs="confirmed_subscribe")
     async def test_subscribing_again_is_live(self) -> None:
-        """A channel that was left and is subscribed again is live again."""
+        """A channel that was left and is subscribed to again is live again."""
         listener, publisher = await self.connect_all(2)
         channel = self.name("again")
         for turn in range(100):
@@ -51,7 +51,7 @@ class PubSubLaws(SuiteBase):
 
     @rule("PS-1", needs="confirmed_subscribe")
     async def test_concurrent_subscribes_are_live(self) -> None:
-        """Subscriptions made at the same time are each live when theirs returns."""
+        """Each of several subscriptions made at the same time is live when its call returns."""
         listener, publisher = await self.connect_all(2)
         recorders = {self.name(number): Recorder() for number in range(60)}
 
@@ -83,7 +83,7 @@ class PubSubLaws(SuiteBase):
 
     @rule("PS-2")
     async def test_payload_arrives_unchanged(self) -> None:
-        """A message is any bytes, none included, and arrives as it was published."""
+        """A message is any bytes, even none, and arrives as it was published."""
         listener, publisher = await self.connect_all(2)
         recorder = Recorder()
         channel = self.name("binary")
@@ -121,7 +121,7 @@ class PubSubLaws(SuiteBase):
 
     @rule("PS-2", "BE-4")
     async def test_wildcard_hears_nobody_else(self) -> None:
-        """A channel whose whole name is a wildcard somewhere hears nothing of other channels."""
+        """A channel whose whole name is a wildcard in some broker hears no other channel."""
         listener, publisher = await self.connect_all(2)
         wild = Recorder()
         for channel in (
@@ -200,7 +200,7 @@ class PubSubLaws(SuiteBase):
 
     @rule("PS-4")
     async def test_no_history_is_kept(self) -> None:
-        """A subscription gets nothing of what had been delivered before it was made."""
+        """A subscription gets no message that was delivered before it was made."""
         listener, publisher = await self.connect_all(2)
         channel = self.name("history")
         early, late = Recorder(), Recorder()
@@ -231,7 +231,7 @@ class PubSubLaws(SuiteBase):
 
     @rule("PS-6")
     async def test_oversize_message_is_refused(self) -> None:
-        """One byte over gives ``MessageTooLargeError``, sends nothing and breaks nothing."""
+        """A message one byte too long raises ``MessageTooLargeError`` and changes nothing else."""
         listener, publisher = await self.connect_all(2)
         channel = self.name("oversize")
         recorder, beside = Recorder(), Recorder()
@@ -251,12 +251,12 @@ class PubSubLaws(SuiteBase):
 
 
 async def _publish_overlapping(publisher: PubSub, channels: list[str]) -> dict[str, list[bytes]]:
-    """Start some hundred publishes without waiting for any; return what each channel is due."""
+    """Start some hundred publishes at once; return the messages that each channel must get."""
     expected: dict[str, list[bytes]] = {channel: [] for channel in channels}
     calls = []
     for number in range(200):
         channel = channels[number % len(channels)]
-        # Sizes differ, so that an adapter that sends side by side overtakes itself.
+        # Sizes differ, so that an adapter that sends in parallel gets them out of order.
         messages = [b"%d.%d:" % (number, part) + b"x" * (number * 37 % 2000) for part in range(3)]
         if number % 5 == 0:
             expected[channel] += messages

@@ -1,4 +1,4 @@
-"""What a subscription was told, and waiting for it."""
+"""Record what a subscription's handlers get, and wait for it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from resumable_stream.ports import Loss, PubSub, Subscription
 
-# What arrives at all arrives long before this; only a failing test waits so long.
+# Everything arrives long before this; only a failing test waits this long.
 PATIENCE = 5.0
 
 
 class Recorder:
-    """The two handlers of a subscription, which remember."""
+    """The two handlers of a subscription, which record their calls."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
@@ -39,7 +39,7 @@ class Recorder:
         return await backend.subscribe(channel, self.on_message, self.on_loss)
 
     async def until(self, holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-        """Wait until something holds of what was recorded."""
+        """Wait until ``holds`` is true of what was recorded."""
         __tracebackhide__ = True
         try:
             async with asyncio.timeout(patience):
@@ -59,7 +59,7 @@ class Recorder:
         await self.until(lambda: message in self.messages, f"receives {message[:60]!r}")
 
     async def until_heard(self, publisher: PubSub, channel: str, message: bytes) -> None:
-        """Publish again and again until it arrives: the subscription may not be live yet."""
+        """Publish until the message arrives: the subscription may not be live yet."""
         __tracebackhide__ = True
         deadline = time.monotonic() + PATIENCE
         while message not in self.messages:

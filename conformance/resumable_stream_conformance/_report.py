@@ -1,4 +1,4 @@
-"""The report card: how a backend did, by rule and promise."""
+"""The report: how a backend did, by rule and promise."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """How all of them went.
+    """How all tests went.
 
     Attributes:
-        complete: whether every test of the suite was asked for.
+        complete: whether every test of the suite was requested.
     """
 
     url: str
@@ -51,7 +51,7 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing that was run speaks against the backend."""
+        """Whether some tests passed, and nothing failed."""
         ran = any(outcome.status == "passed" for outcome in self.outcomes)
         return ran and not (self.failed or self.errors or self.capabilities.missing_base)
 

@@ -55,11 +55,11 @@ def run_suite(
     only: str | None = None,
     progress: Callable[[Outcome], None] = lambda _outcome: None,
 ) -> Report:
-    """Run the tests of the layers, and of these those that ``only`` selects (pytest's ``-k``)."""
+    """Run the tests of the layers that ``only`` selects (pytest's ``-k``), or all of them."""
     gatherer = _Gatherer(layers, progress)
     _target.set(Target(url, capabilities))
-    # Neither the user's plugins, options and settings nor those of a project around the working
-    # directory take part: the same backend gets the same report everywhere.
+    # Plugins, options and settings of the user, or of a project in the working directory, are left
+    # out, so that the same backend gets the same report everywhere.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(variable, None)
@@ -83,7 +83,7 @@ def run_suite(
 
 
 class _Gatherer:
-    """A pytest plugin that keeps how each test went."""
+    """A pytest plugin that records how each test went."""
 
     def __init__(self, layers: tuple[str, ...], progress: Callable[[Outcome], None]) -> None:
         self.outcomes: list[Outcome] = []

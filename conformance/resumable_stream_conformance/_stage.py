@@ -1,4 +1,4 @@
-"""What the tests of the protocol play on: instances, sources that wait for their cue, texts."""
+"""What the tests of the protocol use: instances, sources that wait for a signal, texts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 Error = TypeVar("Error", bound=Exception)
 
 LEASE = 2.0
-# What is late by this much on a busy machine is still on time.
+# How late something may be on a busy machine.
 SLACK = 4.0
 PATIENCE = 15.0
 
-# Told apart by their numbers: outside the basic plane, combining, empty, with line ends.
+# The numbers make each chunk unique: outside the basic plane, combining, empty, with line ends.
 CHUNKS = (
     *(
         f"{number}:" + ("\U0001f600", "e\u0301 ", "data: x\n\n", "", "\u540d\u524d\r\n")[number % 5]
@@ -39,13 +39,13 @@ def units(text: str) -> int:
 
 
 class Source:
-    """A source that waits for its cue before the chunk of a given number.
+    """A source that waits for ``go`` before the chunk of a given number.
 
     Attributes:
         runs: how often it was started.
         reached: set when it waits, with all chunks before that yielded.
         go: what it waits for.
-        closed: set when it has been closed, however.
+        closed: set when it has ended or was closed.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Source:
 
 
 class Instance:
-    """One server instance: a context on a backend of its own, which is observed."""
+    """One server instance: a context on an observed backend of its own."""
 
     def __init__(self, context: ResumableStreamContext, backend: ObservedBackend) -> None:
         self.context = context
@@ -121,7 +121,7 @@ class Instance:
         return stream
 
     async def until_over(self, state: StreamState) -> None:
-        """Wait until the state is known here: recording it may take a moment."""
+        """Wait until this instance sees the state: recording it may take a moment."""
         deadline = time.monotonic() + LEASE + SLACK
         while (status := await self.context.stream_status("stream")).state is not state:
             assert time.monotonic() < deadline, f"the stream is {status.state}, not {state}"
@@ -162,7 +162,7 @@ async def read(stream: AsyncIterator[str], count: int | None = None) -> list[str
 
 
 async def read_until(stream: AsyncIterator[str], text: str) -> list[str]:
-    """Read until that text has come, and assert that it is what came."""
+    """Read as much as that text, and assert that it is that text."""
     chunks: list[str] = []
     while len("".join(chunks)) < len(text):
         chunks.append(await anext(stream))

@@ -1,4 +1,4 @@
-"""The laws of a subscription's life: it ends alone, reports losses, ends with its backend."""
+"""The laws of a subscription's life: it ends alone or with its backend, and reports losses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SubscriptionLaws(SuiteBase):
 
     @rule("PS-5", "P10")
     async def test_close_under_fire_is_final(self) -> None:
-        """A subscription closed while messages pour in is not called again either."""
+        """A subscription that is closed while messages pour in is not called again either."""
         listener, publisher = await self.connect_all(2)
         for turn in range(20):
             channel, beside = self.name(turn), self.name(f"{turn}.beside")
@@ -102,7 +102,7 @@ class SubscriptionLaws(SuiteBase):
 
     @rule("PS-7", needs="reported_loss")
     async def test_flood_arrives_or_reports_loss(self) -> None:
-        """What a subscriber too slow for a flood does not receive is reported to it."""
+        """A subscriber that is too slow for a flood learns that it lost messages."""
         listener, publisher = await self.connect_all(2)
         channel = self.name("flood")
         recorder = Recorder()
@@ -110,7 +110,7 @@ class SubscriptionLaws(SuiteBase):
         sent = [b"%d:" % number + b"x" * 1000 for number in range(6000)]
         for start in range(0, len(sent), 1000):
             await publisher.publish_many([(channel, m) for m in sent[start : start + 1000]])
-            time.sleep(0.02)  # noqa: ASYNC251 - the loop that does not come round is the point
+            time.sleep(0.02)  # noqa: ASYNC251 - the loop is blocked on purpose
         await recorder.until(
             lambda: recorder.losses != [] or len(recorder.messages) == len(sent),
             "receives the whole flood or a loss",
@@ -124,7 +124,7 @@ class SubscriptionLaws(SuiteBase):
 
     @rule("PS-7")
     async def test_quiet_subscription_reports_nothing(self) -> None:
-        """Where nothing was lost, no loss is reported."""
+        """If nothing was lost, no loss is reported."""
         listener, publisher = await self.connect_all(2)
         recorder = Recorder()
         await recorder.subscribe(listener, self.name("calm"))

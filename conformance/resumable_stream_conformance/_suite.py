@@ -1,4 +1,4 @@
-"""What every test of the suite stands on: opening, naming, time-outs, rules, skipping."""
+"""The base of every test of the suite: opening, naming, time-outs, rules, skipping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLOSING_TIMEOUT = 15.0
 
 
 class SuiteBase:
-    """One test's workshop; pytest makes a new one for each test."""
+    """What one test works with; pytest creates a new one for each test."""
 
     __test__: ClassVar[bool] = False
 
@@ -32,15 +32,15 @@ class SuiteBase:
     """What the backend declares; see :class:`Capabilities`."""
 
     url: ClassVar[str | None] = None
-    """The backend's URL, or ``module:factory``: how another process, which the tests of optional
-    capabilities start, opens it."""
+    """The backend's URL, or ``module:factory``: tests of optional capabilities start another
+    process, which opens the backend by it."""
 
     _stack: AsyncExitStack
 
     def open(self) -> Backend | Awaitable[Backend]:
-        """Open a backend, connected on its own; the suite closes it.
+        """Open a backend with a connection of its own; the suite closes it.
 
-        Called several times in one test, for backends that meet on one broker.
+        A test calls this several times, to get backends on the same broker.
         """
         raise NotImplementedError("say how to open the backend: def open(self): return ...")
 
@@ -58,11 +58,11 @@ class SuiteBase:
 
     @functools.cached_property
     def namespace(self) -> str:
-        """What every name of this test starts with, and nothing else on the broker does."""
+        """The start of every name of this test, and of no other name on the broker."""
         return f"rs-conformance.{uuid.uuid4().hex}"
 
     def name(self, part: object) -> str:
-        """Give a key or channel of this test alone."""
+        """Return a key or channel that only this test uses."""
         return f"{self.namespace}.{part}"
 
     def skip_unless(self, needed: str | None) -> None:

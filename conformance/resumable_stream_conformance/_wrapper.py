@@ -1,4 +1,4 @@
-"""Backends around a backend: one that passes everything on, one that counts."""
+"""Backends around a backend: one that passes every call on, one that counts the calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BackendWrapper:
-    """A backend that passes every call on to another; override what is to differ."""
+    """A backend that passes every call on to another; override the methods that differ."""
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
@@ -53,7 +53,7 @@ class BackendWrapper:
         return await self.inner.subscribe(channel, on_message, on_loss)
 
     async def count_subscribers(self, channels: Sequence[str]) -> Sequence[int] | None:
-        """Tell as little as the inner backend does."""
+        """Return None if the inner backend does not count."""
         if not isinstance(self.inner, SubscriberCounts):
             return None
         return await self.inner.count_subscribers(channels)
@@ -63,7 +63,7 @@ class BackendWrapper:
 
 
 class ObservedBackend(BackendWrapper):
-    """A backend that counts what is asked of it.
+    """A backend that counts its calls.
 
     Attributes:
         calls: how often each method was called; each message of ``publish_many`` counts as a
