@@ -68,7 +68,7 @@ class ProducerLaws(Stage):
 
     @rule("P5")
     async def test_new_streams_race_for_one_id(self) -> None:
-        """Of concurrent ``create_new_resumable_stream`` calls one starts, and others are refused."""
+        """One of concurrent ``create_new_resumable_stream`` calls starts, others are refused."""
         instances = await self.instances(4)
         source = Source(hold_at=HALF)
         results = await asyncio.gather(

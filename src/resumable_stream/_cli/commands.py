@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from resumable_stream import ResumableStreamContext
     from resumable_stream._cli.stdio import Input, Output
 
-# How long a produce that was interrupted tries to tell the others.
+# How long an interrupted ``produce`` tries to cancel its stream.
 _FAREWELL: Final = 5.0
 
 
@@ -37,7 +37,7 @@ async def produce(context: ResumableStreamContext, stream_id: str, source: Input
 async def follow(
     context: ResumableStreamContext, stream_id: str, offset: int, output: Output
 ) -> ExitStatus:
-    """Write the text from the offset on, as it comes, to the stream's end."""
+    """Write the text from the offset on, as it comes, until the stream ends."""
     try:
         stream = await context.resume_existing_stream(stream_id, offset)
         if stream is None:
@@ -63,7 +63,7 @@ async def status(context: ResumableStreamContext, stream_id: str) -> ExitStatus:
 
 
 async def cancel(context: ResumableStreamContext, stream_id: str) -> ExitStatus:
-    """Stop the stream, and write what came of it."""
+    """Stop the stream, and write the result."""
     result = await context.cancel_stream(stream_id)
     if result is CancelResult.NOT_FOUND:
         return _not_found(stream_id)

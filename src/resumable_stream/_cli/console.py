@@ -1,4 +1,4 @@
-"""What every command shares: its exit status, its one line of error, and its end by a signal."""
+"""What all commands share: exit statuses, the one-line error message, and the end by a signal."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class ExitStatus(IntEnum):
 EXIT_STATUSES = """\
 exit status:
   0    completed
-  1    failed: the source raised, or what came out is not what went in
+  1    failed: the source raised, or the demo's readers did not get the exact text
   2    wrong usage, or the stream id is taken
   3    cancelled
   4    producer lost, superseded by another one, or not answering
-  5    not found, or its text is no longer there
+  5    not found, or the text is no longer kept
   6    backend unavailable
   130  interrupted by Ctrl-C (128 + the signal's number for other signals)
-  141  the reader of our output went away
+  141  the reader of the output went away
 """
 
 _BY_ERROR: tuple[tuple[type[ResumableStreamError], ExitStatus], ...] = (
@@ -71,7 +71,7 @@ def status_of(error: ResumableStreamError) -> ExitStatus:
 
 
 def one_line(text: str) -> str:
-    """Make text from elsewhere harmless to a terminal: one line, no control characters."""
+    """Make foreign text harmless to a terminal: one line, no control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
@@ -87,7 +87,7 @@ def discard_stdout() -> None:
 
 
 def run(command: Coroutine[None, None, int]) -> int:
-    """Run a command to its exit status; a signal that ends it cancels it first, as Ctrl-C does."""
+    """Run a command and return its exit status; a signal cancels the command, as Ctrl-C does."""
     received: list[int] = []
 
     async def supervised() -> int:
@@ -101,7 +101,7 @@ def run(command: Coroutine[None, None, int]) -> int:
 
         if sys.platform != "win32":
             for number in (signal.SIGTERM, signal.SIGHUP):
-                # One that was ignored from outside, as nohup does, stays ignored.
+                # A signal that the parent process ignores stays ignored, as with nohup.
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     loop.add_signal_handler(number, stop, number)
         return await command

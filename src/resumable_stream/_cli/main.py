@@ -31,14 +31,14 @@ _PRODUCE = """\
 Start a stream with the text of standard input, and stay until it has ended.
 
 Ctrl-C cancels the stream: its readers learn that it was cancelled, not that it completed. Input
-that is not UTF-8 fails it, unless --errors=replace is given.
+that is not UTF-8 makes the stream fail, unless --errors=replace is given.
 
   make 2>&1 | resumable-stream produce build-42 --tee"""
 
 _FOLLOW = """\
 Write a stream's text to standard output as it comes.
 
-Ctrl-C leaves the stream running, and names on standard error the offset to continue from. Offsets
+Ctrl-C leaves the stream running, and writes to standard error the offset to continue from. Offsets
 count UTF-16 code units, as JavaScript's string.length does."""
 
 _STATUS = """\
@@ -47,7 +47,7 @@ Write a stream's state: active, completed, failed, cancelled, lost or not_found.
 The exit status follows the state; active counts as 0."""
 
 _CANCEL = """\
-Stop a stream from any machine, and write what came of it.
+Stop a stream from any machine, and write the result.
 
 The exit status is 0 if the stream is over now: cancelled, or already_over."""
 
@@ -55,8 +55,8 @@ _DEMO = """\
 Stream a file's text from one instance, cut its reader part-way, resume on a second instance, follow
 on a third, and compare what was read with the file, byte for byte.
 
-With --web, serve a page on which you do so yourself, until Ctrl-C; it needs the extra "web". With a
-broker (--url) each instance is a process of its own, which you can kill."""
+With --web, serve a page on which you do all that yourself, until Ctrl-C; it needs the extra "web".
+With a broker (--url) each instance is a process of its own, which you can kill."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -98,7 +98,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         # Without a handler, warnings would reach standard error between our own lines.
         logging.getLogger("resumable_stream").addHandler(logging.NullHandler())
     if arguments.command == "demo":
-        # Imported when asked for: the other commands need none of it.
+        # Imported only here: the other commands do not need it.
         if arguments.web:
             return _demo_in_browser(arguments)
         if arguments.host is not None or arguments.port is not None:

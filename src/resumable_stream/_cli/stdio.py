@@ -1,8 +1,8 @@
-"""Standard input and output from an event loop, without blocking it or the program's exit.
+"""Standard input and output from an event loop, without blocking the loop or the program's exit.
 
-A pipe, a terminal and a file cannot all be awaited, and making them non-blocking would change them
-for the other programs that share them. So a daemon thread does the blocking calls: unlike an
-executor's threads, it does not hold up the exit while nobody types and nobody reads.
+An event loop cannot await every pipe, terminal and file, and making them non-blocking would affect
+the other programs that share them. So a daemon thread makes the blocking calls: unlike an
+executor's threads, it does not delay the exit while nobody types and nobody reads.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 PIECE: Final = 64 * 1024
 
-# How long a cancelled write may go on, so that what was written is known.
+# How long a cancelled write may go on, so that it is known what was written.
 _LAST_WRITE: Final = 1.0
 
-# An interrupt also ends the program on the other side of the pipe. Its end of file may be seen
-# before the signal, and must not pass for the end of the text.
+# Ctrl-C also ends the program that writes to our pipe. Its end of file may arrive before the
+# signal, and must not be taken for the end of the text.
 _INTERRUPT_MAY_FOLLOW: Final = 0.05
 
 
@@ -55,7 +55,7 @@ class Worker:
             result, error = None, None
             try:
                 result = function()
-            except Exception as caught:  # noqa: BLE001  # it is handed to whoever awaits the future
+            except Exception as caught:  # noqa: BLE001  # the caller that awaits the future gets it
                 error = caught
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, result, error)
@@ -64,7 +64,7 @@ class Worker:
         return future
 
     def close(self) -> None:
-        """Let the thread end after the call it is in."""
+        """End the thread after its present call."""
         self._jobs.put(None)
 
     def _work(self) -> None:
@@ -72,7 +72,7 @@ class Worker:
             try:
                 job()
             except RuntimeError:
-                return  # the loop was closed a moment ago: nobody waits any more
+                return  # the loop has just been closed: nobody waits any more
 
 
 class Input:
@@ -125,7 +125,7 @@ class Input:
 
 
 class Output:
-    """A file descriptor to write to, which knows how far it got.
+    """A file descriptor to write to, which remembers how much was written.
 
     Attributes:
         mark: the mark of the last write that was completed.
@@ -137,7 +137,7 @@ class Output:
         self.mark = mark
 
     async def write(self, data: bytes, mark: int) -> None:
-        """Write all of it; if cancelled, first give the write in progress a second to finish."""
+        """Write all of the data; a cancelled write gets another second to finish."""
         writing = self._worker.submit(partial(_write_all, self._descriptor, data))
         try:
             await asyncio.wait({writing})
@@ -170,7 +170,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _retrying(descriptor: int, call: Callable[[], T], *, reading: bool) -> T:
-    """Wait where another program has made the descriptor non-blocking."""
+    """Repeat the call until it does not block: another program may have made it non-blocking."""
     while True:
         try:
             return call()

@@ -1,8 +1,8 @@
 """Streams as server-sent events that a browser's own ``EventSource`` resumes.
 
-``sse_response`` answers a request of Starlette or FastAPI, ``sse_reply`` one of any framework. A
-source yields text, or is wrapped by ``as_events`` and yields ``ServerSentEvent`` or what JSON can
-express.
+``sse_response`` answers a request of Starlette or FastAPI, ``sse_reply`` a request of any
+framework. A source yields text; a source wrapped in ``as_events`` yields ``ServerSentEvent`` or
+anything that JSON can express.
 """
 
 from __future__ import annotations

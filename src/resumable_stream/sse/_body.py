@@ -1,4 +1,4 @@
-"""The body of an answer: a stream's chunks as events, comments while it is silent, its ending."""
+"""The body of a response: a stream's chunks as events, comments during silence, its ending."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 END_ID = "end"
-"""The id of a stream's last event: a client that sends it back has learnt the ending."""
+"""The id of a stream's last event: a client that sends it back has received the ending."""
 
 _HEARTBEAT = b":\n\n"
 
@@ -43,12 +43,13 @@ class Settings:
 class SseBody:
     """An async iterator of bytes, one block for each event.
 
-    It ends after the event that tells the stream's ending. It ends without one, as if cut, if the
-    stream goes on but cannot be read here any longer, or the server is being stopped: the client is
-    to come back (formats may say so, ``EventFormat.interrupted``). It raises nothing of its own.
+    It ends after the event with the stream's ending. It ends without that event, as if cut, if the
+    stream goes on but this process can no longer read it, or the server is being stopped: the
+    client should come back (a format may say so, ``EventFormat.interrupted``). The iterator raises
+    no errors of its own.
 
-    Cancelling a wait for the next block leaves the stream, as frameworks do when a client has gone.
-    On every other path call ``aclose`` or ``close``; dropping it does, too, but may take a while.
+    Cancelling a wait for the next block leaves the stream; frameworks do so when a client has gone.
+    Otherwise call ``aclose`` or ``close``. Dropping the body leaves the stream, too, but later.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class SseBody:
         self._ended = False
         self._interrupted = False
         self._error = error
-        self._server = server  # held for as long as there is something to watch for
+        self._server = server  # the watch lives as long as somebody holds it
         if server is not None:
             server.add(self)
 
@@ -75,7 +76,7 @@ class SseBody:
         if self._ended:
             raise StopAsyncIteration
         if not self._begun:
-            # At once, so that the headers reach the client before the first text is there.
+            # Sent at once, so that the headers reach the client before the first text.
             self._begun = True
             return f"retry: {round(self._settings.retry * 1000)}\n\n".encode()
         if self._stream is None:
@@ -97,7 +98,7 @@ class SseBody:
         return _encoded(self._settings.chunks.chunk(chunk), self._stream.last_event_id)
 
     def interrupt(self) -> bool:
-        """End before the stream does, which goes on: the client is to come back, elsewhere.
+        """End although the stream goes on: the client should come back to another process.
 
         Return whether there was anything to end.
         """
@@ -121,7 +122,7 @@ class SseBody:
 
     def _ending(self, error: ResumableStreamError | None) -> bytes:
         if self._ended:
-            # Closed under its own reader, to which this looks like the stream's end.
+            # This body was closed while it was read, which looks like the stream's end.
             raise StopAsyncIteration
         if error is None and self._interrupted:
             return self._cut()
@@ -144,7 +145,7 @@ class SseBody:
 
 def _encoded(event: str, event_id: str | None) -> bytes:
     fields = event.rstrip("\r\n")
-    # The id comes last: of several in one event that one counts, whatever the source has written.
+    # The id comes last: if the source has written an id, too, the last one counts.
     lines = [line for line in (fields, event_id and f"id: {event_id}") if line]
     text = "\n".join(lines) + "\n\n"
     try:

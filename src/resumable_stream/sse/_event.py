@@ -1,7 +1,7 @@
 """One server-sent event as text, by the rules of the WHATWG's HTML standard.
 
-The fields of an event are lines, which end with LF, CR or CRLF and with nothing else: U+2028 and
-the other separators that ``str.splitlines`` knows are text like any other.
+The fields of an event are lines. Only LF, CR and CRLF end a line: U+2028 and the other separators
+that ``str.splitlines`` knows are ordinary text.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """An event with more than data. It has no id: each event gets the stream's own.
+    """An event with more than data. It has no id: the stream gives each event its id.
 
     Attributes:
-        data: text is sent as it is, anything else as JSON; None sends no data, and a browser then
+        data: text is sent as it is, anything else as JSON. None sends no data; a browser then
             dispatches no event.
-        event: the event's name, without line ends; ``"message"`` to a browser if None.
-        retry: how many milliseconds the client is to wait before it connects again.
+        event: the event's name, without line ends; if None, a browser takes ``"message"``.
+        retry: how many milliseconds the client should wait before it connects again.
         comment: text that clients ignore.
     """
 
@@ -53,7 +53,7 @@ class _EventLike(Protocol):
 
 
 def encode_event(item: object) -> str:
-    """Return a complete event, ended by an empty line.
+    """Return a complete event, with the empty line that ends it.
 
     Args:
         item: text, which becomes the event's data; a ``ServerSentEvent``, of this module,
@@ -61,9 +61,9 @@ def encode_event(item: object) -> str:
             pydantic models included.
 
     Raises:
-        ValueError: an event name with a line end, a negative ``retry``, an id, or a number that is
-            no JSON.
-        TypeError: something that JSON cannot express.
+        ValueError: the event's name has a line end, ``retry`` is negative, the event has an id, or
+            a number is not JSON (NaN or infinite).
+        TypeError: JSON cannot express the item.
     """
     if isinstance(item, str):
         return f"{_data_lines(item)}\n"
@@ -90,13 +90,13 @@ def encode_event(item: object) -> str:
 def as_events(
     make_events: Callable[[], AsyncIterable[object] | Awaitable[AsyncIterable[object]]],
 ) -> Callable[[], AsyncIterator[str]]:
-    """Return the source of events as a ``make_stream``, whose chunks are one whole event each.
+    """Return the source of events as a ``make_stream`` in which each chunk is one whole event.
 
-    Because a resumed reader sees the source's own chunks, it gets the very same events. Answer with
+    A resumed reader sees the source's own chunks, so it gets the very same events. Answer with
     ``chunks=EVENTS``.
 
     Args:
-        make_events: as ``make_stream``, but of what ``encode_event`` takes.
+        make_events: like ``make_stream``, but it yields what ``encode_event`` takes.
 
     Raises:
         InvalidSourceError: as for ``make_stream``.
@@ -112,12 +112,12 @@ def as_events(
 
 
 def _data_lines(text: str) -> str:
-    """Return the data field: a client gets the text back, each CR and CRLF in it as LF."""
+    """Return the data field; the client gets the text back, with LF for each CR and CRLF."""
     return "".join([f"data: {line}\n" for line in _LINE_END.split(text)])
 
 
 def to_json(value: object) -> str:
-    """Return one line of JSON, in which lone surrogates are escaped and so survive UTF-8."""
+    """Return one line of JSON. Lone surrogates are escaped, so that they survive UTF-8."""
     text = _dump(value, ascii_only=False)
     return text if is_encodable(text) else _dump(value, ascii_only=True)
 
@@ -142,7 +142,7 @@ def _plain(value: Any) -> object:
 
 def _data_of(item: _EventLike) -> str | None:
     if hasattr(item, "raw_data"):
-        # FastAPI's: there text given as data is JSON, too.
+        # An event of FastAPI, which sends text in ``data`` as JSON, too.
         if item.raw_data is not None:
             return str(item.raw_data)
         return None if item.data is None else to_json(item.data)

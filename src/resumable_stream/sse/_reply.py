@@ -36,20 +36,20 @@ _STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
-# What is not found now may be there soon, and what is over may be started anew.
+# A stream that is not found, or is over, may be started a moment later.
 _HEADERS = {"Cache-Control": "no-store"}
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class SseReply:
-    """A status, headers and a body, to be sent in the framework's own way.
+    """A status, headers and a body, which you send in your framework's way.
 
     Attributes:
-        status: 200 for a stream, 204 if there is nothing to come back for, 404 if there is no such
+        status: 200 for a stream, 204 if the client should not come back, 404 if there is no such
             stream; 400, 409 and 503 as ``sse_reply`` says.
-        headers: of the response; without those that concern the connection.
-        body: the blocks of bytes to send, each at once; see ``SseBody`` for how to leave it.
+        headers: the response's headers, without those that concern the connection.
+        body: blocks of bytes; send each one at once. ``SseBody`` says how to leave it.
     """
 
     status: int
@@ -58,7 +58,7 @@ class SseReply:
 
 
 class _Once:
-    """A body that is there already."""
+    """A body of at most one block, known in advance."""
 
     def __init__(self, content: bytes) -> None:
         self._blocks = [content] if content else []
@@ -79,13 +79,14 @@ class _Once:
 
 
 def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
-    """Return the last event id that a client has sent, for ``last_event_id=``; None if it has none.
+    """Return the last event id that a client has sent, for ``last_event_id=``; None without one.
 
-    A browser's ``EventSource`` sends a header when it comes back; polyfills that cannot use the
-    query parameters ``lastEventId`` or ``Last-Event-ID``, which may also stand in the page's URL.
+    A browser's ``EventSource`` sends it in a header when it comes back. Polyfills that cannot set
+    headers use the query parameters ``lastEventId`` or ``Last-Event-ID``, which a page may also
+    put into its URL.
 
     Args:
-        headers: of the request; a mapping that ignores case, as every framework has one.
+        headers: the request's headers, in a mapping that ignores case; every framework has one.
         query: the query parameters of the request.
     """
     return (
@@ -110,16 +111,16 @@ async def sse_reply(
 
     Each event's id is the stream's ``last_event_id``. A stream that has completed ends with the
     event ``done``, any other ending is the event ``stream-error``; both carry JSON and the id
-    ``end``. An answer that ends without either was cut, and the client is to come back: so do all
-    answers of a server (uvicorn, hypercorn, granian) that is being stopped.
+    ``end``. A response that ends without either was cut, and the client should come back. When the
+    server (uvicorn, hypercorn, granian) is being stopped, all its responses end so.
 
-    Do not call it for a HEAD request, whose method it does not see: it would start the stream.
+    Do not call it for a HEAD request: it does not see the method, and would start the stream.
 
     The statuses:
 
     * 200: a stream, or how it ended, if it did not complete.
-    * 204: it has completed, or the client has been told its ending before. ``EventSource`` comes
-      back no more.
+    * 204: the stream has completed, or the client has received its ending before. ``EventSource``
+      does not come back.
     * 400: the last event id was never given out, or another argument that a client can choose, such
       as the stream id, is invalid.
     * 404: there is no such stream.
@@ -128,19 +129,20 @@ async def sse_reply(
       instead, because ``EventSource`` gives up at every other status.
 
     Args:
-        headers: of the request; a mapping that ignores case.
+        headers: the request's headers, in a mapping that ignores case.
         query: the query parameters of the request.
         attach: called with the client's last event id, or None; calls ``resumable_stream``,
-            ``resume_existing_stream`` or ``create_new_resumable_stream``, and returns what came.
+            ``resume_existing_stream`` or ``create_new_resumable_stream``, and returns the result.
         chunks: what the stream's chunks are: ``TEXT``, ``JSON``, ``EVENTS``, ``UI_MESSAGES``, or a
             format of your own.
-        heartbeat: seconds of silence after which a comment is sent, so that no proxy cuts it.
-        retry: seconds that the client is to wait before it comes back.
+        heartbeat: seconds of silence after which a comment is sent, so that no proxy cuts the
+            connection.
+        retry: seconds that the client should wait before it comes back.
         disclose_errors: whether the client learns type and message of a source's exception.
 
     Raises:
-        InvalidSettingError: a setting outside its range, also one that ``attach`` raises.
-        ResumableStreamError: what is the application's mistake, such as ``InvalidSourceError``.
+        InvalidSettingError: a setting is outside its range, here or in ``attach``.
+        ResumableStreamError: a mistake of the application, such as ``InvalidSourceError``.
     """
     settings = Settings(
         chunks=chunks, heartbeat=heartbeat, retry=retry, disclose_errors=disclose_errors
@@ -152,7 +154,7 @@ async def sse_reply(
     try:
         stream = await attach(place)
     except InvalidSettingError:
-        raise  # The application's mistake: no client can mend it.
+        raise  # The application's mistake, which no client can correct.
     except InvalidArgumentError as error:
         return _refusal(400, "invalid", str(error))
     except StreamExistsError as error:
@@ -172,7 +174,7 @@ async def sse_reply(
 
 
 def head_reply(chunks: EventFormat) -> SseReply:
-    """Return the answer to HEAD: a stream's headers; no stream is started or joined for it."""
+    """Return the answer to HEAD: a stream's headers. No stream is started or joined."""
     return _streaming(_Once(b""), chunks)
 
 

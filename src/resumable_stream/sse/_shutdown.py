@@ -1,13 +1,13 @@
-"""Whether the server that sends the answers of this event loop is being stopped.
+"""Find out whether the server that sends this event loop's responses is being stopped.
 
-ASGI does not tell: the lifespan's end comes after the last answer, so an answer that goes on would
-hold up the shutdown that is to end it. What each server knows is read here, without changing it:
+ASGI does not say so: the lifespan ends after the last response, so an endless response would delay
+the shutdown that should end it. This module reads each server's own state, and changes nothing:
 
 * uvicorn and hypercorn run as a coroutine in the loop of their requests, in the main thread or any
-  other, with or without signals. What they know stands in that coroutine's variables.
-* granian lets nobody read it. Its worker is stopped by a signal, which is heard here, too.
+  other, with or without signals. The state is in that coroutine's variables.
+* granian's state cannot be read. A signal stops its worker, so this module listens to that signal.
 
-A server that is not found, or looks different inside, is as before: nothing is ended.
+If the server is not found, or its inside has changed, no response is ended.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# As often as uvicorn itself looks whether it is to stop.
+# The period in which uvicorn checks whether it should stop.
 _PERIOD = 0.1
-# A request that was on its way when a signal came asks for its stream within this time. Afterwards
-# the server goes on: whoever handles the signal has decided so.
+# A request that was on its way when a signal came asks for its stream within this time. If the
+# server still runs afterwards, the signal was not meant to stop it.
 _SIGNALLED = 10.0
 
 
 class Interruptible(Protocol):
-    """What is to end when the server is being stopped."""
+    """A response that ends when the server is being stopped."""
 
     def interrupt(self) -> bool:
         """End now; return whether there was anything to end."""
 
 
 def watch_server() -> ServerWatch:
-    """Return the watch that all answers of the running loop share, for as long as one is held."""
+    """Return the watch that all responses of the running loop share while any of them holds it."""
     loop = asyncio.get_running_loop()
     held = _watches.get(loop)
     watch = held() if held is not None else None
@@ -56,9 +56,9 @@ def watch_server() -> ServerWatch:
 
 @final
 class ServerWatch:
-    """Interrupts answers once their server is being stopped, those that are added later at once.
+    """Interrupts responses once their server is being stopped; later ones are interrupted at once.
 
-    It holds no answer: one that is dropped is forgotten, and with the last of them the watch goes.
+    It holds no response, but the responses hold it: it disappears with the last of them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -66,14 +66,14 @@ class ServerWatch:
         self._servers: list[Callable[[], bool]] = []
         self._looks = False
         self._signalled_until = -math.inf
-        # No release of a server is worth an answer that fails.
+        # A server that has changed inside must not make a response fail.
         with suppress(Exception):
             self._servers = list(_servers_in(loop))
         if not self._servers and "granian" in sys.modules:
             _hear_signals(loop, self._on_signal)
 
     def add(self, answer: Interruptible) -> None:
-        """Interrupt the answer when the time comes."""
+        """Interrupt the response once the server is being stopped."""
         self._answers.add(answer)
         if not self._looks:
             self._look()
@@ -93,7 +93,7 @@ class ServerWatch:
 
     def _is_stopping(self) -> bool:
         with suppress(Exception):
-            # Of several servers in one loop, nobody knows which has sent for an answer.
+            # If a loop has several servers, it is unknown which of them sends a response.
             return bool(self._servers) and all(is_stopping() for is_stopping in self._servers)
         return False
 
@@ -108,14 +108,14 @@ class ServerWatch:
             logger.info("the server is being stopped: %d clients are told to come back", cut)
 
 
-# Weak both ways: a watch belongs to the answers of its loop.
+# Weak in both directions: the responses of a loop hold its watch.
 _watches: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[ServerWatch]] = (
     weakref.WeakKeyDictionary()
 )
 
 
 def _servers_in(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[[], bool]]:
-    """Yield for each server that runs in the loop a function that tells whether it is stopping."""
+    """Yield, for each server in the loop, a function that tells whether the server is stopping."""
     for task in asyncio.all_tasks(loop):
         for frame in _frames(task.get_coro()):
             variable, is_stopping = _KINDS.get(frame.f_globals.get("__name__", ""), ("", None))
@@ -124,7 +124,7 @@ def _servers_in(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[[], bool]]
                 break
 
 
-# A coroutine, a generator that is awaited, an async generator.
+# The attributes of a coroutine, of an awaited generator, and of an async generator.
 _AWAITABLE = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
 
 
@@ -141,8 +141,8 @@ def _frames(awaited: Any) -> Iterator[FrameType]:
 
 
 def _uvicorn_is_stopping(server: Any) -> bool:
-    # Not once it was told to, but once it has closed its doors: who comes back gets elsewhere. It
-    # does so after its last allowed request, too, without being told.
+    # Stopping means that it no longer accepts connections: then a client that comes back reaches
+    # another process. It also stops accepting, without a signal, after its last allowed request.
     listeners = server.servers
     return bool(listeners) and not any(listener.is_serving() for listener in listeners)
 
@@ -151,7 +151,7 @@ def _hypercorn_is_stopping(context: Any) -> bool:
     return bool(context.terminated.is_set())
 
 
-# By the module of the server's coroutine: which of its variables knows, and how to ask it.
+# By the module of the server's coroutine: the variable with the state, and how to read it.
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "uvicorn.server": ("self", _uvicorn_is_stopping),
     "hypercorn.asyncio.run": ("context", _hypercorn_is_stopping),
@@ -159,10 +159,10 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _hear_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    """Call ``stop`` in the loop when the process is told to stop, besides whoever handles that.
+    """Call ``stop`` in the loop when a signal tells the process to stop, before its own handler.
 
-    For as long as the loop exists, since nothing tells afterwards that there was a signal. A
-    handler of the loop's own is not disturbed: the loop learns of a signal by a descriptor.
+    The handlers stay for as long as the loop exists, because a signal cannot be detected later. A
+    handler that was added to the loop still works: the loop learns of signals by a descriptor.
     """
     if threading.current_thread() is not threading.main_thread():
         return

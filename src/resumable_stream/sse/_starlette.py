@@ -1,4 +1,4 @@
-"""The answer as a response of Starlette, and so of FastAPI."""
+"""The reply as a response of Starlette, and so of FastAPI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from resumable_stream.sse._format import EventFormat
     from resumable_stream.sse._reply import Attach, SseReply
 
-# A reader elsewhere says goodbye to its producer, over a broker that may be slow.
+# A remote reader sends its producer a leave message, over a broker that may be slow.
 _LEAVE_TIMEOUT = 5.0
 
 
@@ -38,10 +38,10 @@ async def sse_response(
 ) -> Response:
     """Answer a request of Starlette or FastAPI with a stream that a browser resumes by itself.
 
-    All as ``sse_reply`` does, with the request's own headers and query parameters. A client that
-    goes away, a server that is being stopped (uvicorn, hypercorn and granian), and a cancellation
-    leave the stream at once; the stream goes on. HEAD gets the headers of a stream, and ``attach``
-    is not called.
+    It does what ``sse_reply`` does, with the request's own headers and query parameters. When the
+    client goes away, the server is being stopped (uvicorn, hypercorn and granian), or the response
+    is cancelled, the reader leaves the stream at once; the stream goes on. HEAD gets the headers of
+    a stream, and ``attach`` is not called.
     """
     if request.method == "HEAD":
         return _SseResponse(head_reply(chunks))
@@ -58,10 +58,10 @@ async def sse_response(
 
 
 class _SseResponse(StreamingResponse):
-    """Starlette's own, which leaves the stream on every path.
+    """A streaming response that leaves the stream on every path.
 
-    Starlette's does not close what it sends; and from servers of ASGI 2.4 it learns only by its
-    next block that the client has gone, which a silent stream may not have for long.
+    Starlette's own does not close its body. On servers of ASGI 2.4 it learns only when it sends the
+    next block that the client has gone, and a silent stream may send no block for a long time.
     """
 
     def __init__(self, reply: SseReply) -> None:
@@ -86,7 +86,7 @@ class _SseResponse(StreamingResponse):
                 try:
                     await self.stream_response(send)
                 except OSError:
-                    pass  # So tells a server of ASGI 2.4 that the client has gone.
+                    pass  # A server of ASGI 2.4 says so that the client has gone.
                 except Exception as error:  # noqa: BLE001 - raised below, out of the group
                     failure = error
                 tasks.cancel_scope.cancel()

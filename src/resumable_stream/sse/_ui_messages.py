@@ -17,8 +17,8 @@ _DONE = encode_event("[DONE]")
 class _UiMessages(EventFormat):
     """Each chunk is one part of a UI message, made an event by ``as_events``.
 
-    ``useChat`` takes an answer that merely ends for a complete one, so every other ending is a part
-    of its own.
+    ``useChat`` takes a response that merely ends for a complete answer, so every other ending is
+    sent as a part.
     """
 
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({"X-Vercel-AI-UI-Message-Stream": "v1"})

@@ -23,7 +23,7 @@ _NOTE_WIDTH: Final = 34
 _NARROWEST_BAR: Final = 8
 _WIDEST_BAR: Final = 60
 
-# More than a bar is wide, because white space shrinks.
+# More characters than a bar is wide, because white space is collapsed.
 _TAIL: Final = 200
 
 _HIDE_CURSOR: Final = "\x1b[?25l"
@@ -39,10 +39,10 @@ _INSTANCE_COLOURS: Final = {"A": "36", "B": "32", "C": "35"}
 
 @dataclass
 class Row:
-    """One bar: the stretch of the text that one part in the story has dealt with.
+    """One bar: the part of the text that the producer or a reader has covered.
 
     Attributes:
-        going: it is under way or has come to the text's end; what is ahead of it is shown too.
+        going: whether to show the text ahead, too: false before a reader begins and after a cut.
     """
 
     instance: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass
 class Scene:
-    """What is to be seen; the story changes it and a display shows it."""
+    """What to show: the story changes it, and a display draws it."""
 
     title: str
     total: int
@@ -112,7 +112,7 @@ class Plain:
 
     def _write(self, line: str) -> None:
         self._output.write(line + "\n")
-        # Whoever reads a pipe wants the line now, and a closed one is to be noticed now.
+        # The reader of a pipe wants the line now, and a closed pipe should be noticed now.
         self._output.flush()
 
 
@@ -156,7 +156,7 @@ class Live:
             lines += ["", " " * _LABEL_WIDTH + self._styled(_crop(tail, width), _DIM)]
         lines.append("")
         up = f"\x1b[{self._height}A" if self._height else ""
-        # Each line is cleared behind its text: clearing first would flicker.
+        # Each line is cleared after its text: clearing first would flicker.
         self._output.write(f"{up}\r" + "\x1b[K\n".join(lines) + _CLEAR_TO_END)
         self._output.flush()
         self._height = len(lines) - 1
@@ -176,7 +176,7 @@ class Live:
 
 
 def compare(expected: bytes, read: list[str]) -> tuple[bool, str]:
-    """Tell whether what was read is the file, byte for byte, and say so."""
+    """Return whether the text read is the file, byte for byte, and a sentence that says so."""
     got = "".join(read).encode("utf-8", "surrogatepass")
     if got == expected:
         return True, f"has read the file exactly: {len(got):,} bytes"
@@ -198,7 +198,7 @@ def _glyphs(output: TextIO) -> tuple[str, str, str]:
 
 
 def _crop(text: str, columns: int) -> str:
-    """Cut to so many cells of a terminal, with a dot for whatever is not one cell wide."""
+    """Cut the text to a number of terminal cells, with a dot for what is not one cell wide."""
     kept = one_line(text)[: max(columns, 0)]
     return "".join("·" if _odd_width(character) else character for character in kept)
 

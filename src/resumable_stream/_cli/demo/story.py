@@ -1,4 +1,4 @@
-"""The demo: a file streamed, its reader cut, resumed on another instance, and compared."""
+"""The demo: stream a file, cut its reader, resume it on another instance, compare the texts."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ _DEFAULT_FILE: Final = "ports.py"
 _SECONDS_LIVE: Final = 6.0
 _SECONDS_PLAIN: Final = 1.0
 
-# Up to this length a text goes word by word; beyond it, in this many pieces of one size.
+# A text of up to this length is streamed word by word, a longer one in this many equal pieces.
 _WORDWISE_LENGTH: Final = 20_000
 _PIECES: Final = 4_000
 _TOKEN: Final = re.compile(r"\s{0,16}(?:\w{1,16}|[^\w\s])|\s{1,16}")
 
-# Where on the way the reader is cut, comes back, and where the source waits for both readers.
+# At which part of the text reader 1 is cut and comes back, reader 2 starts, and the source waits
+# for both.
 _CUT: Final = 0.35
 _BACK: Final = 0.6
 _FOLLOW: Final = 0.72
 _HOLD: Final = 0.8
 
-# A stream as long as this fits the buffer that a context has anyway.
+# A context's default ``buffer_limit``: a longer text gets a larger buffer.
 _USUAL_BUFFER: Final = 128 * 1024 * 1024
 
 
@@ -79,7 +80,7 @@ def load(path: str | None, default: str = _DEFAULT_FILE) -> Material:
 
 
 def tokens(text: str) -> list[str]:
-    """Cut the text into what a language model might emit; joined, they are the text again."""
+    """Cut the text into pieces as a language model might emit; joined, they are the text again."""
     if len(text) <= _WORDWISE_LENGTH:
         return _TOKEN.findall(text)
     size = math.ceil(len(text) / _PIECES)
@@ -87,7 +88,7 @@ def tokens(text: str) -> list[str]:
 
 
 async def demo(path: str | None, url: str, output: TextIO) -> ExitStatus:
-    """Run the demo; whether both readers got exactly the file is its exit status."""
+    """Run the demo; the exit status says whether both readers got exactly the file."""
     material = load(path)
     chunks = tokens(material.text)
     scene = Scene(
@@ -103,7 +104,7 @@ async def demo(path: str | None, url: str, output: TextIO) -> ExitStatus:
     try:
         await _together(story.play(), display.show())
     finally:
-        # Whoever interrupts does not want to wait for the rest of the text.
+        # After an interrupt nobody wants to wait for the rest of the text.
         await _together(*(context.aclose(drain_timeout=0) for context in contexts))
     first = display.verdict("reader 1 (A, then B)", material.raw, story.first)
     second = display.verdict("reader 2 (C)", material.raw, story.second)
@@ -149,7 +150,7 @@ class _Story:
             if number >= int(_FOLLOW * count):
                 self.time_to_follow.set()
             if number == int(_HOLD * count):
-                # A machine too slow for the pace still sees the reader come back in time.
+                # On a slow machine, too, the readers come back before the text ends.
                 before = clock()
                 await self.returned.wait()
                 await self.followed.wait()
@@ -201,7 +202,7 @@ class _Story:
 
 
 async def _together(*parts: Coroutine[None, None, None]) -> None:
-    """Run all of them; the first error cancels the others and is raised as it is."""
+    """Run all parts; the first error cancels the others and is raised."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         await asyncio.gather(*tasks)

@@ -1,7 +1,7 @@
 """One instance in a process of its own.
 
-Its settings are the first line of standard input. It answers on standard output with the port it
-listens on, and ends with its standard input, so that it never outlives the demo.
+Its settings are the first line of standard input. It writes the port that it listens on to standard
+output. It ends when its standard input does, so that it never outlives the demo.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def _serve(settings: dict[str, Any]) -> int:
             sys.stdout.write(f"{listener.getsockname()[1]}\n")
             sys.stdout.flush()
             await _end_of_input()
-            # Readers are told by their end that this instance goes.
+            # Closed before the server, so that readers learn that this instance ends.
             await context.aclose()
     return 0
 
@@ -45,7 +45,7 @@ async def _end_of_input() -> None:
             pass
         loop.call_soon_threadsafe(ended.set)
 
-    # A thread can wait for any kind of input on any system; as a daemon it holds up nobody.
+    # A thread can wait for any kind of input on any system; a daemon does not delay the exit.
     threading.Thread(target=read, daemon=True).start()
     await ended.wait()
 

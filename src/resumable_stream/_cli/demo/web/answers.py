@@ -1,4 +1,4 @@
-"""One instance of a chat service, as a user would write it, which also tells what it is doing."""
+"""One instance of a chat service, as a user would write it, which also reports what it does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from resumable_stream import ResumableStreamContext
 
-# A producer that was killed is to be noticed while somebody looks on.
+# A short lease: a person who kills the producer should see the effect soon.
 OPTIONS: Final = Options(lease=3, drain_timeout=0)
 
 PACES: Final = {"slow": 0.25, "normal": 0.05, "fast": 0.002}
@@ -42,7 +42,7 @@ class Answers:
         self._chunks = tokens(text)
         self._pace = PACES["normal"]
         self._produced: dict[str, int] = {}
-        # A stream goes with the response that it was read for.
+        # The response holds its stream, and drops it when it ends.
         self._streams = WeakValueDictionary[tuple[str, str], ResumableStream]()
         self.app = Starlette(
             routes=[
@@ -103,5 +103,5 @@ class Answers:
 
 
 def _id_of(answer: str) -> str:
-    # Nothing else on the broker can be reached from the page.
+    # The prefix keeps the page away from all other streams on the broker.
     return f"web-demo-{answer}"

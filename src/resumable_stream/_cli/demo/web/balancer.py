@@ -1,4 +1,4 @@
-"""The load balancer: sends each reader to an instance, and cuts its connection when told to."""
+"""The load balancer: sends each reader to an instance, and cuts connections on command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from resumable_stream._cli.demo.web.instances import Instance
 
-# Readers that are remembered; the oldest that are away are forgotten first.
+# How many readers are remembered; the oldest without a connection are forgotten first.
 _MOST_READERS: Final = 200
 
 
@@ -30,10 +30,10 @@ class Reader:
     Attributes:
         answer: what it reads.
         place: the index of the instance it is sent to.
-        connections: how many it has now: 0 or 1, but for a moment.
+        connections: how many it has now: 0 or 1, or briefly 2.
         resumed: how often it came back with the id of an event.
         offset: how far its instance has read for it.
-        back_at: when its network is there again, on the event loop's clock.
+        back_at: when its network works again, on the event loop's clock.
         cut: set to cut the present connection.
     """
 
@@ -63,7 +63,7 @@ class Balancer:
             begun = True
             await send(message)
 
-        reader.cut.set()  # A reader has one connection.
+        reader.cut.set()  # A reader has one connection: cut the previous one.
         reader.cut = cut = asyncio.Event()
         reader.connections += 1
         reader.resumed += "Last-Event-ID" in request.headers
@@ -84,13 +84,13 @@ class Balancer:
         if not begun:
             # EventSource comes back after an empty answer, but not after an error.
             await Response(media_type="text/event-stream")(scope, receive, send)
-        # Otherwise the server sees an answer without its end, and drops the connection.
+        # Otherwise the server sees a response without its end, and drops the connection.
 
     def find(self, name: str) -> Reader | None:
         return self._readers.get(name)
 
     def cut(self, reader: Reader, seconds: float = 0.0) -> None:
-        """Cut its connection, and hold the next one for so long."""
+        """Cut the reader's connection, and hold the next one for that time."""
         reader.back_at = asyncio.get_running_loop().time() + seconds
         reader.cut.set()
 
@@ -99,7 +99,7 @@ class Balancer:
             reader.cut.set()
 
     def switch(self, reader: Reader) -> None:
-        """Send it to another instance from now on."""
+        """Send the reader to another instance from now on."""
         reader.place = self._living(reader.place + 1)
         reader.cut.set()
 
@@ -134,7 +134,7 @@ class Balancer:
 
 
 async def ask_all(instances: Sequence[Instance], method: str, path: str) -> list[Any]:
-    """Ask every instance at once; None is the answer of one that is gone."""
+    """Ask every instance at once; the answer of an instance that is gone is None."""
 
     async def ask(instance: Instance) -> Any:
         try:

@@ -12,8 +12,8 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# A whole "Host": what stands in brackets, or a name, and a port. A user's name, a path, or anything
-# else that a parser of URLs would take apart is no part of it.
+# A whole "Host": an address in brackets, or a name, and a port. It may contain no user name, no
+# path, and nothing else that a parser of URLs would split off.
 _HOST: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(?::[0-9]{0,5})?"
 )
@@ -28,10 +28,10 @@ _HEADERS: Final = {
 
 
 class Guard:
-    """Refuses what another site has sent.
+    """Refuses requests of other sites.
 
-    Such a site may send requests of its own, which their ``Origin`` tells. Or it may let its own
-    name lead to this machine, to be taken for the page, which the ``Host`` tells.
+    Another site may send requests itself, and their ``Origin`` reveals it. Or it may point its own
+    name at this machine, to be taken for the page, and the ``Host`` reveals it.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -57,7 +57,7 @@ class Guard:
         return own.issuperset(headers.getlist("Origin"))
 
     def _is_here(self, host: str) -> bool:
-        """Whether it is one of the names of this machine, or an address, which no site can own."""
+        """Whether the host is a name of this machine, or an address, which no site can own."""
         parts = _HOST.fullmatch(host)
         if parts is None:
             return False

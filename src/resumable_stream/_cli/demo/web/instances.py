@@ -1,4 +1,4 @@
-"""The instances behind the load balancer: in this process, or each in one of its own."""
+"""The instances behind the load balancer: in this process, or each in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT: Final = 20.0
 _END_TIMEOUT: Final = 5.0
-# Longer than a producer that does not answer can keep anybody waiting.
+# Longer than anybody ever waits for a producer that does not answer.
 _ASK_TIMEOUT: Final = 30.0
 _NO_TIMEOUT: Final = httpx.Timeout(None, connect=_ASK_TIMEOUT)
 _PASSED_ON: Final = ("Accept", "Last-Event-ID")
-# What concerns one connection only.
+# Headers that concern one connection only.
 _HOPPING: Final = ("connection", "date", "transfer-encoding")
 
 
 class InstanceGoneError(Exception):
-    """The instance cannot be reached, or is no more."""
+    """The instance cannot be reached, or has ended."""
 
 
 class Instance(Protocol):
@@ -38,7 +38,7 @@ class Instance(Protocol):
     Attributes:
         name: what the page calls it.
         mortal: whether it can be killed.
-        alive: whether it is there.
+        alive: whether it runs.
     """
 
     @property
@@ -51,13 +51,13 @@ class Instance(Protocol):
     def alive(self) -> bool: ...
 
     async def start(self) -> None:
-        """Start it, unless it is there."""
+        """Start it, unless it runs."""
 
     async def serve(self, request: Request, receive: Receive, send: Send) -> None:
         """Answer a reader.
 
         Raises:
-            InstanceGoneError: in the middle of it, or before.
+            InstanceGoneError: before the response began, or in the middle of it.
         """
 
     async def ask(self, method: str, path: str) -> Any:
@@ -68,7 +68,7 @@ class Instance(Protocol):
         """
 
     async def kill(self) -> None:
-        """End it without a word to anybody, if it is mortal."""
+        """End it without warning, if it is mortal."""
 
     async def aclose(self) -> None: ...
 
@@ -130,14 +130,14 @@ class OwnProcess:
             # Ctrl-C in the terminal is for the demo, which ends its instances itself.
             start_new_session=True,
         )
-        assert process.stdin is not None  # noqa: S101 - as asked for above
+        assert process.stdin is not None  # noqa: S101 - a pipe, as requested above
         assert process.stdout is not None  # noqa: S101
         process.stdin.write(json.dumps(self._settings).encode() + b"\n")
         async with asyncio.timeout(_START_TIMEOUT):
             port = (await process.stdout.readline()).decode().strip()
         if not port:
             raise ChildProcessError(f"instance {self.name} of the demo did not start")
-        # No proxy from the environment: it is next door.
+        # No proxy from the environment: the instance is on this machine.
         self._client = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=_ASK_TIMEOUT
         )

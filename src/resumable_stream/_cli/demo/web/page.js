@@ -26,7 +26,7 @@ class Reader {
     this.box = this.panel.querySelector(".text");
     this.box.setAttribute("aria-label", `What reader ${number} has received`);
     this.text = this.box.appendChild(document.createTextNode(""));
-    // Whoever scrolls up to read is left there.
+    // If the user scrolls up to read, the box stays there.
     this.following = true;
     this.box.onscroll = () => {
       const { scrollHeight, scrollTop, clientHeight } = this.box;
@@ -39,7 +39,7 @@ class Reader {
     this.connect();
   }
 
-  // All that a page has to do. Coming back after a cut is not among it.
+  // This is all that a page has to do: EventSource comes back after a cut by itself.
   connect() {
     const source = (this.source = new EventSource(`/read/${answer}/${this.id}`));
     source.onmessage = (event) => this.take(JSON.parse(event.data));
@@ -79,7 +79,7 @@ class Reader {
     }
   }
 
-  // The stream has completed and is gone. Its text is where the application keeps finished answers.
+  // The stream has completed and is gone. The application has stored its text.
   async load() {
     this.end("This answer is over.");
     const response = await fetch(`/answers/${answer}/text`);
@@ -190,7 +190,7 @@ async function watch() {
   }
 }
 
-// Readers of this page know best how far they are, and those of other tabs are told of by the server.
+// This page knows the offsets of its own readers; the server reports those of other tabs.
 function seen() {
   const own = readers.map((reader) => ({
     name: `Reader ${reader.number}`,
@@ -207,7 +207,7 @@ function seen() {
 
 function draw() {
   const shown = seen();
-  // What a reader has, was written: the server's number may be a moment older.
+  // A reader's text has been written: the server's number may be a moment older.
   end = Math.max(end, picture.end ?? 0, ...shown.map((reader) => reader.offset));
   $("#stop").disabled = $("#kill").disabled = picture.state !== "active";
   drawInstances(shown);

@@ -56,20 +56,20 @@ async def web_demo(
 
 
 async def _check_broker(url: str) -> None:
-    """Fail now, and not in the page, if the backend is unknown or away."""
+    """Fail now, and not in the page, if the backend is unknown or cannot be reached."""
     async with create_resumable_stream_context(url) as context:
         await context.stream_status("web-demo")
 
 
 def _listener(host: str, port: int | None) -> socket.socket:
-    """Listen on the port; without one, on the usual one or any other that is free."""
+    """Listen on the port; without one, on the default port or else any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, _PORT if port is None else port), family=family)
     except OSError as error:
         if port is None and error.errno == errno.EADDRINUSE:
             return _listener(host, 0)
-        # Python adds the address to some of them.
+        # Python appends the address to some of these messages.
         reason = (error.strerror or str(error)).partition(" (")[0]
         where = f"{host!r}" if port is None else f"{host!r}, port {port}"
         raise InvalidSettingError(

@@ -1,4 +1,4 @@
-"""Serves an application with uvicorn, for as long as the caller wants."""
+"""Serve an application with uvicorn while a block runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-# How long answers that are still open may take to end.
+# How long open responses may take to end.
 _PATIENCE: Final = 2
 
 
@@ -32,7 +32,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
         app,
         lifespan="off",
         ws="none",
-        # An answer cut off on purpose is an error to uvicorn.
+        # uvicorn logs a response that is cut off on purpose as an error.
         log_config=None,
         log_level="critical",
         server_header=False,

@@ -1,4 +1,4 @@
-"""What the browser sees: the page, its picture, and what its buttons do."""
+"""What the browser gets: the page, the state of the demo, and what the buttons do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Site:
 
     Attributes:
         app: the ASGI application.
-        balancer: which readers are where.
+        balancer: knows the instance of each reader.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Site:
         return JSONResponse(self._text)
 
     async def _stored_text(self, request: Request) -> Response:
-        """What an application has stored of an answer: all of it, once it is complete."""
+        """The answer that an application has stored: all of it, once it is complete."""
         told = await ask_all(self._instances, "GET", _picture_of(request))
         if any(one is not None and one["state"] == "completed" for one in told):
             return JSONResponse(self._text)
         return Response(status_code=404)
 
     async def _start(self, _request: Request) -> Response:
-        """Start again what was killed."""
+        """Start the instances that were killed again."""
         await asyncio.gather(*(instance.start() for instance in self._instances))
         await ask_all(self._instances, "POST", f"/pace/{self._pace}")
         return Response(status_code=204)
@@ -110,7 +110,7 @@ class Site:
         return Response(status_code=204)
 
     async def _stop(self, request: Request) -> Response:
-        """Ask the last instance that is there: seldom the one that produces."""
+        """Ask the last instance that runs: it is seldom the one that produces."""
         for instance in reversed(self._instances):
             if instance.alive:
                 told = await ask_all([instance], "POST", request.url.path)
