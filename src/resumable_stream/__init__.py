@@ -1,7 +1,7 @@
 """Server-sent streams that outlive the connection.
 
-The producer runs as a background task; a client that comes back, to any instance, with the offset
-it had reached gets exactly the rest. Start with ``create_resumable_stream_context``.
+The producer runs as a background task. A client that comes back, to any instance, with the offset
+that it had reached gets exactly the rest. Start with ``create_resumable_stream_context``.
 """
 
 from __future__ import annotations

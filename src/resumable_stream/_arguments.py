@@ -1,4 +1,4 @@
-"""What callers pass, checked before anything is done."""
+"""Checks of what callers pass, before anything is done."""
 
 from __future__ import annotations
 

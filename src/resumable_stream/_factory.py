@@ -1,4 +1,4 @@
-"""The one call that every application begins with."""
+"""The call with which every application begins."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def create_resumable_stream_context(
     on_end: OnEnd | None = None,
     options: Options | None = None,
 ) -> ResumableStreamContext:
-    """Make a context. Connects nothing and needs no running event loop: fit for module level.
+    """Create a context. It opens no connection and needs no event loop, so module level is fine.
 
     Args:
-        url: the backend, by its scheme: ``redis://…``, ``memory://``. With neither this nor
-            ``redis_url`` nor ``backend``: the environment's ``REDIS_URL``, then ``KV_URL``.
+        url: the backend, by its scheme: ``redis://…``, ``memory://``. Without ``url``,
+            ``redis_url`` and ``backend``, the environment's ``REDIS_URL`` counts, then ``KV_URL``.
         redis_url: the same as ``url``.
         backend: a backend of your own, which you close yourself.
         key_prefix: what every key and channel starts with: 1 to 128 characters without ``:rs:``.
         wait_until: called at each start with an awaitable that is done when the stream's background
-            work is; for serverless platforms that must be told of it.
+            work is done; for serverless platforms that must know of such work.
         on_end: called with the ``StreamEnd`` of every stream that this context produces, unless the
-            call that starts the stream names another one; see ``resumable_stream``.
-        options: times and limits, where the defaults do not fit.
+            call that starts the stream passes its own; see ``resumable_stream``.
+        options: times and limits, if the defaults do not fit.
 
     Raises:
         NoBackendError: there is no URL, and the environment names none.
         UnknownSchemeError, DuplicateSchemeError, MissingDriverError: the URL opens no backend.
-        InvalidSettingError: a setting of the wrong kind, an impossible prefix, or several backends
-            at once.
+        InvalidSettingError: a setting has the wrong type, the prefix is invalid, or more than one
+            backend is given.
     """
     _check(url, redis_url, backend, key_prefix, wait_until, options)
     check_on_end(on_end)
@@ -83,7 +83,7 @@ def _check(
     wait_until: object,
     options: object,
 ) -> None:
-    """Refuse settings of the wrong kind, before they fail at their first use."""
+    """Refuse settings of the wrong type now, and not at their first use."""
     for name, value in (("url", url), ("redis_url", redis_url)):
         if value is not None and not isinstance(value, str):
             remedy = _remedy_for(value) or "pass text, such as 'redis://localhost:6379'"
@@ -105,7 +105,7 @@ def _check(
 
 
 def _remedy_for(value: object) -> str | None:
-    """Tell what to do with a client of a broker that was given in place of a backend."""
+    """Say what to do with a broker's client that was passed in place of a backend."""
     kind = value if isinstance(value, type) else type(value)
     match kind.__module__.partition(".")[0]:
         case "fakeredis":

@@ -1,4 +1,4 @@
-"""What an event loop does not tell by itself, and the tasks that a context has on one."""
+"""Whether an event loop is ending, and the tasks that a context has on it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether the loop is being shut down, as ``asyncio.run`` does: by cancelling every task.
+    """Return whether the loop is being shut down, as ``asyncio.run`` does it: every task cancelled.
 
-    Ask this once a task of yours was cancelled, and not by you. While it is true, a new task would
-    not come to its end before the loop is closed.
+    Ask this when somebody else has cancelled a task of yours. If it is true, a new task would not
+    finish before the loop is closed.
     """
     return loop.is_closed() or all(
         task.cancelling() or _is_step(task) for task in asyncio.all_tasks(loop)
@@ -43,17 +43,17 @@ def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def _is_step(task: asyncio.Task[Any]) -> bool:
-    """Tell whether a driver has made the task for one step of another task's, and waits for it.
+    """Return whether a driver has created the task for one step of another task that awaits it.
 
-    Until Python 3.11 ``asyncio.wait_for`` does so, and when it swallows a cancellation, a driver
-    goes on to its next step.
+    Up to Python 3.11 ``asyncio.wait_for`` creates such tasks. If it swallows a cancellation, the
+    driver goes on to its next step, in a new task that nobody has cancelled.
     """
     frame = getattr(task.get_coro(), "cr_frame", None)
     return frame is not None and frame.f_globals.get("__name__", "").startswith(_DRIVERS)
 
 
 class Background:
-    """The tasks of one context: each is held until it is done."""
+    """The tasks of one context; each is held until it is done."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -70,7 +70,7 @@ class Background:
         return task
 
     def expect_end(self) -> None:
-        """The context is being closed: tasks that are cancelled now are no surprise."""
+        """Report no end of the loop from now on: the context is being closed."""
         self._watched = False
 
     def is_ending(self) -> bool:
@@ -78,7 +78,7 @@ class Background:
         return is_ending(self._loop)
 
     def notice_end(self) -> None:
-        """A task was cancelled from outside: if that is the end of the loop, say so once."""
+        """Log once if the loop is ending; call this when somebody else has cancelled a task."""
         if self._watched and self.is_ending():
             self._watched = False
             logger.warning(

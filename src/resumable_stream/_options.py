@@ -17,10 +17,10 @@ ON_END_TIMEOUT = 10.0
 
 
 def staggered(number: int) -> float:
-    """Return which part of an interval to wait at first, so that not all of many act at once.
+    """Return the part of an interval to wait the first time, so that many do not act together.
 
     Args:
-        number: drawn at random.
+        number: a random number, which decides the part.
     """
     return 0.2 + 0.8 * (number % 1024) / 1024
 
@@ -31,30 +31,30 @@ class Options:
 
     Attributes:
         lease: a producer that dies is reported, and its stream disappears, within 1.1 leases; at
-            least 1. It is renewed every third of it.
-        heartbeat: how often a producer and a remote reader that have nothing to say tell each other
-            so; at most a third of the lease. A fifth of it if None.
+            least 1. A producer renews its lease every third of it.
+        heartbeat: how often a producer and a remote reader send a sign of life when they have
+            nothing else to send; at most a third of the lease. A fifth of the lease if None.
         handshake_timeout: how long to wait for a producer that does not answer.
         outage_timeout: how long a remote reader tolerates the broker's absence.
         drain_timeout: how long ``aclose`` lets running producers finish.
         done_ttl: how long the end of a stream is remembered; at least one lease.
-        linger_timeout: how long an ended producer keeps its text for remote readers that are there
-            but make no progress.
-        buffer_limit: how much text of one stream is kept, in UTF-16 code units; beyond it the
-            oldest is trimmed away.
+        linger_timeout: how long an ended producer keeps its text for remote readers that are
+            attached but make no progress.
+        buffer_limit: how much text of one stream is kept, in UTF-16 code units; older text is
+            trimmed away.
         window: how much of a stream a remote reader holds ahead of its consumer, in bytes; at
             least 4,096. Chunks larger than that are held whole.
         offset_unit: what offsets count: UTF-16 code units as the TypeScript package does, or code
             points.
         disclose_errors: tell remote readers the type and message of a failed source's exception.
-        grace: for how long after its end a stream is still served to callers that name a place in
-            it, by a last event id or an offset, though no longer than ``done_ttl``; 0 for not at
-            all. All that an instance keeps for this is bounded: the oldest goes first.
+        grace: how long after its end a stream is still served to callers that name a place in it,
+            by a last event id or an offset; at most ``done_ttl``, and 0 for not at all. An instance
+            keeps a bounded amount of text for this, and drops the oldest streams first.
         log_tracebacks: log a failed source's exception with its message and traceback, not only
             with its type.
 
     Raises:
-        InvalidSettingError: a value out of its range.
+        InvalidSettingError: a value is out of its range.
     """
 
     lease: float = 15.0
@@ -111,7 +111,7 @@ class Options:
 
     @property
     def cancel_timeout(self) -> float:
-        """For how long a producer that is there may leave a cancel unanswered."""
+        """How long a live producer may take to answer a cancel."""
         return self.lease + self.handshake_timeout + CLOSE_TIMEOUT + ON_END_TIMEOUT
 
     @property
@@ -121,17 +121,17 @@ class Options:
 
     @property
     def outcome_ttl(self) -> int:
-        """The time to live of the record beside the end, which must not go before it."""
+        """The time to live of the outcome record, which must outlive the sentinel ``DONE``."""
         return math.ceil(self.done_ttl + self.lease)
 
     @property
     def grace_period(self) -> float:
-        """``grace``, as far as the end is remembered."""
+        """``grace``, or ``done_ttl`` if that is shorter."""
         return min(self.grace, self.done_ttl)
 
     @property
     def renew_interval(self) -> float:
-        """Two renewals may be lost before a lease runs out."""
+        """A third of the lease: two renewals may be lost before it runs out."""
         return self.lease / 3
 
     @property

@@ -1,4 +1,4 @@
-"""Stream ids that belong to somebody: an id alone opens nothing."""
+"""Stream ids that belong to an owner: without the owner a name reaches no stream."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _ADVICE = (
 @final
 @dataclass(frozen=True, slots=True)
 class StreamOwners:
-    """Gives the stream ids under which only their owner reaches a stream.
+    """Derives the stream ids under which only their owner reaches a stream.
 
-    Make one when the application starts: a key that is missing or too short is refused then, and
+    Create it when the application starts: a key that is missing or too short is refused then, and
     not at the first request.
 
     Args:
-        key: a secret of at least 16 bytes, the same on every instance. With another one, running
+        key: a secret of at least 16 bytes, the same on every instance. With another key, running
             streams are not found.
 
     Raises:
-        InvalidSettingError: a key that is not bytes, or is too short.
+        InvalidSettingError: the key is not bytes, or is too short.
     """
 
     key: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        # The messages leave the key out: it is a secret, even a short one.
+        # The messages do not show the key: even a short one is a secret.
         if not isinstance(self.key, bytes):
             raise InvalidSettingError(
                 f"key is of type {type(self.key).__name__}, not bytes: {_ADVICE}; "
@@ -47,20 +47,20 @@ class StreamOwners:
     def stream_id(self, owner: str, name: str) -> str:
         """Return the stream id under which ``owner`` reaches the stream called ``name``.
 
-        Pass it to every call of the context in place of the name. Somebody else's id for the same
-        name is another one, so to them the stream does not exist: resume, status and cancel answer
-        as they do for a name that nobody has used. Nothing is stored and nothing compared, and an
-        endpoint that forgets to ask for the owner finds nothing.
+        Pass it to every call of the context in place of the name. Another user gets another id for
+        the same name, so to them the stream does not exist: resume, status and cancel answer as
+        they do for an unused name. Nothing is stored and nothing is compared. An endpoint that
+        forgets the owner finds no stream at all.
 
         Args:
             owner: who is asking, as your authentication knows them; never what the client sends.
             name: the stream's name, which clients may know, choose and share.
 
         Raises:
-            InvalidStreamIdError: an owner or a name that is not text, or is empty.
+            InvalidStreamIdError: the owner or the name is not text, or is empty.
         """
         owned_by, called = _checked(owner), _checked(name)
-        # With its length before it, no owner ends where another one's name begins.
+        # The owner's length keeps two pairs of owner and name from giving the same message.
         message = b"%d:%b%b" % (len(owned_by), owned_by, called)
         return hmac.new(self.key, message, hashlib.sha256).hexdigest()
 
@@ -71,8 +71,8 @@ def owned_stream_id(owner: str, name: str, *, key: bytes) -> str:
     It checks the key at each call. ``StreamOwners`` checks it once, when the application starts.
 
     Raises:
-        InvalidSettingError: a key that is not bytes, or is too short.
-        InvalidStreamIdError: an owner or a name that is not text, or is empty.
+        InvalidSettingError: the key is not bytes, or is too short.
+        InvalidStreamIdError: the owner or the name is not text, or is empty.
     """
     return StreamOwners(key).stream_id(owner, name)
 

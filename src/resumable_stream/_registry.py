@@ -32,14 +32,14 @@ def url_from_environment() -> str:
 
 
 def find_opener(url: str) -> Callable[[str], Backend]:
-    """Return the function that opens a backend for ``url``; it imports that backend only.
+    """Return the function that opens a backend for ``url``; import only that backend.
 
     Raises:
         UnknownSchemeError: no installed package registers a backend for the URL's scheme.
-        DuplicateSchemeError: several do.
+        DuplicateSchemeError: several packages do.
         MissingDriverError: the client library that the backend needs is not installed.
     """
-    # Imported here: it costs more than the rest of this package together.
+    # Imported here: this import takes longer than all others of this package together.
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     scheme, separator, _ = url.partition("://")
@@ -79,6 +79,6 @@ def find_opener(url: str) -> Callable[[str], Backend]:
 
 
 def without_secrets(url: str) -> str:
-    """Return what of a URL may be shown: neither user and password, nor the query."""
+    """Return the URL without user, password and query, so that it may be shown."""
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"

@@ -1,4 +1,4 @@
-"""Where the text of a stream comes from: whatever the caller's ``make_stream`` returns."""
+"""The source of a stream's text: what the caller's ``make_stream`` returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MakeStream = Callable[[], AsyncIterable[str] | Awaitable[AsyncIterable[str]]]
 
 Item = TypeVar("Item")
 
-# A source that never waits gives way to the event loop after this many seconds.
+# After this many seconds a source that never waits yields to the event loop.
 _MAX_HOLD = 0.0005
 _CHECK_HOLD_EVERY = 32
 
@@ -41,10 +41,10 @@ _MANAGER_CODE: object = getattr(_managed, "__code__", None)
 
 
 def check_source(make_stream: object) -> None:
-    """Refuse what cannot be a ``make_stream``, as far as that shows without calling it.
+    """Refuse an invalid ``make_stream``, if that can be seen without calling it.
 
     Raises:
-        InvalidSourceError: it is not callable, or gives something other than an async iterable.
+        InvalidSourceError: it is not callable, or returns something other than an async iterable.
     """
     if inspect.iscoroutine(make_stream):
         make_stream.close()  # nobody will await it
@@ -67,7 +67,7 @@ def _check_chunk(chunk: object) -> None:
     """Refuse a chunk that is not text.
 
     Raises:
-        InvalidSourceError: it is something else; the message says how to make text of that.
+        InvalidSourceError: the chunk is not text; the message says how to make text of it.
     """
     kind = type(chunk).__name__
     if isinstance(chunk, bytes | bytearray | memoryview):

@@ -1,4 +1,4 @@
-"""What a context answers when asked about a stream, or to stop one."""
+"""The answers of ``stream_status`` and ``cancel_stream``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StreamState(StrEnum):
-    """What has become of a stream."""
+    """The state of a stream."""
 
     NOT_FOUND = "not_found"
     ACTIVE = "active"
@@ -28,9 +28,9 @@ class StreamStatus:
     """The answer of ``stream_status``.
 
     Attributes:
-        state: what has become of the stream.
-        error_type: of a failed stream, the exception's class name, unless it is withheld.
-        error_message: of a failed stream, the exception's text, unless it is withheld.
+        state: the state of the stream.
+        error_type: the class name of a failed stream's exception, unless it is withheld.
+        error_message: the text of a failed stream's exception, unless it is withheld.
         generation: the run that produces or produced the text; None if unknown.
     """
 
@@ -41,7 +41,7 @@ class StreamStatus:
 
 
 class CancelResult(StrEnum):
-    """What came of ``cancel_stream``."""
+    """The result of ``cancel_stream``."""
 
     CANCELLED = "cancelled"
     ALREADY_OVER = "already_over"

@@ -1,4 +1,4 @@
-"""What callers hold: the stream as an async iterator."""
+"""The stream as callers hold it: an async iterator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Reader(Protocol):
-    """Where a stream's chunks come from: the log next to it, or a producer elsewhere."""
+    """Reads a stream's chunks, from the log in this process or from a producer elsewhere."""
 
     @property
     def offset(self) -> int: ...
@@ -32,13 +32,15 @@ class ResumableStream:
     """One reader's view of a stream: an async iterator of its text, chunk by chunk.
 
     Iteration ends normally only if the stream completed and all of its text from the start offset
-    on was read. Otherwise it raises ``StreamFailedError``, ``StreamCancelledError``,
-    ``ProducerLostError`` (or its kind ``StreamSupersededError``), ``OffsetOutOfRangeError`` if this
-    reader fell so far behind that its text is no longer buffered, ``InvalidOffsetError`` if the
-    text shows that the offset falls inside a surrogate pair, or ``BackendUnavailableError`` if the
-    broker stays away from a remote reader for too long.
+    on was read. Otherwise it raises:
 
-    Reading is cancellation-safe: an ``anext`` that is cancelled, by ``asyncio.wait_for`` say, takes
+    * ``StreamFailedError``, ``StreamCancelledError``, ``ProducerLostError`` or its subclass
+      ``StreamSupersededError``: the stream ended otherwise;
+    * ``OffsetOutOfRangeError``: this reader fell behind, and its text is no longer buffered;
+    * ``InvalidOffsetError``: the text shows that the offset falls inside a surrogate pair;
+    * ``BackendUnavailableError``: a remote reader could not reach the broker for too long.
+
+    Reading is cancellation-safe: a cancelled ``anext``, for example in ``asyncio.wait_for``, takes
     no chunk. Leaving (``aclose``, ``async with``, or dropping the last reference) ends this reader
     only, never the stream.
     """
@@ -51,18 +53,18 @@ class ResumableStream:
 
     @property
     def offset(self) -> int:
-        """How far the stream was read, from its beginning: what to resume at next time.
+        """How far the stream was read, from its beginning: the offset to resume at next time.
 
-        In the context's offset unit: UTF-16 code units by default.
+        It is in the context's offset unit: UTF-16 code units by default.
         """
         return self._reader.offset
 
     @property
     def last_event_id(self) -> str | None:
-        """An opaque name of the place after the last chunk read, for ``last_event_id=``.
+        """The opaque id of the place after the last chunk read, for ``last_event_id=``.
 
-        None before the first chunk, unless the stream began between two chunks, and always None
-        for a stream that a TypeScript peer produces.
+        None before the first chunk, unless reading began at a chunk's start. Always None for a
+        stream that a TypeScript peer produces.
         """
         return self._reader.last_event_id
 
@@ -93,15 +95,15 @@ class ResumableStream:
         await self.aclose()
 
     def __del__(self) -> None:
-        # May run in any thread, at any point: only schedule.
+        # This may run in any thread, at any point, so it only schedules the close.
         self.close()
 
 
 @final
 class NotFound(StrEnum):
-    """The falsy answer for a stream id that is unknown; equals ``"NOT_FOUND"``.
+    """The answer for an unknown stream id: it is false, and equals ``"NOT_FOUND"``.
 
-    An enum, because type checkers narrow ``stream == NOT_FOUND`` for its members.
+    It is an enum, because type checkers narrow ``stream == NOT_FOUND`` for enum members.
     """
 
     NOT_FOUND = "NOT_FOUND"

@@ -1,4 +1,4 @@
-"""What the application is told when a stream that it started is over, and what the source is."""
+"""What the application learns when its stream is over, and what a closing source learns."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ producing: ContextVar[Log] = ContextVar("producing")
 
 
 def closing_status() -> Status | None:
-    """Tell a source why it is being closed; None while its stream goes on, and outside a source.
+    """Return why the source is being closed; None while its stream goes on, or outside a source.
 
-    Meant for the source's ``except asyncio.CancelledError`` and ``finally`` blocks: ``"cancelled"``
-    after ``cancel_stream``, ``"lost"`` when the context or the event loop ends, ``"superseded"``
-    when another producer has taken the id over.
+    Call it in the source's ``except asyncio.CancelledError`` and ``finally`` blocks. It returns
+    ``"cancelled"`` after ``cancel_stream``, ``"lost"`` when the context or the event loop ends, and
+    ``"superseded"`` when another producer has taken the id over.
     """
     log = producing.get(None)
     if log is None:
@@ -36,20 +36,20 @@ def closing_status() -> Status | None:
     if log.ending is not None:
         return log.ending.status
     task = asyncio.current_task()
-    # The event loop cancels the source before anybody could set an ending.
+    # An event loop that ends cancels the source before an ending is set.
     return Status.LOST if task is not None and task.cancelling() else None
 
 
 @final
 class StreamEnd:
-    """How a stream ended, and its text as far as it is buffered: what ``on_end`` is given.
+    """The argument of ``on_end``: how a stream ended, and its text that is still buffered.
 
     Attributes:
         stream_id: the stream's name.
         generation: the run that has ended.
-        status: how it ended; ``"superseded"`` if another producer holds the id by now, so that
-            what is stored under this id is that one's.
-        error: the source's exception, of a failed stream.
+        status: how it ended; ``"superseded"`` if another producer has taken the id over, which
+            then stores its own text under this id.
+        error: the source's exception, if the stream failed.
     """
 
     __slots__ = ("_log", "error", "generation", "status", "stream_id")
@@ -63,7 +63,7 @@ class StreamEnd:
 
     @property
     def chunks(self) -> Iterable[str]:
-        """The source's chunks, drawn as they are iterated; may be iterated again."""
+        """The source's chunks, decoded while they are iterated; may be iterated again."""
         return _Chunks(self._log)
 
     @property
@@ -73,7 +73,7 @@ class StreamEnd:
 
     @property
     def whole(self) -> bool:
-        """Whether the text begins where the stream began: nothing exceeded ``buffer_limit``."""
+        """Whether the text is there from its beginning: nothing exceeded ``buffer_limit``."""
         return self._log.first == 0
 
     def __repr__(self) -> str:
@@ -93,7 +93,7 @@ class _Chunks:
 
 
 async def tell_owner(on_end: OnEnd, end: StreamEnd, patience: float) -> None:
-    """Call ``on_end`` and wait for it, ``patience`` seconds at most; log what it raises."""
+    """Call ``on_end`` and wait for it for at most ``patience`` seconds; log what it raises."""
     timeout = asyncio.timeout(patience)
     try:
         async with timeout:
@@ -104,7 +104,7 @@ async def tell_owner(on_end: OnEnd, end: StreamEnd, patience: float) -> None:
         raise
     except BaseException:
         if timeout.expired():
-            logger.error(  # noqa: TRY400 - where it waited is no fault of anybody here
+            logger.error(  # noqa: TRY400 - the traceback would only show where it waited
                 "stream %r: on_end took longer than %g s, and was cancelled",
                 end.stream_id,
                 patience,

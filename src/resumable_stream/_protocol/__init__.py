@@ -1,1 +1,1 @@
-"""What peers say to each other, and where they find it."""
+"""The messages that peers send each other, and the keys and channels that they use."""

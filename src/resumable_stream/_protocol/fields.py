@@ -1,7 +1,7 @@
-"""JSON that anybody may have written: read within bounds, with one error for all that is wrong.
+"""Read JSON that anybody may have written, within bounds, with one error for every mistake.
 
-An object's fields come as JSON gives them, of a repeated one the last, as in JavaScript. What a
-field must be, the functions below say. None of them shows a value: it may be anybody's text.
+Of a repeated field the last one counts, as in JavaScript. The functions below check what a field
+must be. Their errors never show a value, because it may be private text.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
     Choice = TypeVar("Choice", bound=StrEnum)
 
-# What is longer is refused unread: parsing it would hold up the event loop.
+# Longer JSON is refused unread, because parsing it would block the event loop.
 MAX_JSON = 1024 * 1024
 
 
 class MalformedError(ValueError):
-    """It is not what the protocol says it is."""
+    """The JSON is not what the protocol specifies."""
 
 
 def read_object(data: bytes | str) -> dict[str, Any]:
-    """Return the fields of a JSON object, which bytes hold as UTF-8.
+    """Return the fields of a JSON object; bytes are UTF-8.
 
     Raises:
-        MalformedError: it is not, or is longer than ``MAX_JSON``, or nested too deep.
+        MalformedError: this is no JSON object, is longer than ``MAX_JSON``, or is nested too deep.
     """
     if len(data) > MAX_JSON:
         raise MalformedError(f"{len(data)} of JSON is more than {MAX_JSON}")
     try:
         value = _decode(data.decode() if isinstance(data, bytes) else data)
     except (ValueError, RecursionError) as error:
-        # The interpreter's own limits are among them: of digits in a number, and of depth.
+        # Also raised at the interpreter's own limits, of digits in a number and of depth.
         raise MalformedError("this is no JSON that can be read") from error
     if type(value) is not dict:
         raise MalformedError("this is no JSON object")
@@ -43,7 +43,7 @@ def read_object(data: bytes | str) -> dict[str, Any]:
 
 
 def natural(value: object, default: int | None = None) -> int:
-    """Check for a whole number that every peer can read exactly; a bool does not count as one.
+    """Return the value if it is a whole number that every peer reads exactly, and not a bool.
 
     With a default, the field may be absent or null.
     """
@@ -55,10 +55,10 @@ def natural(value: object, default: int | None = None) -> int:
 
 
 def choice(choices: type[Choice], value: object, default: Choice | None = None) -> Choice:
-    """Check for one of the choices' texts; with a default, the field may be absent or null."""
+    """Return the choice with this text; with a default, the field may be absent or null."""
     if value is None and default is not None:
         return default
-    # Not left to the enum, whose error would show the value, however deep it is.
+    # The enum's own error would show the value, and might be very long.
     if type(value) is str:
         for known in choices:
             if value == known:
@@ -67,7 +67,7 @@ def choice(choices: type[Choice], value: object, default: Choice | None = None) 
 
 
 def text_or_none(value: object) -> str | None:
-    """Check for text; a field may be absent or null."""
+    """Return the value if it is text; the field may be absent or null."""
     if value is not None and type(value) is not str:
         raise MalformedError("a field is not text")
     return value

@@ -1,4 +1,4 @@
-"""What keys and channels are called."""
+"""The names of keys and channels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Names(NamedTuple):
 
     @classmethod
     def under(cls, prefix: str) -> Names:
-        """Check the prefix: nothing under it may read as a name under another."""
+        """Check the prefix: no name under it may equal a name under another prefix."""
         if not 0 < len(prefix) <= _MAX_PREFIX or ":rs:" in f"{prefix}:":
             raise InvalidSettingError(
                 f"key_prefix {prefix!r:.80} must have 1 to {_MAX_PREFIX} characters "

@@ -1,4 +1,4 @@
-"""Places in a stream, as callers, clients and the wire name them."""
+"""Places in a stream, as callers, clients and the wire name them: offsets, event ids, bytes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class EventId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> EventId:
-        """Read back what ``str`` gave out.
+        """Undo ``str``.
 
         Raises:
-            InvalidEventIdError: this library never gave it out.
+            InvalidEventIdError: this library never gave out such an id.
         """
         match = _EVENT_ID.fullmatch(str(text))
         if match is None or max(numbers := tuple(map(int, match.groups()))) > MAX_SAFE_INTEGER:
@@ -46,7 +46,7 @@ class EventId(NamedTuple):
 class Start(NamedTuple):
     """Where a reader begins: at an offset, or at an event id.
 
-    ``named`` tells whether the caller said so: then he has read before, or knows what he wants.
+    ``named`` says whether the caller named the place: such a caller is served during the grace.
     """
 
     offset: int = 0

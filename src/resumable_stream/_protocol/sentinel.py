@@ -13,19 +13,19 @@ from resumable_stream._text.offsets import MAX_SAFE_INTEGER
 
 DONE = "DONE"
 
-# A sentinel is generation << 20. TypeScript peers INCR it once per call; the low bits are theirs.
+# A sentinel is generation << 20. TypeScript peers INCR it once per call: the low bits are theirs.
 FOREIGN_BITS = 20
 _MAX_DIGITS = 16
 
-# By how many seconds the clocks of two hosts may differ.
+# How many seconds the clocks of two hosts may differ.
 _CLOCK_SKEW = 60.0
 
-# Only ever saves a question that nobody would answer: nothing that is promised depends on it.
+# Used only to save a request that nobody would answer: no promise depends on this clock.
 wall_clock = time.time
 
 
 def generation_of(value: str) -> int:
-    """The generation a sentinel names; 0 if it is a TypeScript peer's count, or anything else."""
+    """Return the generation of a sentinel; 0 for a TypeScript peer's count, or anything else."""
     if not value.isascii() or not value.isdigit() or len(value) > _MAX_DIGITS:
         return 0
     number = int(value)
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
     """The record beside ``DONE``: which generation ended, after how many chunks, and how.
 
     ``generation`` is None if the record cannot be read. ``served_until`` is the Unix time until
-    which the producer means to serve the stream.
+    which the producer intends to serve the stream.
     """
 
     generation: int | None
@@ -51,19 +51,19 @@ class Outcome(NamedTuple):
         return json.dumps(fields, separators=(",", ":"))
 
     def is_served(self) -> bool:
-        """Tell whether it is worth asking the producer, though clocks differ."""
+        """Return whether the producer may still serve the stream, even if clocks differ."""
         return wall_clock() < self.served_until + _CLOCK_SKEW
 
     @classmethod
     def decode(cls, text: str | None) -> Outcome | None:
-        """Return what a record says; None without a record, or if it is not as specified."""
+        """Return the outcome in a record; None if there is no record, or it is malformed."""
         if text is None:
             return None
         try:
             fields = read_object(text)
             ending = ending_from(fields)
             if ending.status is Status.SUPERSEDED:
-                return None  # which ends a run, not the stream
+                return None  # this status ends a run, not the stream
             return cls(
                 natural(fields.get("generation")),
                 natural(fields.get("end")),

@@ -1,7 +1,7 @@
-"""What peers say to each other, as bytes.
+"""The messages that peers send each other, as bytes.
 
 Requests, framed replies (v2), and the TypeScript package's raw text (v1). Sections 4 to 7 of
-PROTOCOL.md are this module's specification.
+PROTOCOL.md specify this module.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 VERSION = 2
 
-# The literal with which the npm package resumable-stream ends a listener's channel.
+# The text with which the npm package resumable-stream ends a listener's channel.
 V1_END = "\n\n\nDONE_SENTINEL_hasdfasudfyge374%$%^$EDSATRTYFtydryrte\n"
 
-# Room that a frame's header takes beside its list of lengths.
+# Room for a frame's header, without its list of lengths.
 HEADER_ROOM = 256
 # An error's type and message are cut to this many bytes together.
 MAX_ERROR_BYTES = 1024
@@ -58,7 +58,7 @@ class Refusal(StrEnum):
 
 
 class Request(NamedTuple):
-    """What a listener asks of a producer, on the stream's request channel."""
+    """A listener's request to a producer, on the stream's request channel."""
 
     listener_id: str
     version: int = VERSION
@@ -75,12 +75,12 @@ class DataFrame:
     """Chunks from ``place`` on. Without chunks it is an acknowledgement or a heartbeat.
 
     Attributes:
-        lengths: how many bytes of the payload each chunk has; the first may be a chunk's rest.
+        lengths: how many bytes of the payload each chunk has; the first may be the rest of a chunk.
         payload: the chunks as UTF-8.
-        partial: the last chunk is not there to its end.
-        end: the sequence number after the newest chunk the producer has.
-        last: the request that this answers is served.
-        offset: how many units lie before ``place``, in the unit of the request that this answers.
+        partial: the end of the last chunk is not in this frame.
+        end: the sequence number after the producer's newest chunk.
+        last: this frame completes the answer to a request.
+        offset: how many units lie before ``place``, in the unit of the answered request.
     """
 
     generation: int
@@ -94,17 +94,17 @@ class DataFrame:
 
     @cached_property
     def after(self) -> Place:
-        """The place that follows, where all chunks are there to their ends."""
+        """The place after this frame; only if it is not ``partial``."""
         return Place(self.place.sequence + len(self.lengths)) if self.lengths else self.place
 
     @cached_property
     def texts(self) -> list[str]:
-        """The chunks, where all of them are there to their ends."""
+        """The chunks; only if the frame is not ``partial``."""
         return cut_up(self.payload, accumulate(self.lengths, initial=0))
 
 
 class EndFrame(NamedTuple):
-    """The stream is over; ``end`` chunks are all there are."""
+    """The stream is over, and has ``end`` chunks."""
 
     generation: int
     end: int
@@ -123,7 +123,7 @@ Frame = DataFrame | EndFrame | RefusalFrame
 
 
 class MalformedFrameError(ValueError):
-    """A message that starts as a frame and is none."""
+    """A message that starts like a frame, but is malformed."""
 
 
 def encode_request(request: Request) -> bytes:
@@ -169,7 +169,7 @@ def _request(fields: dict[str, Any]) -> Request:
         place = Place(natural(sequence), natural(fields.get("byte"), 0))
     return Request(
         listener_id,
-        version=VERSION,  # a later version's peer is answered in ours
+        version=VERSION,  # a peer of a later version is answered in this one
         type=choice(RequestType, fields.get("type"), RequestType.READ),
         generation=None if generation is None else natural(generation),
         skip=skip,
@@ -180,7 +180,7 @@ def _request(fields: dict[str, Any]) -> Request:
 
 
 def encode_frame(channel_id: str, frame: Frame) -> bytes:
-    """Encode a frame for the channel of the given listener id."""
+    """Encode a frame for the channel with the given listener id."""
     match frame:
         case DataFrame():
             return b"".join((frame_prefix(channel_id), _data_header(frame), b"\n", frame.payload))
@@ -201,7 +201,7 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
 
 
 def _data_header(frame: DataFrame) -> bytes:
-    """Only numbers: a third of the time that a JSON encoder takes."""
+    """Format the numbers by hand: this takes a third of a JSON encoder's time."""
     sequence, byte = frame.place
     lengths = str(list(frame.lengths))[1:-1].replace(" ", "")
     optional = (
@@ -216,12 +216,12 @@ def _data_header(frame: DataFrame) -> bytes:
 
 
 def frame_prefix(channel_id: str) -> bytes:
-    """What every frame on the channel starts with, and no text of a v1 peer can imitate."""
+    """Return the start of every frame on the channel, which no text of a v1 peer can imitate."""
     return channel_id.encode() + b" "
 
 
 class Decoder:
-    """Decodes a message once for all the listeners that it reaches, one after the other."""
+    """Decodes a message once for all the listeners that get it in succession."""
 
     def __init__(self) -> None:
         self._latest: tuple[str, bytes, Frame | None] = ("", b"", None)
@@ -236,10 +236,10 @@ class Decoder:
 
 
 def decode_frame(channel_id: str, message: bytes) -> Frame | None:
-    """Return the frame; None if the message is not framed, as a v1 producer's are not.
+    """Return the frame; None if the message is not framed, like those of a v1 producer.
 
     Raises:
-        MalformedFrameError: it is framed, but not as specified.
+        MalformedFrameError: the message starts like a frame, but is malformed.
     """
     prefix = frame_prefix(channel_id)
     if not message.startswith(prefix):
@@ -285,7 +285,7 @@ def _frame(header: dict[str, Any], payload: bytes) -> Frame:
 
 
 def ending_fields(ending: Ending) -> dict[str, object]:
-    """What of an ending is told to remote peers, within ``MAX_ERROR_BYTES``."""
+    """Return the part of an ending that remote peers learn, within ``MAX_ERROR_BYTES``."""
     fields: dict[str, object] = {"status": ending.status}
     if ending.error_type is not None:
         kind, text = _within_bounds(ending.error_type, ending.error_message or "")
@@ -294,10 +294,10 @@ def ending_fields(ending: Ending) -> dict[str, object]:
 
 
 def ending_from(fields: dict[str, Any]) -> Ending:
-    """Read what ``ending_fields`` gives.
+    """Undo ``ending_fields``.
 
     Raises:
-        MalformedError: it is not as specified.
+        MalformedError: the fields are not as specified.
     """
     status = choice(Status, fields.get("status"))
     if status is not Status.FAILED:
@@ -307,7 +307,7 @@ def ending_from(fields: dict[str, Any]) -> Ending:
 
 
 def encode_v1(text: str) -> bytes:
-    """Text as the TypeScript package sends it: lone surrogates become U+FFFD."""
+    """Encode text as the TypeScript package does: lone surrogates become U+FFFD."""
     return to_well_formed(text).encode()
 
 

@@ -1,4 +1,4 @@
-"""Sealed runs of chunks: their text as one piece of UTF-8, and where in it each chunk ends."""
+"""Sealed runs of chunks: their text as one piece of UTF-8, and where each chunk ends in it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Block:
-    """Consecutive chunks that change no more.
+    """Consecutive chunks that no longer change.
 
-    As objects of their own, short chunks would take several times their text in memory; and their
-    UTF-8 is what goes over the wire.
+    Short chunks as objects of their own would take several times the memory of their text. UTF-8 is
+    also what goes over the wire.
 
     Attributes:
         first: the sequence number of the first chunk.
         data: all of the text.
-        ends: where in ``data`` each chunk ends.
+        ends: where each chunk ends in ``data``.
     """
 
     __slots__ = ("_before", "_ends", "data", "ends", "first")
@@ -42,7 +42,7 @@ class Block:
         return self.first + len(self.ends)
 
     def offset(self, at: int, unit: OffsetUnit) -> int:
-        """Return how much of the stream's text lies before the chunk at that place here."""
+        """Return how much of the stream's text lies before the chunk at index ``at``."""
         return self._before[unit] + (self._ends[unit][at - 1] if at else 0)
 
     def end_offset(self, unit: OffsetUnit) -> int:
@@ -50,9 +50,10 @@ class Block:
         return self.offset(len(self.ends), unit)
 
     def locate(self, offset: int, unit: OffsetUnit) -> tuple[int, int | None]:
-        """Return the place here of the chunk that holds the offset, and the index in that chunk.
+        """Return which chunk of this block holds the offset, and the index in that chunk.
 
-        The offset lies before this block's end. Without an index it falls inside a surrogate pair.
+        The offset lies before this block's end. The index is None if the offset falls inside a
+        surrogate pair.
         """
         at = bisect_right(self._ends[unit], offset - self._before[unit])
         return at, index_at(self.text(at), offset - self.offset(at, unit), unit)
@@ -60,7 +61,7 @@ class Block:
     def first_from(self, offset: int) -> int:
         """Return the sequence number of the first chunk that begins at the UTF-16 offset or later.
 
-        That may be the one after this block.
+        That may be the first chunk after this block.
         """
         if offset <= self._before[OffsetUnit.UTF16]:
             return self.first
@@ -71,5 +72,5 @@ class Block:
         return decode_text(self.data[self.ends[at - 1] if at else 0 : self.ends[at]])
 
     def texts(self, at: int) -> list[str]:
-        """Return all chunks from that place on."""
+        """Return all chunks from index ``at`` on."""
         return cut_up(self.data, (self.ends[at - 1] if at else 0, *self.ends[at:]))

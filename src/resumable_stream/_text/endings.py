@@ -1,4 +1,4 @@
-"""How a reader is told that the text goes no further."""
+"""How a stream ended, and the error that says so."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ending(NamedTuple):
 
 
 def error_of(stream_id: str, ending: Ending, offset: int) -> StreamError | None:
-    """Return what to raise for a reader that got as far as ``offset``; None if all is complete."""
+    """Return the error for a reader that has reached ``offset``; None if the stream completed."""
     match ending.status:
         case Status.COMPLETED:
             return None

@@ -1,4 +1,4 @@
-"""The one buffer of a stream: an append-only log of chunks, which every reader is a cursor into."""
+"""The one buffer of a stream: an append-only log of chunks. Every reader is a cursor into it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from resumable_stream._text.endings import Ending
 
-# A block is sealed at this many characters, plus the cost of each chunk. A reader holds all of it.
+# A block is sealed once its characters, plus _CHUNK_COST for each chunk, reach this number. A
+# reader decodes a whole block at once.
 _BLOCK_SIZE = 32 * 1024
 _CHUNK_COST = 32
-# Chunks that follow one another within this many seconds wake the readers once for all.
+# Readers are woken at most once in this many seconds, for all chunks that have come since.
 PACE = 0.001
 
 
@@ -49,8 +50,8 @@ class Log:
     The newest chunks are kept as they came, all others in sealed blocks.
 
     Args:
-        limit: how many UTF-16 code units to keep; older text is dropped a block at a time, and the
-            newest chunk never.
+        limit: how many UTF-16 code units to keep. Older text is dropped when a block is full; the
+            newest chunk is never dropped.
 
     Attributes:
         first: the sequence number of the oldest chunk still buffered.
@@ -59,8 +60,8 @@ class Log:
     def __init__(self, limit: int) -> None:
         self.ending: Ending | None = None
         self.first = 0
-        # The log is trimmed when a block is full: besides what is kept then, it holds what the
-        # oldest block has of text that is gone, and the next one until it is full.
+        # The log is trimmed only when a block is full. So besides the text to keep it holds dropped
+        # text in the oldest block, and the newest block until that is full: hence small blocks.
         self._block_size = max(1, min(_BLOCK_SIZE, limit // 8))
         self._keep = limit
         self._blocks: list[Block] = []
@@ -79,7 +80,7 @@ class Log:
 
     @property
     def size(self) -> int:
-        """How many bytes of text are buffered, roughly."""
+        """Roughly how many bytes of text are buffered."""
         return sum(len(block.data) for block in self._blocks) + sum(map(len, self._open))
 
     def append(self, chunk: str) -> None:
@@ -92,7 +93,7 @@ class Log:
             self._wake_in_time()
 
     def finish(self, ending: Ending) -> bool:
-        """Set the end, once; tell whether this call was the one that did."""
+        """Set the ending, once; return whether this call set it."""
         if self.ending is not None:
             return False
         self.ending = ending
@@ -107,25 +108,26 @@ class Log:
         return block.text(sequence - block.first)
 
     def texts(self, sequence: int) -> list[str]:
-        """Return a chunk between ``first`` and ``end`` and some that follow, up to a block's."""
+        """Return a chunk between ``first`` and ``end``, and the chunks after it in its block."""
         if sequence >= self._open_first:
             return self._open[sequence - self._open_first :]
         block = self._block_of(sequence)
         return block.texts(sequence - block.first)
 
     def tail(self, sequence: int) -> tuple[bytes, list[int]] | None:
-        """Return a chunk and all that follow as UTF-8, if none of them is in a block yet.
+        """Return a chunk and all that follow as UTF-8; None if the chunk is in a sealed block.
 
-        As ``(data, lengths)``: the text, and how many bytes of it each chunk has.
+        The result is ``(data, lengths)``: the text, and how many bytes of it each chunk has.
         """
         if sequence < self._open_first:
             return None
         return encode_chunks(self._open[sequence - self._open_first :])
 
     def encoded(self, sequence: int) -> tuple[bytes, array[int], int]:
-        """Return a chunk between ``first`` and ``end`` and some that follow, as UTF-8.
+        """Return a chunk between ``first`` and ``end``, with others of its block, as UTF-8.
 
-        As ``(data, ends, at)``: the text, where in it each chunk ends, and which one is the first.
+        The result is ``(data, ends, at)``: the text, where each chunk ends in it, and the index of
+        the chunk that was asked for.
         """
         if sequence >= self._open_first:
             return *encode_run(self._open[sequence - self._open_first :]), 0
@@ -142,7 +144,7 @@ class Log:
         return start + length(block.text(at)[: position.index], unit)
 
     def locate(self, offset: int, unit: OffsetUnit) -> Position | None:
-        """Return the place of an offset; None if the text has not come so far yet.
+        """Return the place of an offset; None if it is beyond the present end.
 
         Raises:
             TrimmedError: the text there is no longer buffered.
@@ -172,7 +174,7 @@ class Log:
         return self._newest().end_offset(unit)
 
     def notify(self) -> None:
-        """Wake every reader, though perhaps nothing came."""
+        """Wake every reader, even if no chunk has come."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -189,7 +191,7 @@ class Log:
         self._waiters.pop(waiter, None)
 
     async def changed(self) -> None:
-        """Wait for the next chunk or the end. Cancellation loses nothing."""
+        """Wait for the next chunk or the end. It may be cancelled: no chunk is lost."""
         waiter = asyncio.get_running_loop().create_future()
         self.watch(waiter)
         try:
@@ -198,7 +200,7 @@ class Log:
             self.unwatch(waiter)
 
     def _wake_in_time(self) -> None:
-        """Wake the readers for this chunk, or a moment later for it and what follows it at once."""
+        """Wake the readers now, or once ``PACE`` has passed since they were last woken."""
         loop = next(iter(self._waiters)).get_loop()
         now = loop.time()
         if now < self._woken_at + PACE:
@@ -217,7 +219,7 @@ class Log:
         return self._blocks[at - 1]
 
     def _newest(self) -> Block:
-        """What is not sealed yet, as if it were."""
+        """The chunks that are not sealed yet, as a block."""
         return Block(self._open_first, self._open_offsets, self._open)
 
     def _seal(self) -> None:
@@ -230,7 +232,7 @@ class Log:
         self._trim(self._open_offsets[OffsetUnit.UTF16] - self._keep)
 
     def _trim(self, keep_from: int) -> None:
-        """Let go of all chunks that begin before the offset, but the newest."""
+        """Drop all chunks that begin before the offset, except the newest."""
         gone = bisect_left(
             self._blocks, keep_from, key=lambda block: block.end_offset(OffsetUnit.UTF16)
         )

@@ -26,7 +26,7 @@ def check_offset(value: SupportsIndex | None) -> int:
     """Return the offset as an int; None is 0.
 
     Raises:
-        InvalidOffsetError: not a whole number, negative, or beyond 2**53 - 1.
+        InvalidOffsetError: it is not a whole number, negative, or beyond 2**53 - 1.
     """
     if value is None:
         return 0
@@ -51,9 +51,9 @@ def length(text: str, unit: OffsetUnit) -> int:
 
 
 def index_at(text: str, offset: int, unit: OffsetUnit) -> int | None:
-    """Return the index in ``text`` that ``offset`` units from its start fall on.
+    """Return the index in ``text`` that is ``offset`` units from its start.
 
-    ``offset`` lies within the text. None: it falls inside a surrogate pair.
+    ``offset`` lies within the text. None means that it falls inside a surrogate pair.
     """
     if unit is OffsetUnit.CODE_POINTS or text.isascii():
         return offset
@@ -75,7 +75,7 @@ class Skip:
         self._unit = unit
 
     def feed(self, chunk: str) -> str | None:
-        """Return what is left of the chunk; None if nothing of it is wanted.
+        """Return the rest of the chunk; None if all of it is dropped.
 
         Raises:
             InvalidOffsetError: the skip ends inside a surrogate pair.
@@ -93,7 +93,7 @@ class Skip:
         return chunk[index:]
 
     def feed_all(self, chunks: list[str]) -> list[str]:
-        """Return what is left of consecutive chunks.
+        """Return the rest of consecutive chunks.
 
         Raises:
             InvalidOffsetError: the skip ends inside a surrogate pair.

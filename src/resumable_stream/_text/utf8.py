@@ -1,4 +1,4 @@
-"""Text as bytes: one chunk, or many as one piece of UTF-8."""
+"""Text as UTF-8: one chunk, or several chunks as one piece."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def encode_text(text: str) -> bytes:
-    """UTF-8 that also carries lone surrogates, which Python text may contain."""
+    """Encode as UTF-8 that also carries lone surrogates, which Python text may contain."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def decode_text(data: bytes) -> str:
-    """Undo ``encode_text``; bytes that are no UTF-8 become U+FFFD."""
+    """Undo ``encode_text``; bytes that are not UTF-8 become U+FFFD."""
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -24,7 +24,7 @@ def decode_text(data: bytes) -> str:
 
 
 def is_encodable(text: str) -> bool:
-    """Tell whether UTF-8 can encode the text: it has no lone surrogates."""
+    """Return whether UTF-8 can encode the text, which then has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -33,28 +33,28 @@ def is_encodable(text: str) -> bool:
 
 
 def to_well_formed(text: str) -> str:
-    """Join split surrogate pairs and replace lone surrogates by U+FFFD, as JavaScript does."""
+    """Join surrogate pairs, and replace lone surrogates by U+FFFD, as JavaScript does."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def encode_run(chunks: Sequence[str]) -> tuple[bytes, array[int]]:
-    """Encode chunks as one; say where each ends."""
+    """Encode chunks as one piece; also return where each ends."""
     data, lengths = encode_chunks(chunks)
     return data, array_of(accumulate(lengths))
 
 
 def encode_chunks(chunks: Sequence[str]) -> tuple[bytes, list[int]]:
-    """Encode chunks as one; say how many bytes each has."""
+    """Encode chunks as one piece; also return how many bytes each has."""
     text = "".join(chunks)
     if text.isascii():
         return text.encode(), [*map(len, chunks)]
-    # Each on its own: at a seam of two, halves of a surrogate pair must not become one.
+    # Each chunk on its own: two halves of a surrogate pair in two chunks must not become a pair.
     parts = [encode_text(chunk) for chunk in chunks]
     return b"".join(parts), [*map(len, parts)]
 
 
 def cut_up(data: bytes, places: Iterable[int]) -> list[str]:
-    """Decode what lies between each two places of text that was encoded as one."""
+    """Split a piece of encoded text at the places, and decode each part."""
     if data.isascii():
         text = data.decode()
         return [text[start:end] for start, end in pairwise(places)]
