@@ -1,4 +1,4 @@
-"""Measure all contenders, write the documents anew, or compare this tree with a commit."""
+"""Measure all contenders, write the documents from the results, or compare with a commit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from benchmarks.workloads import workloads
 
 def main() -> None:
     arguments = _parser().parse_args()
-    # However it is stopped, the servers and the measured processes go with it.
+    # Any stop unwinds this program, so that it ends its servers and measured processes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     match arguments.command:

@@ -1,4 +1,4 @@
-"""The servers that a run starts, and what they tell of a contender from the outside."""
+"""The servers that a run starts, and what can be seen there of a contender."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Brokers:
                 return contender.url or ""
 
     async def clear(self, contender: Contender) -> None:
-        """Let a contender find nothing of the one before."""
+        """Remove everything that the previous contender has left."""
         match contender.broker:
             case "redis":
                 await asyncio.to_thread(self._client.flushall)
@@ -64,7 +64,7 @@ class Brokers:
                 return 0
 
     async def messages(self, contender: Contender) -> int:
-        """How many commands or messages the server has taken in so far."""
+        """Return how many commands or messages the server has received since it started."""
         return await asyncio.to_thread(self._messages, contender)
 
     def _messages(self, contender: Contender) -> int:
@@ -89,7 +89,7 @@ class Brokers:
                 return 0
 
     async def keys(self, contender: Contender) -> tuple[int, int]:
-        """How many keys there are, and how many of them never expire; Redis only."""
+        """Return how many keys there are, and how many of them never expire; Redis only."""
         return await asyncio.to_thread(self._keys, contender)
 
     def _keys(self, contender: Contender) -> tuple[int, int]:

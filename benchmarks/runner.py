@@ -1,4 +1,4 @@
-"""Runs every workload for every contender, round by round, so that all meet the same weather."""
+"""Runs every workload for every contender, in rounds, so that all meet the same conditions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What fails so often is not tried again: it mostly fails by taking too long.
+# After this many failures a pair is not tried again: most failures are slow time-outs.
 _GIVE_UP_AFTER = 2
 
 
 class Runner:
-    """Measures one after the other, never two at a time.
+    """Measures one contender after the other, never two at a time.
 
     Attributes:
-        records: what was measured so far.
+        records: the results until now.
     """
 
     def __init__(self, brokers: Brokers, scale: Scale, profiles: Path | None = None) -> None:
@@ -52,7 +52,7 @@ class Runner:
     async def run(
         self, number: int, workloads: Sequence[Workload], contenders: Sequence[Contender]
     ) -> None:
-        """Measure one round, which another contender begins than the round before."""
+        """Measure one round; each round begins with another contender."""
         turn = number % len(contenders)
         order = [*contenders[turn:], *contenders[:turn]]
         for workload in workloads:

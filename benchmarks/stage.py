@@ -1,4 +1,4 @@
-"""What a workload is given: one contender, its processes, and the server it runs on."""
+"""What a workload works with: one contender, its processes, and its server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything: enough to measure, or just enough to see that it works."""
+    """The sizes of the workloads: enough to measure, or just enough to see that they work."""
 
     alone_chunks: int = 200_000
     alone_seconds: float = 3.0
@@ -82,7 +82,7 @@ class Stage:
 
     @asynccontextmanager
     async def both(self) -> AsyncIterator[tuple[Process, Process]]:
-        """A producer, and a consumer in another process; one that has no broker is both."""
+        """A producer, and a consumer in another process; without a broker they are one process."""
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self.producer())
             if not self.contender.remote:
@@ -91,7 +91,7 @@ class Stage:
             yield producer, await stack.enter_async_context(self._process("consumer"))
 
     async def to_the_end(self, producer: Process, consumer: Process) -> tuple[Any, Any]:
-        """Wait for both sides' readers, and hold their texts against the source."""
+        """Wait for the readers of both sides, and compare their texts with the source."""
         if producer is consumer:
             finished, read = await producer.ask("finish"), await consumer.ask("read")
             check_exact("an own reader", finished["faults"])
@@ -99,7 +99,7 @@ class Stage:
             reading = asyncio.create_task(consumer.ask("read"))
             try:
                 finished = await producer.ask("finish")
-                # Its listeners may wait for ever now: this is the reason to tell.
+                # Checked first: if the producer failed, its listeners may wait for ever.
                 check_exact("an own reader", finished["faults"])
                 read = await reading
             finally:
@@ -127,9 +127,9 @@ class Workload:
     """One row of the tables.
 
     Attributes:
-        name: such as ``W2/10``: the issue's name, and the size.
+        name: the workload and its size, such as ``W2/10``.
         run: measures it once.
-        fits: whether a contender can take part; what it fails at, it takes part in.
+        fits: whether a contender can take part at all; a failure is a result, too.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Results as Markdown: the tables of all contenders, the targets, and the short one of README."""
+"""Results as Markdown: the tables of all contenders, the targets, README's short table."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from benchmarks.targets import Target
 
 _OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
-# Wider than this, each size of a workload gets a table of its own.
+# If a table has more columns, each size of a workload gets a table of its own.
 _MAX_COLUMNS = 8
 _PYTHON_PEERS = [c for c in ALL if c.kind is Kind.PEER and c is not NPM]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is shown: what it is called, its unit, whether more is better.
+    """How a metric is shown: its name, its unit, and whether more is better.
 
-    ``compared`` is whether a ratio to ours says anything.
+    ``compared`` is whether its ratio to ours is shown.
     """
 
     title: str
@@ -148,7 +148,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def group_table(results: Results, group: Group) -> str:
-    """Show every contender, with ratios to ours on Redis, and what failed; "" if nothing ran."""
+    """Return the table of all contenders, with ratios, and the failures; "" if nothing ran."""
     run = [workload for workload in group.workloads if workload in results.cells]
     if len(run) * len(group.metrics) > _MAX_COLUMNS:
         parts = [_contenders_table(results, [workload], group.metrics) for workload in run]
@@ -178,7 +178,7 @@ def _contenders_table(results: Results, workloads: list[str], metrics: tuple[str
 
 
 def targets_table(results: Results) -> str:
-    """Show what ours is to reach, and whether it did."""
+    """Return the table of our targets, and whether they were reached."""
     rows = []
     for target in TARGETS:
         cells = [_judged(results, target, contender.name) for contender in _OURS]
@@ -214,7 +214,7 @@ def short_table(results: Results) -> str:
         peers = [
             results.value(workload, peer.name, metric)
             for peer in _PYTHON_PEERS
-            # Who keeps the text at the broker has none in the process.
+            # A peer that keeps the text at the broker has none in its process.
             if not (peer.store and metric == "memory")
         ]
         known = [value for value in peers if value is not None]

@@ -1,4 +1,4 @@
-"""What this library is to reach, judged by a run itself, against who was measured beside it."""
+"""The targets of this library; a run judges them, by contenders measured in the same run."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from benchmarks.results import Results
 
 _OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
-# The least that carries a stream over the same broker.
+# For each of ours, the least that carries a stream over the same broker.
 _FLOORS = {OURS_REDIS.name: HIREDIS.name, OURS_NATS.name: NATS_PY.name}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on a metric of ours: absolute, or a multiple of another's or of our own elsewhere.
+    """A bound on a metric of ours: absolute, or a multiple of a reference.
 
     Attributes:
-        beside: the contender that it is a multiple of; ``"floor"`` is that of the same broker,
+        beside: the contender that is the reference; ``"floor"`` is the floor of the same broker,
             ``"ours"`` the same contender.
-        workload_beside: where that one was measured, if not in the same workload.
+        workload_beside: the workload of the reference, if it is another one.
     """
 
     workload: str
@@ -43,7 +43,7 @@ class Target:
     workload_beside: str | None = None
 
     def reference(self, ours: str) -> tuple[str, str] | None:
-        """Return the workload and the contender that ours is compared with."""
+        """Return the reference's workload and contender; None for an absolute bound."""
         if self.beside is None:
             return None
         named = {"floor": _FLOORS.get(ours, ""), "ours": ours}
@@ -58,11 +58,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of it.
+    """Whether a target was reached.
 
     Attributes:
-        value: what ours has measured.
-        ratio: the value over the reference's, or the value itself if there is none.
+        value: our measured value.
+        ratio: our value divided by the reference's, or the value itself without a reference.
     """
 
     target: Target
@@ -118,7 +118,7 @@ TARGETS = _targets()
 
 
 def judge(results: Results, target: Target, ours: Contender) -> Judgement | None:
-    """Hold one of ours against a target; None if one of both was not measured."""
+    """Judge one of ours by a target; None if it or the reference was not measured."""
     value = results.value(target.workload, ours.name, target.metric)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""What runs in the measured processes, each in its contender's own environment.
+"""The code of the measured processes, each of which runs in its contender's own environment.
 
-Only the standard library is imported here, and by each adapter the one package that it adapts.
+It imports only the standard library; each adapter also imports the one package that it adapts.
 """

@@ -1,4 +1,4 @@
-"""What a measured process knows of itself: memory, processor time, and the event loop's lag."""
+"""What a process measures of itself: memory, processor time, and the event loop's lag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TICK = 0.001
 
 
 def memory() -> int:
-    """Resident bytes, after a collection."""
+    """Return the resident bytes, after a collection."""
     gc.collect()
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
@@ -26,7 +26,7 @@ def cpu_seconds() -> float:
 
 
 class LoopLag:
-    """How late the event loop comes to a task that wants to run every millisecond."""
+    """The longest delay of a task that wants to run every millisecond."""
 
     def __init__(self) -> None:
         self.worst = 0.0
@@ -34,14 +34,14 @@ class LoopLag:
         self._task: asyncio.Task[None] | None = None
 
     def reset(self) -> None:
-        """Begin anew; what has held the loop up until now is not counted."""
+        """Begin again; delays until now are not counted."""
         self.worst = 0.0
         self._slept_at = time.monotonic()
         if self._task is None:
             self._task = asyncio.create_task(self._tick())
 
     async def aclose(self) -> None:
-        """Measure no more, until the next ``reset``."""
+        """Stop measuring until the next ``reset``."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -1,7 +1,7 @@
-"""A measured process: JSON commands on standard input, one answer each on standard output.
+"""A measured process: it reads JSON commands from standard input and answers on standard output.
 
-It ends with its input, so that nothing outlives the run. ``node/agent.mjs`` is the same program
-for the npm package.
+It ends when its input ends, so that it never outlives the run. ``node/agent.mjs`` is the same
+program for the npm package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from benchmarks.agent.adapters import Adapter
 
-# So many streams are started, or attached to, at a time.
+# How many streams are started, or attached to, at a time.
 _AT_ONCE = 50
 
 
@@ -46,7 +46,7 @@ class Program:
         self._adapter = await module.create(url)
 
     async def do_prepare(self, streams: Sequence[str], chunks: int) -> None:
-        """Make the texts now, so that they are no part of what is measured."""
+        """Create the texts now, so that this is not measured."""
         self._texts = {stream: text_of(stream, chunks) for stream in streams}
 
     async def do_produce(
@@ -80,7 +80,7 @@ class Program:
         return {"seconds": (time.monotonic_ns() - self._begun) / 1e9}
 
     async def do_watch(self, *, lag: bool = True) -> None:
-        """Begin to measure; not the event loop's lag, which takes time itself, if told so."""
+        """Begin to measure; with ``lag=False`` not the loop's lag, which costs time itself."""
         self._watch()
         if not lag:
             await self._lag.aclose()
@@ -92,7 +92,7 @@ class Program:
             source.gate.set()
 
     async def do_finish(self) -> dict[str, Any]:
-        """Wait until every own reader is at its end; tell what it took."""
+        """Wait until every own reader is at its end; return the measurements."""
         while waiting := [r for r in self._own.values() if not r.ended]:
             await waiting[0].has_ended.wait()
         counts = {stream: source.count for stream, source in self._sources.items()}
@@ -106,7 +106,7 @@ class Program:
     async def do_attach(
         self, streams: Sequence[str], *, chunks: int, mark: int = 0, timed: bool = False
     ) -> dict[str, Any]:
-        """Attach a listener to each, and wait until all of them have got something."""
+        """Attach a listener to each stream, and wait until all have read up to the mark."""
         asked = time.monotonic_ns()
 
         async def attach(stream: str) -> Reading:
@@ -131,7 +131,7 @@ class Program:
     async def do_read(self, *, counts: dict[str, int] | None = None) -> dict[str, Any]:
         """Wait until every listener is at its end.
 
-        ``counts`` tells how many chunks their streams have; None if it is not known yet.
+        ``counts`` says how many chunks each stream has; None if that is not known yet.
         """
         while waiting := [r for r in self._listeners if not r.ended]:
             await waiting[0].has_ended.wait()
@@ -147,7 +147,7 @@ class Program:
     async def do_latencies(
         self, sent: dict[str, list[int]], *, own: bool = False
     ) -> dict[str, float]:
-        """Tell how long the chunks took from the source to the listeners."""
+        """Return how long the chunks took from the source to the listeners."""
         readings = self._own.values() if own else self._listeners
         found = sorted(
             latency for reading in readings for latency in reading.latencies(sent[reading.stream])
@@ -163,7 +163,7 @@ class Program:
         return self._gauges() | {"memory": memory()}
 
     async def do_forget(self) -> None:
-        """Drop what was read and written, so that it is not taken for the contender's memory."""
+        """Drop all texts, so that they do not count as the contender's memory."""
         self._texts.clear()
         self._sources.clear()
         self._own.clear()
@@ -184,7 +184,7 @@ class Program:
         task.add_done_callback(self._reading.discard)
 
     def _watch(self) -> None:
-        # What the measuring itself has made is not collected while it is measured.
+        # Collect the garbage of the measuring itself now, and not while it measures.
         gc.collect()
         self._lag.reset()
         self._cpu = cpu_seconds()
@@ -219,7 +219,7 @@ async def main() -> None:
         act = getattr(program, f"do_{command.pop('do')}")
         try:
             said: dict[str, Any] = {"answer": await act(**command)}
-        except Exception as error:  # noqa: BLE001 - the contender failed, and it is told why
+        except Exception as error:  # noqa: BLE001 - the contender failed: report why
             said = {"failed": f"{type(error).__name__}: {error}"}
         sys.stdout.write(f"{json.dumps(said)}\n")
         sys.stdout.flush()
@@ -228,5 +228,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    # Another event loop by the name of its package, which has a run() of its own.
+    # Another event loop is named by its package, which has its own run().
     importlib.import_module(os.environ.get("BENCHMARK_LOOP", "asyncio")).run(main())

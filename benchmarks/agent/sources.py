@@ -1,4 +1,4 @@
-"""The sources: at once, yielding to the event loop, or at a pace; first of all up to a gate."""
+"""The sources, which yield without waiting, or after each turn of the loop, or at a pace."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class Source:
 
     Args:
         text: what to yield, in chunks.
-        gate_at: how many chunks come before the gate; those after it are measured.
-        pace: seconds from chunk to chunk; 0 to yield to the event loop after each, None for no
-            waiting at all.
-        limit: seconds after which no chunk more is begun.
+        gate_at: how many chunks come before the gate, where the source waits; the chunks after the
+            gate are measured.
+        pace: seconds from chunk to chunk; 0 to yield to the event loop after each, None to never
+            wait.
+        limit: seconds after the gate after which no more chunks are yielded.
         phase: seconds after the gate until the first chunk at a pace.
-        timed: keep the moment of each chunk in ``sent``.
+        timed: keep the time of each chunk in ``sent``.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Source:
         first = self.count
         for start in range(first * CHUNK, len(text), CHUNK):
             if pace is not None:
-                # A source that is held back skips nothing: it goes on as fast as it may.
+                # A source that is late skips nothing: it yields as fast as it can.
                 due = begun + (self.count - first) * pace
                 await asyncio.sleep(max(0.0, due - time.monotonic()) if pace else 0)
             if (pace or self.count % _LOOK_EVERY == 0) and time.monotonic() > give_up:

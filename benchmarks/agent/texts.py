@@ -15,7 +15,7 @@ _FILLER = " goes on, and on, and on, and on, and on"
 
 
 def text_of(salt: str, chunks: int) -> str:
-    """Return that many chunks, no two of a stream or of two streams the same."""
+    """Return that many chunks; no two are the same, in one stream or in different streams."""
     tail = f" {salt}{_FILLER}"[: CHUNK - 8]
     return "".join(f"{number:08d}{tail}" for number in range(chunks))
 
@@ -25,8 +25,8 @@ class Reading:
 
     Attributes:
         position: how many characters have come.
-        fault: the first difference, or the error that ended the stream; None if there is none.
-        first, caught_up, ended: when the first characters, those up to ``mark``, and the end came.
+        fault: the first difference, or the error that ended the stream; None without either.
+        first, caught_up, ended: when the first text, the text up to ``mark``, and the end came.
     """
 
     def __init__(self, stream: str, text: str, *, mark: int = 0, timed: bool = False) -> None:
@@ -54,7 +54,7 @@ class Reading:
                 await self._read_timed(stream)
             else:
                 await self._read(stream)
-        except Exception as error:  # noqa: BLE001 - it is what the contender is judged by
+        except Exception as error:  # noqa: BLE001 - recorded as the contender's fault
             self.fault = self.fault or f"{type(error).__name__}: {error}"
         finally:
             self.ended = time.monotonic_ns()
@@ -63,7 +63,7 @@ class Reading:
             self.has_ended.set()
 
     async def _read(self, stream: AsyncIterator[str]) -> None:
-        # Local names: this loop is part of what is measured, for all of them alike.
+        # Local names: this loop is part of what is measured, for all contenders alike.
         text, position, mark = self._text, self.position, self._mark
         async for chunk in stream:
             if not text.startswith(chunk, position):
@@ -102,7 +102,7 @@ class Reading:
     def latencies(self, sent: Sequence[int]) -> list[int]:
         """Return how long each chunk took from the source to here, in nanoseconds.
 
-        ``sent`` has the moment of each chunk; those read before timing began are left out.
+        ``sent`` has the time of each chunk; chunks that were read before timing began are left out.
         """
         found: list[int] = []
         number = self._timed_from // CHUNK

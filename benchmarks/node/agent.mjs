@@ -49,7 +49,7 @@ class Source {
   #take() {
     if (this.timed) this.sent.push(now());
     const start = this.count++ * CHUNK;
-    // Not a slice of the one string: a source makes each chunk anew.
+    // Not a slice of one string: a real source creates a new string for each chunk.
     return this.text.latin1Slice(start, start + CHUNK);
   }
 

@@ -1,8 +1,8 @@
 """W1 and W1b: nobody resumes; one process starts a stream and reads it beside its producer.
 
 The source never waits (W1), or yields to the event loop after each chunk (W1b). It ends after a
-number of chunks, or after some seconds for a contender that holds it back. Only the server runs at
-the same time. Sent is what the server took in for each thousand chunks.
+number of chunks, or after some seconds if the contender holds it back. Only the server runs at the
+same time. "Sent" is how many commands or messages the server received for each thousand chunks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _fits(contender: Contender) -> bool:
 async def _run(stage: Stage, *, pace: float | None) -> Metrics:
     scale, stream = stage.scale, stage.stream()
     async with stage.producer() as producer:
-        # The first stream of a process connects, and on NATS makes the bucket.
+        # The first stream of a process connects, and on NATS creates the bucket.
         await producer.ask("produce", streams=[stage.stream()], chunks=2)
         check_exact("the own reader", (await producer.ask("finish"))["faults"])
         await producer.ask("forget")

@@ -1,9 +1,9 @@
-"""W6: one process that holds many streams on which nothing happens, each with its own reader.
+"""W6: one process holds many streams on which nothing happens, each with its own reader.
 
-The memory is the growth of resident memory for each stream, with the source and the reading task
-that the measuring itself needs: the row of the bare source says how much that is. The CPU is the
-part of a core that the process uses while it waits, and the commands are what the server takes in
-meanwhile: the renewals of the leases, where there are any.
+The memory is the growth of resident memory for each stream. It includes the source and the reading
+task of the measurement itself: the row of the bare source shows how much that is. The CPU is the
+part of a core that the process uses while it waits. The commands are those that the server receives
+meanwhile: renewals of leases, if the contender has any.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def _run(stage: Stage) -> Metrics:
         after = (await producer.ask("gauges"))["memory"]
         commands = await stage.brokers.messages(stage.contender)
         await producer.ask("watch", lag=False)
-        # Measured for a while, and not until a state: doing nothing has none.
+        # Measured for a fixed time, because there is no state to wait for.
         await asyncio.sleep(scale.idle_seconds)
         idle = await producer.ask("gauges")
         commands = await stage.brokers.messages(stage.contender) - commands

@@ -1,4 +1,4 @@
-"""W7: what `import` costs, in a fresh interpreter, as the median of some."""
+"""W7: what `import` costs in a fresh interpreter, as the median of a few."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def workloads(scale: Scale) -> list[Workload]:
 
 
 def _fits(contender: Contender) -> bool:
-    # It is the same package on every backend and event loop: once is enough.
+    # Once is enough: the package is the same on every backend and event loop.
     once = contender.broker == "redis" and contender.environment != "uvloop"
     return contender.adapter in _PACKAGES and once
 
 
 async def _run(stage: Stage) -> Metrics:
-    await _import(stage)  # compiles what is not compiled yet, as an installation is
+    await _import(stage)  # compiles the modules, as an installation does
     found = [await _import(stage) for _ in range(stage.scale.imports)]
     return {
         "import_ms": statistics.median(took for took, _, _ in found) * 1e3,

@@ -1,9 +1,10 @@
 """W2 and W2u: listeners in another process follow a stream while its source goes on.
 
-In W2 the source yields 200 chunks a second, in W2u as fast as it may, yielding to the event loop
-after each chunk. All listeners are attached before, and have the stream's first chunk. A delivery
-is a chunk at a listener; its latency runs from the source's `yield` to the listener's hands. The
-producer's own reader, the listeners' process and the server run at the same time.
+In W2 the source yields 200 chunks a second. In W2u it yields as fast as it can, with a turn of the
+event loop after each chunk. All listeners attach before and read the stream's first chunk. A
+delivery is one chunk that one listener has received; its latency is the time from the source's
+`yield` to the listener. The producer's own reader, the listeners' process and the server run at the
+same time.
 """
 
 from __future__ import annotations
@@ -79,11 +80,11 @@ async def _unpaced(stage: Stage, *, listeners: int) -> Metrics:
     delivered = (finished["counts"][stream] - 1) * listeners
     if not delivered:
         raise RunFailedError("no chunk came after the gate")
-    # One process cannot tell its two sides apart.
+    # In one process the CPU of the two sides cannot be told apart.
     split = {"listener_cpu_us": there["cpu_seconds"] / delivered * 1e6}
     return (split if stage.contender.remote else {}) | {
         "deliveries_per_s": delivered / (read["ended_ns"] - finished["released_ns"]) * 1e9,
-        # Until the last listener is served, not only until the own reader is.
+        # Until the last listener has everything, and not only the own reader.
         "cpu_us": after["cpu_seconds"] / delivered * 1e6,
         "lag_ms": after["lag_ms"],
     }

@@ -1,8 +1,8 @@
 """W4: many streams at a slow pace in one process, each with one listener in another.
 
-Delivered is how much of what was due has come; the memory is what each side has grown by until all
-texts are read, for each stream, with what the measuring itself keeps. The producers' process,
-the listeners' and the server run at the same time.
+"Delivered" is the part of the expected chunks that has arrived. The memory is the growth of each
+side, for each stream, until all texts are read; it includes what the measurement itself keeps. The
+producers' process, the listeners' process and the server run at the same time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """W5: what a producer's process holds for its text, and what is left after short streams.
 
-Memory is resident memory after a collection: its growth for each megabyte of text, with nobody but
-the own reader, who keeps nothing, and the growth of the broker's. A contender that keeps its text
-there gets less of it, for it takes so long. What is left is what remains of each of 2,000 streams
-of five chunks, on top of what 500 before them have left.
+The memory is the growth of resident memory, after a collection, for each megabyte of text; the
+server's memory is measured in the same way. Only the own reader reads, and it keeps nothing. A
+contender that stores its text at the broker gets less text, because it is slow. "Left" is what
+remains of each of 2,000 streams of five chunks, beyond what the 500 streams before them have left.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ async def _left(stage: Stage) -> Metrics:
         after = await producer.ask("gauges")
         keys, eternal = await stage.brokers.keys(stage.contender)
     left: Metrics = {"left_kb": (after["memory"] - before) / streams / 1e3}
-    # Only Redis is asked: NATS keeps what is marked as removed among its messages for a while.
+    # Only Redis is asked: NATS keeps removed keys among its messages for a while.
     if stage.contender.broker == "redis":
         left |= {"keys": (keys - keys_before) / streams, "eternal_keys": eternal}
     return left
 
 
 async def _run(producer: Process, streams: list[str]) -> None:
-    """Start the streams and read them to their ends, some at a time."""
+    """Start the streams and read them to their ends, a few at a time."""
     for at in range(0, len(streams), _AT_ONCE):
         some = streams[at : at + _AT_ONCE]
         await producer.ask("produce", streams=some, chunks=_SHORT, pace=0)

@@ -1,7 +1,8 @@
-"""W3: a listener in another process resumes at 0 of a stream that has so much buffered.
+"""W3: a listener in another process resumes at 0 of a stream with that many chunks buffered.
 
-From the call to the first characters and to the last that were there. The source stands still
-meanwhile; the producer's process, the listener's and the server run at the same time.
+The time from the call to the first characters ("first"), and to the last buffered ones ("caught
+up"). The source waits meanwhile; the producer's process, the listener's process and the server run
+at the same time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ async def _run(stage: Stage, *, buffered: int) -> Metrics:
     async with stage.both() as (producer, consumer):
         for process in (producer, consumer):
             await process.ask("prepare", streams=[stream], chunks=chunks)
-        # So that the measured listener does not pay for the first connection and import.
+        # A first listener, so that the measured one does not pay for connecting and importing.
         warm = stage.stream()
         await producer.ask("produce", streams=[warm], chunks=2, gate_at=1)
         await consumer.ask("attach", streams=[warm], chunks=2)
@@ -41,7 +42,7 @@ async def _run(stage: Stage, *, buffered: int) -> Metrics:
         check_exact("the listener", attached["faults"])
         await producer.ask("release")
         await stage.to_the_end(producer, consumer)
-    # One process cannot tell its two sides apart.
+    # In one process the CPU of the two sides cannot be told apart.
     split = {"listener_cpu_ms": there["cpu_seconds"] * 1e3}
     return (split if stage.contender.remote else {}) | {
         "first_ms": attached["first_ms"],

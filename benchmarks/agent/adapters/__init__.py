@@ -14,11 +14,11 @@ class Adapter(Protocol):
     """How a contender starts a stream and reads it from elsewhere."""
 
     async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
-        """Start the stream; return what the reader beside its producer iterates over."""
+        """Start the stream; return the iterator of the producer's own reader."""
         ...
 
     async def attach(self, stream: str) -> AsyncIterator[str]:
-        """Return the stream from its beginning, as a reader in another process gets it."""
+        """Return the stream from its beginning, as a listener in another process gets it."""
         ...
 
     async def aclose(self) -> None: ...

@@ -1,9 +1,9 @@
-"""What any resumable stream costs at least: the bare driver, and chunks that stay chunks.
+"""The least that any resumable stream costs: the bare driver, with the source's chunks kept.
 
-The source runs by itself, whoever reads; what came within a millisecond is one message; and every
-reader is a cursor of its own, which gets chunk by chunk what the source yielded. There is no
-repair, no fencing, no lease and no bound: what this takes more than the bare driver, no library
-with chunks can save.
+The source runs by itself, whether anybody reads or not. The chunks that came within a millisecond
+are one message. Every reader is a cursor of its own and gets the source's chunks one by one. There
+is no repair, no fencing, no lease and no bound. No library with chunks can be faster, so the
+distance to the bare driver is the price of chunks.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from benchmarks.agent.adapters.bare_hiredis import Hiredis
 
 _PACE = 0.001
-# Chunks of a message; some 256 KB with their lengths.
+# The most chunks of one message: with their lengths some 256 KB.
 _PIECE = 6_000
 
 
 class Log:
-    """Chunks, and who waits for more of them."""
+    """Chunks, and the readers that wait for more."""
 
     def __init__(self) -> None:
         self.chunks: list[str] = []

@@ -13,12 +13,12 @@ from benchmarks.agent.adapters.floor import Floor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# So many publishes may be on their way; a bare loop must not outrun the server for ever.
+# How many publishes may be unanswered: otherwise a bare loop would outrun the server for ever.
 _OUTSTANDING = 1024
 
 
 class Link(asyncio.Protocol):
-    """One socket, its parser, and what waits for its replies in their order."""
+    """One socket, its parser, and the calls that wait for replies, in order."""
 
     def __init__(self, on_reply: Callable[[Any], None]) -> None:
         self._on_reply = on_reply
@@ -36,7 +36,7 @@ class Link(asyncio.Protocol):
 
     def send(self, *command: bytes) -> None:
         assert self._transport is not None  # noqa: S101
-        pack: Any = hiredis.pack_command  # its types tell of one argument only
+        pack: Any = hiredis.pack_command  # its type hints allow only one argument
         self._transport.write(pack(command))
 
     def close(self) -> None:

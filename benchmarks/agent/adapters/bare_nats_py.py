@@ -30,7 +30,7 @@ class NatsPy:
         await self._client.subscribe(
             channel, cb=on_message, pending_msgs_limit=0, pending_bytes_limit=0
         )
-        # Its flush overtakes what is queued, unless the writer had its turn before.
+        # flush overtakes what is queued, unless the writer has had a turn before.
         await asyncio.sleep(0)
         await self._client.flush()
 

@@ -1,4 +1,4 @@
-"""What one would write by hand to take the source off the reader: a task and a queue."""
+"""A floor, as one would write it by hand: a task runs the source, and a queue hands it over."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 class RedisPy:
     def __init__(self, url: str) -> None:
-        # The default pool raises where this one waits.
+        # The default pool raises when it is exhausted; this one waits.
         self._pool = BlockingConnectionPool.from_url(url, max_connections=50, timeout=None)
         self._client: Any = Redis(connection_pool=self._pool)
         self._pubsub: Any = self._client.pubsub()
         self._handlers: dict[bytes, Callable[[bytes], None]] = {}
         self._subscribed: dict[bytes, asyncio.Event] = {}
         self._listening: asyncio.Task[None] | None = None
-        # Two first subscriptions at once would make two connections, and forget one.
+        # Two first subscriptions at once would open two connections, and forget one.
         self._subscribing = asyncio.Lock()
 
     async def publish(self, channel: str, message: bytes) -> None:

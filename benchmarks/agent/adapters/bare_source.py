@@ -19,7 +19,7 @@ class BareSource:
         raise NotImplementedError(f"nobody else can read {stream}")
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this adapter has nothing to close."""
 
 
 async def create(url: str) -> BareSource:

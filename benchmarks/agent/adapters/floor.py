@@ -1,9 +1,9 @@
 """The least that carries a stream: no repair, no fencing, no bound, one message for each chunk.
 
-A listener asks on ``ask.STREAM``, gets the text so far on a channel of its own, and
-follows ``live.STREAM``, to which its process subscribes once; nothing is sent there before somebody
-has asked. The last message is empty. It is right only because the sources of the benchmark stand
-still while a listener attaches.
+A listener asks on ``ask.STREAM``, gets all earlier text on a channel of its own, and then follows
+``live.STREAM``, to which its process subscribes once. Nothing is sent there before somebody has
+asked. The last message is empty. This is correct only because the sources of the benchmark wait
+while a listener attaches.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PIECE = 256_000
 
 
 class Wire(Protocol):
-    """Publish and subscribe, as bare as the driver gives it."""
+    """Publish and subscribe, with nothing between the driver and the caller."""
 
     async def publish(self, channel: str, message: bytes) -> None: ...
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Ours:
     def __init__(self, url: str) -> None:
         self._context = create_resumable_stream_context(url)
-        # Listeners read through a context of their own, also where the process is the same.
+        # Listeners have a context of their own, even in the producer's process.
         self._elsewhere = create_resumable_stream_context(url)
 
     async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:

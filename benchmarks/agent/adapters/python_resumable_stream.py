@@ -1,4 +1,4 @@
-"""PyPI ``resumable-stream``, as its README uses it; it has the name of this library's package."""
+"""PyPI ``resumable-stream``, as its README uses it; its package is named like this library's."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PythonResumableStream:
 
 async def create(url: str) -> PythonResumableStream:
     publisher, subscriber = peer.RedisPublisher(url), peer.RedisSubscriber(url)
-    # With redis_url alone it connects behind one's back, and a first call may come too early.
+    # With redis_url alone it connects in the background, and the first call may come too early.
     await publisher.connect()
     await subscriber.connect()
     return PythonResumableStream(publisher, subscriber)
