@@ -1,4 +1,4 @@
-"""Simulate seeds: ``make simulate SEEDS=17`` shows one, ``SEEDS=0-200000`` looks for a bad one."""
+"""Simulate seeds: ``make simulate SEEDS=17`` shows one, ``SEEDS=0-200000`` looks for failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show(seed: int) -> bool:
 
 
 def search(first: int, last: int, most: int) -> bool:
-    """Run the seeds on all processors; print those that fail, ``most`` of them."""
+    """Run the seeds on all processors; print those that fail, at most ``most``."""
     began, failed = time.monotonic(), 0
     starts = range(first, last, _BATCH)
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:

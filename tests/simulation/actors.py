@@ -1,4 +1,4 @@
-"""Those who use the library: clients that read, leave and come back, and those who cancel."""
+"""The users of the library: clients that read, leave and come back, and others that cancel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_VISITS = 12
 
 @dataclass(eq=False)
 class Visit:
-    """One reader's stay: from its call to its end."""
+    """One call of a client, and what it read, until it ended."""
 
     stream_id: str
     host: Host
@@ -59,7 +59,7 @@ class Visit:
 
 
 class Client:
-    """Wants all of a stream, wherever it can be had."""
+    """Wants to read all of a stream, and comes back to any machine until it has."""
 
     def __init__(self, world: World, stream_id: str, plan: ClientPlan) -> None:
         self._world = world
@@ -87,7 +87,7 @@ class Client:
                 event_id = visit.event_ids[-1] if self._rng.random() < plan.by_event else None
             if visit.ending in {"not found", "error"}:
                 if isinstance(visit.error, ProducerLostError | StreamHistoryChangedError):
-                    offset, event_id = 0, None  # its text is gone
+                    offset, event_id = 0, None  # the text of that run is gone
                 await asyncio.sleep(self._rng.uniform(0, world.plan.options.lease / 2))
 
     @staticmethod
@@ -122,7 +122,7 @@ class Client:
             if not task.done():
                 visit.ending = "killed"
         if task.done() and not task.cancelled():
-            task.result()  # what no client should see
+            task.result()  # raises errors that no client should see
         self._stream = None
         if not visit.ending:
             visit.ending = "cancelled"
@@ -199,7 +199,7 @@ class Client:
 
 
 async def _within(seconds: float | None, stream: ResumableStream) -> str:
-    """Take a chunk in time; a stream's end may not pass through a task as what it is."""
+    """Take a chunk in time. A task cannot raise StopAsyncIteration, so None carries the end."""
 
     async def take() -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""A simulated broker and the adapters to it: all that the ports allow to go wrong, and more."""
+"""A simulated broker and its adapters, with every fault that the ports allow, and more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 _CONNECT_TIMEOUT = 1.0
 _REPLY_TIMEOUT = 3.0
 _RECONNECT = (0.01, 0.5)
-# How many of the calls that a broken connection cut off are executed yet, and how much later.
+# The part of the calls cut off by a broken connection that are executed later, and how much later.
 _ZOMBIES = 0.3
 _LATE = (0.0, 6.0)
 # No two messages of one connection arrive at the same time.
@@ -38,14 +38,14 @@ _TICK = 1e-9
 
 @dataclass
 class Weather:
-    """What messages suffer just now: chances from 0 to 1."""
+    """The present chances, from 0 to 1, of each fault of a message."""
 
     drop: float = 0.0
     repeat: float = 0.0
     late: float = 0.0
     cut: float = 0.0
     reset: float = 0.0
-    """That a call costs its adapter the connection."""
+    """A call breaks its adapter's connection."""
 
     @property
     def fair(self) -> bool:
@@ -64,7 +64,7 @@ class Write:
 
 
 class Server:
-    """Keys and channels on a clock of their own, both of the memory backend's bus."""
+    """Keys and channels, both in the memory backend's bus, by the broker's own clock."""
 
     def __init__(self, loop: SimulatedLoop, rng: random.Random, timeline: Timeline) -> None:
         self.loop = loop
@@ -96,7 +96,7 @@ class Server:
         return written
 
     def increment(self, by: Adapter, key: str) -> None:
-        """Count up and keep the time to live, as a TypeScript peer does that starts or joins."""
+        """Count up and keep the time to live, as a TypeScript peer does when it starts or joins."""
         entry = self.bus._keys.get(key)
         if entry is not None and entry[1] > self.loop.now and entry[0].isdigit():
             value = str(int(entry[0]) + 1)
@@ -119,7 +119,7 @@ class Server:
             adapter.disconnect()
 
     def start(self, keys: str) -> None:
-        """Come back with the keys as they were (``kept``), ``none``, or ``old`` ones."""
+        """Come back with the keys as they were (``kept``), with ``none``, or with ``old`` ones."""
         self.down = False
         if keys != "kept":
             self.bus._keys = dict(self._snapshot) if keys == "old" else {}
@@ -129,7 +129,7 @@ class Server:
 
 @dataclass(eq=False)
 class _Subscription:
-    """Also the inbox that the bus puts messages into."""
+    """A subscription, which is also the inbox into which the bus puts messages."""
 
     adapter: Adapter
     channel: str
@@ -141,7 +141,7 @@ class _Subscription:
     overflowed: bool = False
 
     def put(self, message: bytes) -> None:
-        """Let the weather have its way, then send it on to the subscriber."""
+        """Apply the weather to a message, then send it on to the subscriber."""
         server = self.adapter.server
         weather, chance = server.weather, server.rng.random
         copies, extra = 1, 0.0
@@ -174,7 +174,7 @@ class _Subscription:
 
 @dataclass(eq=False)
 class Adapter:
-    """One host's backend: every call is a message there and, at a later time, a message back."""
+    """One host's backend: every call is a message to the server and, later, a message back."""
 
     server: Server
     host: Host
@@ -187,11 +187,11 @@ class Adapter:
     calls: dict[asyncio.Future[None], bool] = field(default_factory=dict)
     unknown_publishes: int = 0
     held_back: bool = False
-    """It may not connect."""
+    """Whether it must not connect."""
     sheltered: bool = False
-    """No weather costs it the connection."""
+    """Whether the weather never breaks its connection."""
     black_hole: bool = False
-    """Nothing comes through, and nobody is told."""
+    """Whether nothing comes through, without any error."""
     _sent_until: float = 0.0
     _received_until: float = 0.0
     _connection: int = 0
@@ -256,12 +256,12 @@ class Adapter:
             self._unlisten(subscription)
 
     def receive(self, subscription: _Subscription, message: bytes, extra: float) -> None:
-        """A message of the server's is on its way."""
+        """Put a message on its way from the server to the subscriber."""
         if not self.connected or self.black_hole or subscription.deaf:
             self.server.timeline.lost(self.host, subscription.channel, "not connected or deaf")
             return
         if subscription.overflowed or subscription.pending >= self.max_pending:
-            subscription.overflowed = True  # until it has been told
+            subscription.overflowed = True  # until the loss is reported
             self.server.timeline.lost(self.host, subscription.channel, "overflow")
             return
         subscription.pending += 1
@@ -272,19 +272,19 @@ class Adapter:
             return
         self._received_until = max(self._received_until + _TICK, self._arrival())
         self._incoming.append(partial(subscription.deliver, message))
-        # Whichever of these runs first, the messages come in their order.
+        # The callbacks may run in any order: each takes the oldest message.
         loop.at(self._received_until, self.host, self._take_in)
 
     def _take_in(self) -> None:
         self._incoming.popleft()()
 
     def next_arrival(self) -> float:
-        """When the server gets what is sent now, after all that was sent before."""
+        """Return when the server gets a message sent now, after all messages sent before."""
         self._sent_until = max(self._sent_until + _TICK, self._arrival())
         return self._sent_until
 
     def disconnect(self) -> None:
-        """Lose the connection: nobody knows of a call under way whether it was executed."""
+        """Lose the connection: it is unknown whether calls under way were executed."""
         if self.closed or self.host.dead:
             return
         self.connected = False
@@ -346,7 +346,7 @@ class Adapter:
                 loop.at(loop.now + server.rng.uniform(*_LATE), None, haunt)
 
         def haunt() -> None:
-            """Written out before the connection broke, and taken in after it."""
+            """Execute a call that was sent before the connection broke, and is handled later."""
             if not server.down:
                 server.timeline.note(self.host, "has a late call executed")
                 execute()
@@ -401,5 +401,5 @@ class Adapter:
 
 
 def _inbox(subscription: _Subscription) -> Inbox:
-    """The bus only ever puts into it."""
+    """Pass the subscription as an inbox: the bus only calls ``put``."""
     return subscription  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""An event loop in virtual time that runs many hosts, in an order drawn from a seed."""
+"""An event loop in virtual time that runs many hosts; a seed determines the order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Ts = TypeVarTuple("Ts")
 
-# A run that needs more steps than this goes round in circles.
+# A run that needs more steps than this will never end.
 MAX_STEPS = 400_000
 
 
@@ -28,11 +28,11 @@ class DeadlockError(AssertionError):
 
 @dataclass(eq=False)
 class Host:
-    """A machine: it has a clock of its own, may stand still, and may die.
+    """A machine: it has a clock of its own, may be paused, and may die.
 
     Attributes:
-        offset: seconds that its clock is ahead of true time.
-        rate: how many of its seconds pass in a true one.
+        offset: how many seconds its clock is ahead of true time.
+        rate: how many of its seconds pass in a true second.
         on_death: called when it is killed.
     """
 
@@ -60,15 +60,15 @@ HOST: contextvars.ContextVar[Host | None] = contextvars.ContextVar("HOST", defau
 
 
 class SimulatedLoop(Interruptible, asyncio.BaseEventLoop):
-    """Runs one ready callback at a time; with ``shuffle``, any of them.
+    """Runs one ready callback at a time: the first, or with ``shuffle`` any of the first eight.
 
-    asyncio promises its callbacks first-in first-out, so a program may not break without it, but it
-    may not need it either: order between tasks is what a network would make of it.
+    asyncio runs callbacks first-in first-out, but the core must not depend on this order: a network
+    puts the events of different tasks in any order.
     """
 
     def __init__(self, rng: random.Random, *, shuffle: bool) -> None:
         super().__init__()
-        # The base class's own queues, which no interface gives access to.
+        # The base class's own queues, which have no public interface.
         inner: Any = self
         self._queue: deque[asyncio.Handle] = inner._ready
         self._timers: list[asyncio.TimerHandle] = inner._scheduled
@@ -96,7 +96,7 @@ class SimulatedLoop(Interruptible, asyncio.BaseEventLoop):
         return super().call_at(true, callback, *args, context=context)
 
     def at(self, when: float, host: Host | None, callback: Callable[..., object]) -> None:
-        """Call at a true time, as something that happens on the host."""
+        """Call back at a true time, on the host."""
         context = contextvars.Context()
         context.run(HOST.set, host)
         timer = asyncio.TimerHandle(max(when, self.now), callback, (), self, context)
@@ -114,13 +114,13 @@ class SimulatedLoop(Interruptible, asyncio.BaseEventLoop):
         self._queue.extend(parked)
 
     def kill(self, host: Host) -> None:
-        """Nothing of the host ever runs again."""
+        """Stop everything on the host for ever."""
         host.dead = True
         for tell in host.on_death:
             tell()
 
     def bury(self, host: Host) -> list[asyncio.Task[Any]]:
-        """After all is judged: let a dead host's tasks end, so that nothing is left of them."""
+        """Let a dead host's tasks end, so that none is left; only after the run was judged."""
         host.dead = False
         self.resume(host)
         tasks = host.running()
@@ -162,10 +162,10 @@ class SimulatedLoop(Interruptible, asyncio.BaseEventLoop):
         return handle
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps in a selector."""
+        """Do nothing: this loop never waits in a selector."""
 
     def _process_events(self, event_list: object) -> None:
-        """There are none."""
+        """Do nothing: this loop has no selector events."""
 
 
 def _make_task(

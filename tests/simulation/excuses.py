@@ -1,4 +1,4 @@
-"""What may be told to a reader because of what really happened, and what may not."""
+"""Which endings, other than the usual ones, are true because of what really happened."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _OF_BROKER = {Kind.UNPLUG, Kind.BLACK_HOLE, Kind.DEAFEN, Kind.OUTAGE}
 _FINAL = {Kind.KILL, Kind.CLOSE}
-# An outage seems longer than it is: to connect again takes a moment.
+# An outage seems longer than it is, because reconnecting takes time.
 _RECOVERY = 4.0
 _AMPLE = 10**6
-# That many messages missed are as good as a connection lost: for a listener that waits for an end,
-# for one that shakes hands, and, of requests alone, for a cancel. One that shakes hands may also
-# meet as many claims whose callers leave them.
+# Missing this many messages counts as a lost connection: for a listener that waits for an end
+# (_MANY), for a handshake (_HANDSHAKE), and, counting requests only, for a cancel (_CANCEL). A
+# handshake may also fail after _CLAIMS abandoned claims.
 _MANY = 3
 _HANDSHAKE = 5
 _CANCEL = 8
@@ -42,7 +42,7 @@ class Excuses:
         self._damages = world.oracle.damages
 
     def status_of(self, run: Run) -> str:
-        """How the run really ended; "running" if it has not."""
+        """Return how the run really ended; "running" if it has not ended."""
         if run.ending is not None:
             return str(run.ending.status)
         if run.generation == 0 and run.exhausted is not None:
@@ -50,7 +50,7 @@ class Excuses:
         return "lost" if run.host.dead else "running"
 
     def served(self, visit: Visit, run: Run) -> bool:
-        """The run was over, and the place that the caller named must still have been served."""
+        """The run was over, but the place that the caller named still had to be served."""
         if self._plan.climate is not Climate.CALM or run.closed is None or run.producer is None:
             return False
         if self._options.buffer_limit < _AMPLE:
@@ -70,13 +70,13 @@ class Excuses:
         return bool(others) or any(damage.keys == "old" for damage in self._outages())
 
     def lost(self, visit: Visit, run: Run) -> bool:
-        """The producer has gone, or nobody could tell whether it had."""
+        """The producer was gone, or nobody could know whether it was."""
         if self.superseded(run) or self.status_of(run) == "lost":
             return True
         if any(self._over(run.host, visit.ended)):
             return True
         if run.generation == 0 and run.exhausted is not None:
-            return True  # a TypeScript peer keeps nothing for those who have not read it all
+            return True  # a TypeScript peer keeps no text after the end
         lease, outage = self._options.lease, self._options.outage_timeout
         begin = visit.ended - 3 * lease - outage
         for host in (run.host, visit.host):
@@ -94,18 +94,18 @@ class Excuses:
         begin = visit.began
         runs = self._world.sources[visit.stream_id].runs
         if any(run.generation == 0 and run.fails for run in runs):
-            return True  # it leaves its sentinel behind
+            return True  # a TypeScript peer that fails leaves its sentinel behind
         if self._plan.weather.reset or self._missed(begin, visit.ended, _HANDSHAKE):
             return True
         if len(self.abandoned(visit.stream_id)) >= _CLAIMS:
-            return True  # one caller after another claims and goes
+            return True  # one caller after another claims and leaves
         return self._plan.climate is not Climate.CALM and (
             bool(self._around(begin - 2 * self._options.lease, visit.ended))
             or bool(self.abandoned(visit.stream_id))
         )
 
     def stood_still(self, visit: Visit) -> float:
-        """For how long the reader's host was paused while the visit lasted."""
+        """Return for how long the reader's host was paused during the visit."""
         pauses = [one for one in self._damages if one.kind is Kind.PAUSE]
         mine = [one for one in pauses if one.host == visit.host.name]
         return self._time(mine, visit.began, visit.ended)
@@ -128,7 +128,7 @@ class Excuses:
         )
 
     def absent(self, visit: Visit, before: list[Run]) -> bool:
-        """No run was there, or what it had written may be gone."""
+        """There was no run, or its keys may be gone."""
         if not any(run.started < visit.began for run in before):
             return True
         if self._plan.weather.reset:
@@ -143,7 +143,7 @@ class Excuses:
         return bool(self.abandoned(visit.stream_id)) or len(runs) > 1
 
     def abandoned(self, stream_id: str) -> dict[int, list[Write]]:
-        """The claims that no source was run for, and what was written of them."""
+        """Return the claims for which no source was run, with the writes of each."""
         runs = {run.generation for run in self._world.sources[stream_id].runs}
         claims: dict[int, list[Write]] = {}
         for write in self._world.server.writes:
@@ -154,7 +154,7 @@ class Excuses:
         return claims
 
     def gave_up(self, visit: Visit) -> bool:
-        """The caller has gone, or was away for long, without knowing that it had won."""
+        """The caller left, or was cut off for long, without knowing that it had won."""
         if visit.ending in {"cancelled", "killed"}:
             return True
         if self._trouble(visit.host, visit.began, visit.ended) >= self._options.lease / 2:
@@ -162,7 +162,7 @@ class Excuses:
         return isinstance(visit.error, BackendError | ContextClosedError)
 
     def cancelled_unstarted(self, stream_id: str) -> bool:
-        """A cancel came so early that the source was never asked for."""
+        """A cancel came so early that the source was never started."""
         runs = {run.generation for run in self._world.sources[stream_id].runs}
         outcomes = [
             Outcome.decode(write.after)
@@ -177,7 +177,7 @@ class Excuses:
         )
 
     def unrecorded(self, run: Run) -> bool:
-        """It could not write, or was not allowed to."""
+        """The producer could not record the end, or was not allowed to."""
         if self.superseded(run) or any(self._over(run.host, float("inf"))):
             return True
         begin, end = run.closed or run.started, self._world.loop.now
@@ -211,7 +211,7 @@ class Excuses:
         return bool(self._around(begin, end)) or not self._plan.weather.fair
 
     def disturbed(self, run: Run) -> bool:
-        """Something else than the end of other hosts has happened."""
+        """Something happened other than the end of other hosts."""
         if self._plan.climate in {Climate.BROKER, Climate.ALL}:
             return True
         return any(
@@ -236,7 +236,7 @@ class Excuses:
         return [damage for damage in self._damages if damage.kind is Kind.OUTAGE]
 
     def _around(self, begin: float, end: float) -> list[Damage]:
-        """What is going on between the two times, or has lasting effects."""
+        """Return the damages between the two times, and earlier ones with lasting effects."""
         return [
             damage
             for damage in self._damages
@@ -245,7 +245,7 @@ class Excuses:
         ]
 
     def _trouble(self, host: Host, begin: float, end: float) -> float:
-        """For how long the host was cut off or stood still."""
+        """Return for how long the host was cut off or paused."""
         mine = [
             damage
             for damage in self._damages

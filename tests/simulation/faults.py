@@ -13,14 +13,14 @@ _CORE = "src/resumable_stream"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: a line of the core, and what it is changed to.
+    """One fault: a text of the core, and what it is changed to.
 
     Args:
         what: what goes wrong.
-        file: in the core, or from the project's root.
-        right: the text as it stands, exactly once in the file.
+        file: its path in the core, or from the project's root.
+        right: the correct text, which occurs exactly once in the file.
         wrong: what replaces it.
-        found: the core once had it, and a seed showed it.
+        found: whether the core once had this fault, and a seed revealed it.
     """
 
     what: str

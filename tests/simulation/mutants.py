@@ -23,7 +23,7 @@ _PARTS = ("src", "backends", "tests/simulation")
 
 
 def catch(mutant: Mutant) -> str:
-    """Return the number of seeds it took, and what was seen."""
+    """Return how many seeds it took, and which promise was seen broken."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         for part in _PARTS:

@@ -1,4 +1,4 @@
-"""The model of the truth: checks the promises, knowing what really happened."""
+"""The oracle: it knows what really happened, and checks the promises."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHUNK = ":rs:chunk:"
 _REQUEST = ":rs:request:"
 _LOOK_EVERY = 0.7
 _SOON = 2.0
-# In this time a cancel is repeated so often that some must be heard.
+# A cancel is repeated so often in this time that the producer must hear it.
 _CANCEL = 6.0
 _MAX_PIECE = 256 * 1024
 
@@ -43,7 +43,7 @@ class Oracle:
         self._publishers: dict[int, Host] = {}
         self._requests = 0
         self.heard: dict[int, list[float]] = {}
-        """When each generation has spoken to all who follow it."""
+        """When each generation has published to its live channel."""
         world.server.on_publish = self._published
 
     def fail(self, promise: str, what: str) -> None:
@@ -51,13 +51,13 @@ class Oracle:
         self._world.timeline.note(None, "PROBLEM", promise, what)
 
     async def watch(self) -> None:
-        """P7, from time to time: what is held is bounded."""
+        """Check P7 from time to time: the text in memory is bounded."""
         while True:
             self._check_memory()
             await asyncio.sleep(_LOOK_EVERY)
 
     async def settle(self) -> None:
-        """Wait until every producer that lives has ended by itself."""
+        """Wait until every living producer has ended by itself."""
         while True:
             running = [
                 producer.drained
@@ -71,7 +71,7 @@ class Oracle:
             await asyncio.sleep(0)
 
     def waiting(self) -> str:
-        """Name those who wait for ever."""
+        """Return the visits that wait for ever, as text."""
         return "; ".join(str(visit) for visit in self._world.visits if not visit.ending) or "?"
 
     def judge(self) -> None:
@@ -95,7 +95,7 @@ class Oracle:
     # P5
 
     def _published(self, by: Adapter, channel: str, message: bytes) -> None:
-        """At most one host publishes as a generation into any reader."""
+        """Check that only one host publishes frames of a generation."""
         self._requests += _REQUEST in channel
         if _CHUNK not in channel or b'{"type":"' not in message[:400]:
             return
@@ -128,7 +128,7 @@ class Oracle:
         before = generation_of(write.before or "")
         if write.after == DONE:
             if write.before is None:
-                return  # re-created by an ended producer: its outcome says which
+                return  # created again by an ended producer: the outcome's check covers it
             if write.before == DONE or owners.get(before) is not write.by.host:
                 self.fail("P5", f"{write.by.host.name} finishes {write.before!r}, not its own")
             return
@@ -138,7 +138,7 @@ class Oracle:
         if write.before is not None and before != generation:
             self.fail("P5", f"{write.by.host.name} takes over {write.before!r}")
         if write.before is None and generation in claims:
-            claims.remove(generation)  # an emptied broker is claimed anew
+            claims.remove(generation)  # the broker was emptied, and the id is claimed again
         if generation not in claims:
             claims.append(generation)
 
@@ -155,7 +155,7 @@ class Oracle:
             self.fail("P5", f"{write.by.host.name} overwrites its successor's outcome")
 
     def _check_claims(self, excuses: Excuses) -> None:
-        """A claim without a run is one whose caller has gone, and it goes with him."""
+        """A claim is without a run only if its caller has gone, and then it soon expires."""
         for stream_id in self._world.sources:
             for generation, writes in excuses.abandoned(stream_id).items():
                 host, at = writes[0].by.host, writes[0].at
@@ -172,7 +172,7 @@ class Oracle:
                     self.fail("P10", f"the claim {generation} is left to its lease")
 
     def _check_outcomes(self, excuses: Excuses) -> None:
-        """Every run that ended by itself has left a record."""
+        """The end of every run is recorded, unless something prevented it."""
         recorded = {
             outcome.generation
             for write in self._world.server.writes
@@ -186,7 +186,7 @@ class Oracle:
                     self.fail("P3", f"the end of generation {run.generation} was not recorded")
 
     def _check_recreation(self, excuses: Excuses) -> None:
-        """P6: a broker that comes back empty is told at once who produces."""
+        """P6: if a broker comes back empty, producers create their sentinels again at once."""
         soon = _SOON + 20 * max(latency for latency, _offset, _rate in self._plan.hosts)
         damages = [damage for damage in self.damages if damage.kind is Kind.OUTAGE]
         runs = [run for sources in self._world.sources.values() for run in sources.runs]
@@ -231,12 +231,12 @@ class Oracle:
         for reader in self._world.readers:
             runs = [run for run, _cost in getattr(reader, "_ready", ())]
             queued = sum(len(chunk) for run in runs for chunk in run)
-            # A TypeScript producer sends all of the text so far as one message.
+            # A TypeScript producer sends all earlier text as one message.
             most = largest if isinstance(reader, Listener) else self._longest_text()
             if queued > plan.options.window + piece + most:
                 self.fail("P7", f"a reader holds {queued}")
             if isinstance(reader, Listener):
-                # What came last may be more than there was room for; no frame here makes two runs.
+                # The newest run may exceed the window; each frame here makes one run.
                 before = sum(sum(map(len, run)) + CHUNK_COST * len(run) for run in runs[:-1])
                 if before > plan.options.window:
                     self.fail("P7", f"a reader had {before} waiting and took more")
@@ -299,7 +299,7 @@ class Oracle:
             ):
                 self.fail("P11", f"a TypeScript reader got {text!r:.200} of {wholes[0]!r:.200}")
             over = runs[0].closed or float("inf")
-            # It may have found the claim of somebody who left before the source was run.
+            # The reader may have found a claim whose caller left before the source was run.
             claimed = not excuses.abandoned(reader.stream_id)
             if calm and claimed and not reader.texts and over > reader.asked + 1.0:
                 self.fail("P11", "a TypeScript reader was not answered")
@@ -319,7 +319,7 @@ class Oracle:
                 self.fail("P10", f"{host.name} leaves subscriptions: {channels}")
             if adapter.calls:
                 self.fail("P10", f"{host.name} leaves calls")
-            # A source that takes too long to close is left to itself.
+            # A source that takes too long to close is left alone.
             tasks = [
                 name for task in host.running() if not (name := task.get_name()).endswith("source")
             ]

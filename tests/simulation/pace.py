@@ -1,4 +1,4 @@
-"""Whether everything came in time: as much as what really went wrong accounts for."""
+"""Whether everything came in time, with allowance for what really went wrong."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 _EPSILON = 1e-3
-# What the reader beside the producer lets pass for the end to be recorded.
+# How long the reader beside the producer waits for the end to be recorded.
 _END_GRACE = 0.1
-# What anything may take; and what one lost message may cost on top, beside a heartbeat.
+# How long anything may take, and what each lost message adds, besides a heartbeat.
 _SOON = 0.8
 _REPAIR = 1.2
-# A smaller window takes many turns.
+# With a smaller window, catching up takes many requests.
 _AMPLE = 10**6
 _RECONNECT = 0.5
 _CALL = 3.0
@@ -33,7 +33,7 @@ _STANDSTILLS = {Kind.PAUSE, Kind.KILL, Kind.CLOSE}
 
 
 def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
-    """P3, P4 and P6 as far as they speak of time."""
+    """Check what P3, P4, P5, P6 and P10 say about time."""
     still = {damage.host for damage in world.oracle.damages if damage.kind in _STANDSTILLS}
     for visit in world.visits:
         runs = runs_of(world, visit) if visit.attached is not None and visit.prompt else []
@@ -54,7 +54,7 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
 
 
 def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
-    """The broker is nothing to the reader beside the producer."""
+    """P6: the reader beside the producer does not wait for the broker."""
     attached = visit.attached or 0.0
     if not world.plan.shuffle:
         for made, read in _pairs(visit, run):
@@ -68,7 +68,7 @@ def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
 
 
 def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
-    """Each message that was lost costs the time of its repair, and no more."""
+    """P3: each lost message costs the time of its repair, and no more."""
     kinds = {damage.kind for damage in world.oracle.damages}
     undisturbed = world.plan.climate in {Climate.CALM, Climate.MESSAGES}
     if not (undisturbed or kinds == {Kind.UNPLUG}) or world.plan.weather.reset:
@@ -84,10 +84,10 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
         if kinds:
             allowed = _soon(world)
             if any(damage.end - damage.begin > unsure for damage in world.oracle.damages):
-                # Until it has renewed its claim, the producer answers nobody: ask once more.
+                # The producer answers nobody until it has renewed its claim: one more request.
                 allowed += _REPAIR
         else:
-            # Only what was lost while it was still to be expected.
+            # Count only losses before the chunk could be expected.
             repair = world.plan.options.heartbeat_interval + _REPAIR
             losses = world.timeline.losses_between(made, ready + _soon(world) + repair)
             allowed = _soon(world) + losses * repair
@@ -97,7 +97,7 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
 
 
 def _check_heartbeats(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
-    """P4: who follows a producer that is silent knows that it is alive."""
+    """P4: a listener of a silent producer hears its heartbeats."""
     if world.plan.climate is not Climate.CALM or not world.plan.weather.fair:
         return
     begin, end = visit.attached or 0.0, min(visit.ended, run.closed or visit.ended)
@@ -110,22 +110,22 @@ def _check_heartbeats(world: World, visit: Visit, run: Run) -> Iterator[Problem]
 
 
 def _check_outages(world: World, visit: Visit, excuses: Excuses) -> Iterator[Problem]:
-    """P4: nobody bears an outage for longer than he was told to."""
-    # Who reads live has nothing to ask for, and notices with the next heartbeat.
+    """P4: no listener waits through an outage for longer than ``outage_timeout``."""
+    # A listener that reads live has no request to send: it notices at its next heartbeat.
     notices = world.plan.options.heartbeat_interval
     patience = world.plan.options.outage_timeout + notices + _CALL + 2 * _SOON
     for damage in world.oracle.damages:
         if damage.kind is not Kind.OUTAGE or damage.end < damage.begin + patience:
             continue
         attached = visit.attached or damage.begin
-        # Nor does time count in which he stood still.
+        # Time in which the listener's host was paused does not count either.
         late = visit.ended - damage.begin - patience - excuses.stood_still(visit)
         if attached < damage.begin and late > 0 and visit.prompt:
             yield "P4", f"bore an outage {late:.3f} s too long: {visit}"
 
 
 def _check_release(world: World, run: Run, excuses: Excuses) -> Iterator[Problem]:
-    """P10: a producer that has ended waits for the living only, and for a lease."""
+    """P10: an ended producer waits only for living readers, and for one lease after them."""
     if run.released is None or run.closed is None or run.host.dead:
         return
     if excuses.disturbed(run):
@@ -138,12 +138,12 @@ def _check_release(world: World, run: Run, excuses: Excuses) -> Iterator[Problem
 
 
 def _check_fence(world: World, run: Run) -> Iterator[Problem]:
-    """P5: who has lost the claim learns so at the next renewal, and stops."""
+    """P5: a producer that has lost its claim learns that at its next renewal, and stops."""
     writes = [w for w in world.server.writes if w.key.endswith(f"sentinel:{run.stream_id}")]
     claimed = run.started
     for write in writes:
         if write.before is None and generation_of(write.after) == run.generation:
-            # Also anew, where the sentinel was gone: then it is the other one that has lost.
+            # Count a later claim, too: after the sentinel was lost, it wins over the other one's.
             claimed = max(claimed, write.at)
     successors = [
         write.at
@@ -162,7 +162,7 @@ def _check_fence(world: World, run: Run) -> Iterator[Problem]:
 
 
 def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:
-    """When each chunk was produced and read, where that can be told."""
+    """Return when each chunk was produced and read; nothing if the first chunk is unknown."""
     if visit.first_event_id is None:
         return []
     first = int(visit.first_event_id.partition("-")[2])
@@ -170,7 +170,7 @@ def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:
 
 
 def _connected(world: World, time: float) -> float:
-    """The time, or if something is unplugged then or on the way, when it is connected again."""
+    """Return the time, or, if a host is unplugged around it, when that host is connected again."""
     way = PACE + 4 * _latency(world)
     for damage in world.oracle.damages:
         if damage.begin - way <= time <= damage.end + _RECONNECT:

@@ -1,4 +1,4 @@
-"""What a seed stands for: the machines, the options, who does what when, and what breaks."""
+"""What a seed determines: machines, options, what every client does, and what breaks when."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 class Climate(StrEnum):
-    """Which kind of trouble a run may see."""
+    """Which kinds of trouble a run may have."""
 
     CALM = "calm"
-    """None: the strictest judgement."""
+    """No trouble: the oracle is strictest."""
     MESSAGES = "messages"
     """Messages are dropped, repeated, late and cut short; nothing else breaks."""
     BROKER = "broker"
     """Connections break, the broker goes away, forgets, or remembers old keys."""
     HOSTS = "hosts"
-    """Hosts stand still, die, and are closed."""
+    """Hosts are paused, die, and are closed."""
     ALL = "all"
 
 
 class TypeScript(StrEnum):
-    """What the peers written in TypeScript do."""
+    """What the TypeScript peers do."""
 
     ABSENT = "absent"
     READS = "reads"
@@ -61,14 +61,14 @@ class Trouble:
 
 @dataclass(frozen=True)
 class ClientPlan:
-    """Somebody who wants to read.
+    """A client that wants to read.
 
     Attributes:
-        starts: it starts the stream if nobody has; ``create`` insists on being the first.
+        starts: it starts the stream if nobody has; with ``create`` it must be the first.
         prompt: it reads as fast as it can.
-        stays: chunks that it reads before it leaves and comes back; None for all.
-        patience: seconds it waits for one chunk before it asks again.
-        cancelled_after: seconds after which it is cancelled wherever it stands.
+        stays: how many chunks it reads before it leaves and comes back; None for all.
+        patience: how many seconds it waits for a chunk before it tries again.
+        cancelled_after: after how many seconds it is cancelled, whatever it is doing.
     """
 
     at: float
@@ -209,7 +209,7 @@ def _kinds(climate: Climate, typescript: TypeScript) -> list[Kind]:
     if climate in {Climate.BROKER, Climate.ALL}:
         kinds += [Kind.UNPLUG, Kind.BLACK_HOLE]
         if typescript is TypeScript.ABSENT:
-            # A TypeScript peer could not bear an outage, nor its readers a hole they are not told.
+            # TypeScript peers cannot repair: not an outage, and not a hole that nobody reports.
             kinds += [Kind.DEAFEN, Kind.OUTAGE, Kind.OUTAGE, Kind.OUTAGE]
     if climate in {Climate.HOSTS, Climate.ALL}:
         kinds += [Kind.PAUSE, Kind.PAUSE, Kind.KILL, Kind.CLOSE]

@@ -1,4 +1,4 @@
-"""What is produced, and the truth about it."""
+"""The sources of the simulation, and the truth about what they produced."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Script:
 
 @dataclass(eq=False)
 class Run:
-    """The truth about one run of a source: what it really gave, when, and to whom."""
+    """The truth about one run of a source: what it really yielded, when, and where."""
 
     host: Host
     started: float
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def ending(self) -> Ending | None:
-        """What the producer believes; None if it runs, or there is none of ours."""
+        """The ending that the producer has set; None while it runs, and for TypeScript peers."""
         return self.producer.log.ending if self.producer is not None else None
 
     def text(self, unit: OffsetUnit) -> Units:
@@ -72,7 +72,7 @@ class Run:
 
 
 class Units:
-    """Text that is indexed in a unit, the slow and sure way, as JavaScript would."""
+    """Text that is indexed by a unit as JavaScript would do it: slow, and obviously correct."""
 
     def __init__(self, text: str, unit: OffsetUnit) -> None:
         self.text = text
@@ -87,7 +87,7 @@ class Units:
         return self._units[2 * offset :].decode("utf-16-le", "surrogatepass")
 
     def after_half(self, offset: int) -> str:
-        """As in JavaScript and then UTF-8: half a pair becomes U+FFFD."""
+        """Return the text from the offset on; half a pair at its start becomes U+FFFD."""
         if self.splits_pair(offset):
             return "\ufffd" + self.after(offset + 1)
         return self.after(offset)
@@ -101,7 +101,7 @@ class Units:
 
 
 def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
-    """Slow, bursty, failing, empty or huge-chunked; some last as long as told."""
+    """Draw a source: slow, bursty, failing, empty or with huge chunks; some take ``lasts`` s."""
     alphabet = _ALPHABET
     if rng.random() < 0.5:
         alphabet += _ASTRAL * rng.randrange(1, 6)
@@ -116,7 +116,7 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
         chunk = "".join(rng.choices(alphabet, k=rng.randrange(most + 1)))
         chunks.append(_repaired(chunk) if _LONE[0] in alphabet else chunk)
     if plain and count > 1 and rng.random() < 0.2:
-        # Text that reads as the end of a stream; right before the end, nobody could tell.
+        # Text that equals the end marker; not the last chunk, which would look like the end.
         chunks[rng.randrange(count - 1)] = V1_END
     pace = rng.choice((0.0, 0.05, 0.5, lasts / (count + 1), 2 * lasts / (count + 1)))
     pauses = tuple(
@@ -124,7 +124,7 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
     )
     steady = chunks and V1_END not in chunks and max(map(len, chunks)) <= _MOST_STEADY
     if steady and rng.random() < _STEADY:
-        # Longer than a listener may be silent, and never a pause in which it has time to speak.
+        # Longer than a listener may be silent, and without a pause that gives it time to speak.
         count = rng.randrange(20, 150)
         chunks = (chunks * count)[:count]
         pauses = (_STEADY_PACE,) * count + (rng.choice((0.0, _STEADY_PACE)),)
@@ -138,12 +138,12 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
 
 
 def _repaired(chunk: str) -> str:
-    """Two halves that meet are one character to a decoder: keep them apart."""
+    """Keep two halves of a pair apart: a decoder would make them one character."""
     return chunk.replace(_LONE, _LONE[0] + "-" + _LONE[1])
 
 
 class Sources:
-    """Makes the sources of one stream id, and remembers every run."""
+    """Makes the sources of one stream id, and records every run."""
 
     def __init__(
         self, stream_id: str, loop: SimulatedLoop, timeline: Timeline, draw: Callable[[], Script]

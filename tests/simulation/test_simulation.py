@@ -19,7 +19,7 @@ from simulation.world import Report, simulate
 _SEEDS = 3_000
 _EACH = 150
 
-# What seeds have found in the core beside the table's faults: too rare to stand there.
+# Faults of the core that seeds have found, but too rarely for the table of mutants.
 _RARE = {
     "a TypeScript producer's time ran while its reader subscribed": 24_024,
     "an abandoned claim stayed where TypeScript peers had counted in it": 16_952,
@@ -52,7 +52,7 @@ def test_the_seeds_cover_what_there_is_to_go_wrong() -> None:
 
 
 def test_a_seed_replays_exactly_in_another_process() -> None:
-    """Also where strings hash otherwise."""
+    """Even if strings have other hashes there."""
     seeds = [str(next(seed for seed in range(99) if draw(seed).climate is c)) for c in Climate]
     program = (
         "import sys; from simulation.world import simulate\n"
@@ -89,7 +89,7 @@ def seeds_to_catch(mutant: Mutant) -> int:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
 def test_every_fault_fits_the_core_and_is_caught(mutant: Mutant) -> None:
-    """Else the table would speak of a core that is no more."""
+    """Otherwise the table would describe code that no longer exists."""
     assert Path(ROOT / mutant.path).read_text().count(mutant.right) == 1
     assert seeds_to_catch(mutant) <= 10_000
 

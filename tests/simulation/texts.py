@@ -1,4 +1,4 @@
-"""What a reader got, held against what was produced."""
+"""Compares what a reader got with what was produced."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Problem = tuple[str, str]
 
 
 def check_visit(world: World, visit: Visit, excuses: Excuses) -> Iterator[Problem]:
-    """P1 to P4 for one reader."""
+    """Check one reader's text, ending and places."""
     if visit.attached is None:
         yield from _check_answer(world, visit, excuses)
         return
@@ -50,7 +50,7 @@ def check_visit(world: World, visit: Visit, excuses: Excuses) -> Iterator[Proble
 
 
 def runs_of(world: World, visit: Visit) -> list[Run]:
-    """The runs that the reader may have read: those whose text it has, chunk by chunk."""
+    """Return the runs that the reader may have read: it has their text, chunk by chunk."""
     runs = world.sources[visit.stream_id].runs
     if visit.generation is not None:
         runs = [run for run in runs if run.generation == visit.generation]
@@ -71,13 +71,13 @@ def _has_text(visit: Visit, run: Run, unit: OffsetUnit) -> bool:
 
 
 def _stripped(chunks: list[str]) -> list[str]:
-    """Without the empty chunks at the beginning, which belong to no offset."""
+    """Drop the empty chunks at the beginning, which no offset can name."""
     begin = next((at for at, chunk in enumerate(chunks) if chunk), len(chunks))
     return chunks[begin:]
 
 
 def expected_chunks(visit: Visit, run: Run, unit: OffsetUnit) -> list[str] | None:
-    """What the reader gets of the run if it stays to the end; None if the offset cuts a pair."""
+    """Return all that the reader should get of the run; None if the offset cuts a pair."""
     if visit.event_id is not None:
         return run.chunks[int(visit.event_id.partition("-")[2]) :]
     skip, chunks = visit.offset, []
@@ -122,7 +122,7 @@ def _check_ending(world: World, visit: Visit, run: Run, excuses: Excuses) -> Ite
 
 
 def _check_answer(world: World, visit: Visit, excuses: Excuses) -> Iterator[Problem]:
-    """The call itself gave no stream."""
+    """Check a call that returned no stream."""
     runs = world.sources[visit.stream_id].runs
     before = [run for run in runs if run.started <= visit.ended]
     statuses = {excuses.status_of(run) for run in before}
@@ -142,7 +142,7 @@ def _check_error(
     def any_is(status: str) -> bool:
         return any(excuses.status_of(run) == status for run in runs)
 
-    # In this order: some are kinds of those that follow them.
+    # In this order: some are subclasses of later ones.
     known: dict[type[Exception], tuple[str, Callable[[], bool]]] = {
         StreamFailedError: ("P3", lambda: any_is("failed")),
         StreamCancelledError: (
@@ -174,7 +174,7 @@ def _check_error(
 
 
 def _check_places(world: World, visit: Visit, runs: list[Run]) -> Iterator[Problem]:
-    """What the stream says of its place is where it is."""
+    """Check that the offsets and event ids that the stream reported are right."""
     unit = world.plan.unit
     run = runs[0]
     if visit.event_id is not None:

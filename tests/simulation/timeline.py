@@ -1,4 +1,4 @@
-"""What happened, for whoever has to find out why."""
+"""Everything that happened in a run, to explain a failure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Timeline:
         self.events.append((self._loop.now, who.name if who else "", what))
 
     def lost(self, who: Host, channel: str, how: str) -> None:
-        """A message for the host did not come as it was sent."""
+        """Note that a message did not reach the host as it was sent."""
         self.losses.append((self._loop.now, who.name, channel))
         self.note(who, "misses a message,", how, channel)
 
     def losses_between(self, start: float, end: float, channel: str = "") -> int:
-        """Count what was lost, on channels whose name ends so."""
+        """Count the lost messages on channels whose name ends with ``channel``."""
         return sum(start <= at <= end and name.endswith(channel) for at, _who, name in self.losses)
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""Peers that do on the wire what the npm package does."""
+"""Peers that behave on the wire as the npm package does."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 PREFIX = "resumable-stream:rs"
 _DAY = 86_400
 _ANSWER_TIMEOUT = 1.0
-# It may be there before the stream is, and asks as soon as it sees it.
+# A reader may come before the stream exists, and asks as soon as it sees the sentinel.
 _LOOK_EVERY = 0.003
 _LOOKS = 300
-# No source pauses for as long.
+# Longer than any source pauses.
 _SILENCE = 300.0
 
 
@@ -31,9 +31,9 @@ class TypeScriptReader:
     """Asks once, gives up after a second, and cannot repair.
 
     Attributes:
-        texts: what came, message by message; the first is the replay.
-        complete: the end marker came.
-        asked: when it asked.
+        texts: the messages that came; the first is the replay.
+        complete: whether the end marker has come.
+        asked: when it sent its request.
     """
 
     stream_id: str
@@ -108,7 +108,7 @@ class TypeScriptProducer:
             f"{PREFIX}:request:{self._stream_id}", self._on_request, _ignore
         )
         if not await adapter.create(sentinel, "1", ttl=_DAY):
-            await subscription.aclose()  # the real one increments it, and reads along
+            await subscription.aclose()  # the real package would increment it, and read instead
             return
         run.started = loop.now
         self._world.sources[self._stream_id].runs.append(run)
@@ -149,4 +149,4 @@ class TypeScriptProducer:
 
 
 def _ignore(_loss: Loss) -> None:
-    """It has no notion of one."""
+    """Do nothing: the npm package does not notice losses."""

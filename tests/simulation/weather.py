@@ -1,4 +1,4 @@
-"""Breaks what the plan says, and mends it."""
+"""Causes the troubles of the plan, and ends them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Damage:
-    """A trouble as it came to pass: what it hit, and when."""
+    """A trouble as it really happened: what it hit, and when."""
 
     kind: Kind
     host: str
@@ -95,7 +95,7 @@ class Weatherman:
                 self._restart(trouble, machine)
 
     async def _deafen(self, trouble: Trouble, machine: Machine) -> None:
-        """One subscription hears nothing for a while, and is not told so."""
+        """Make one subscription deaf for a while, without reporting a loss."""
         subscriptions = list(machine.adapter.subscriptions.values())
         if not subscriptions:
             return

@@ -1,4 +1,4 @@
-"""Run one seed: build the world, let it happen, and have it judged."""
+"""Run one seed: build the world, run it, and let the oracle judge it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from spinning import LivelockError, spinning_is_ended
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# True seconds after the last trouble and the last source's end within which everybody must be done.
+# Everybody must be done this many true seconds after the last trouble and the last source's end.
 _PATIENCE = 2_000.0
 _ENOUGH = 10**6
 
@@ -103,7 +103,7 @@ class World:
         work[1].cancel()
         await asyncio.wait(work)
         if not work[1].cancelled():
-            work[1].result()  # an oracle that failed has seen nothing
+            work[1].result()  # raises if the oracle failed, which then has checked nothing
         await self._close()
 
     def _start(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
@@ -114,7 +114,7 @@ class World:
         return self.plan.script(stream, len(self.sources[stream].runs))
 
     def _productions(self) -> float:
-        """How long the first sources may take."""
+        """Return how long the first sources may take."""
         return 12 * sum(
             sum(max(0.0, pause) for pause in self.plan.script(stream, number).pauses)
             for stream in self.plan.streams
@@ -142,14 +142,14 @@ class World:
     def _typescript_machine(self) -> Machine:
         latency = self.plan.hosts[0][0] * self.rng.choice((0.02, 1.0))
         machine = self.machine("typescript", (latency, 0.0, 1.0))
-        # It could repair neither a lost connection nor an overflow.
+        # A TypeScript peer can repair neither a lost connection nor an overflow.
         machine.adapter.sheltered = True
         machine.adapter.max_pending = _ENOUGH
         self.machines.remove(machine)
         return machine
 
     async def _close(self) -> None:
-        """Everybody goes home; the dead are buried."""
+        """Close all contexts, judge, and end the tasks of dead hosts."""
         for machine in self.machines:
             if not machine.host.dead and not machine.gone:
                 task = self.loop.start(machine.host, machine.context.aclose(0), "close")
@@ -162,7 +162,7 @@ class World:
 
 
 def simulate(seed: int) -> Report:
-    """Run one seed from beginning to end; the same seed gives the same run."""
+    """Run one seed; the same seed always gives the same run."""
     plan = draw(seed)
     rng = random.Random(f"world {seed}")
     with _undisturbed(rng):
@@ -190,7 +190,7 @@ def simulate(seed: int) -> Report:
 
 
 def _true_time() -> float:
-    """Tell what a wall clock shows: about the same on every host, unlike the loop's own."""
+    """Return the time of a wall clock, which hosts share, unlike the clocks of their loops."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SimulatedLoop)
     return loop.now
@@ -198,7 +198,7 @@ def _true_time() -> float:
 
 @contextlib.contextmanager
 def _undisturbed(rng: random.Random) -> Iterator[None]:
-    """Nothing random but the seed's, no garbage collection at odd times, and no log."""
+    """Take all randomness from the seed; switch off garbage collection and the log."""
     collected = gc.isenabled()
     gc.disable()
     logger = logging.getLogger("resumable_stream")
