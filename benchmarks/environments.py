@@ -113,7 +113,7 @@ def _npm_packages() -> Path:
             cwd=directory,
         )
         (directory / ".ready").touch()
-    # Beside the packages, where Node.js looks for what it imports.
+    # Into the folder of the packages, where Node.js looks for imports.
     shutil.copy(_NODE_FILES / "agent.mjs", directory)
     return directory
 
