@@ -1,4 +1,4 @@
-"""Which instance a context has: one at a time, on the event loop that it is used in."""
+"""The instance of a context: one at a time, on the event loop in which the context is used."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Binding:
-    """Binds a context to the event loop of its first use, and after that one is closed to the next.
+    """Binds a context to the event loop of its first use, and to another one once that is closed.
 
     Args:
-        open_backend: opens the backend of an instance. Called at once, too, which connects nothing,
-            so that a wrong URL is reported to whoever gave it.
+        open_backend: opens the backend of an instance. It is also called at once, which opens no
+            connection, so that the caller that passed a wrong URL gets the error.
         owns_backend: close the backend with its instance.
-        make_instance: makes an instance on the running event loop.
+        make_instance: creates an instance on the running event loop.
 
     Attributes:
         instance: the present one.
@@ -48,8 +48,8 @@ class Binding:
         """Return the instance of this event loop.
 
         Raises:
-            ContextClosedError: it was closed here, and not opened again.
-            WrongEventLoopError: another event loop has one, or none runs here.
+            ContextClosedError: the context was closed in this loop, and not opened again.
+            WrongEventLoopError: another event loop uses the context, or no event loop runs here.
         """
         loop = running_loop()
         if self._closed_in is not None and self._closed_in() is loop:
@@ -63,14 +63,14 @@ class Binding:
         return instance
 
     def reopen(self) -> Instance:
-        """Return the instance of this event loop, a fresh one if it was closed here."""
+        """Return the instance of this event loop; create a new one if the context was closed."""
         self._closed_in = None
         return self.get()
 
     async def close(self, patience: float) -> None:
-        """Let what runs finish for ``patience`` seconds, end it, and release everything.
+        """Wait up to ``patience`` seconds for running streams, then end and release everything.
 
-        Idempotent. Cancelling it ends the waiting, not the ending.
+        Idempotent. If the call is cancelled, it stops waiting, but everything is still released.
         """
         instance = self._checked()
         self._closed_in = weakref.ref(running_loop())
@@ -83,7 +83,7 @@ class Binding:
         try:
             await instance.drain(patience)
         finally:
-            # Referenced here: it goes on if this call is cancelled.
+            # Held in an attribute, because it goes on if this call is cancelled.
             self._ending = instance.loop.create_task(instance.end(close_backend=self._owns_backend))
             await asyncio.shield(self._ending)
 

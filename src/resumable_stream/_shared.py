@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Made once for an instance, and handed to each of its producers and readers.
+    """Created once for an instance, and passed to each of its producers and readers.
 
     Attributes:
-        backend: where their keys are kept, and their messages go.
-        names: of those keys and channels.
-        options: of the context.
+        backend: holds their keys, and carries their messages.
+        names: the names of those keys and channels.
+        options: the options of the context.
         background: holds the tasks that no caller waits for.
         ticks: the timers.
         decoder: decodes a message once, however many readers get it.
@@ -37,5 +37,5 @@ class Shared:
     decoder: Decoder = field(default_factory=Decoder)
 
     async def ask(self, stream_id: str, request: Request) -> None:
-        """Publish a request to whoever produces the stream."""
+        """Publish a request to the producer of the stream."""
         await self.backend.publish(self.names.request(stream_id), encode_request(request))

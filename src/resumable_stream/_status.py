@@ -50,7 +50,7 @@ class CancelResult(StrEnum):
 
 
 def status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
-    """Return the status of a stream that ended so, or of an active one."""
+    """Return the status of a stream with this ending, or of an active stream without one."""
     if ending is None:
         return StreamStatus(StreamState.ACTIVE, generation=generation)
     return StreamStatus(
@@ -59,7 +59,7 @@ def status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
 
 
 def cancel_result(told: Status | None) -> CancelResult:
-    """Return what came of a cancel that was answered so, or not at all."""
+    """Return the result of a cancel that got this answer; None means that it got none."""
     match told:
         case Status.CANCELLED:
             return CancelResult.CANCELLED

@@ -1,4 +1,4 @@
-"""Timers that share the event loop's: what falls due at about the same time goes off together."""
+"""Timers that share a timer of the event loop if they fall due at about the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LENGTH = 0.025  # seconds
 class Ticks:
     """Timers of one event loop, each up to a tick late.
 
-    The loop's own are kept in a heap: of thousands, each costs a dozen comparisons.
+    The loop keeps its own timers in a heap: with thousands of them each costs a dozen comparisons.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Ticks:
         self._timers: dict[int, asyncio.TimerHandle] = {}
 
     def call_later(self, wait: float, callback: Callable[[], object]) -> int:
-        """Call back in ``wait`` seconds; return the tick for ``cancel``."""
+        """Call back in ``wait`` seconds; return the tick, which ``cancel`` needs."""
         loop = asyncio.get_running_loop()
         tick = math.ceil((loop.time() + wait) / _LENGTH)
         if tick not in self._due:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# How a stream ended whose record cannot be read is unknown: never may it look complete.
+# If the record cannot be read, the ending is unknown, and must not look complete.
 _UNREADABLE = Outcome(None, 0, Ending(Status.LOST))
 
 
@@ -36,7 +36,7 @@ class Elsewhere:
 @final
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The stream has ended; ``outcome`` is None for a TypeScript peer, which records none."""
+    """The stream has ended; ``outcome`` is None for a TypeScript peer, which writes no record."""
 
     outcome: Outcome | None
 
@@ -66,7 +66,7 @@ async def look_up(store: KeyValue, names: Names, stream_id: str) -> Whereabouts:
 
 
 def whereabouts(sentinel: str | None, outcome: Outcome | None = None) -> Whereabouts:
-    """Tell where a stream with this sentinel is; its outcome counts only beside ``DONE``."""
+    """Return where a stream with this sentinel is; the outcome counts only beside ``DONE``."""
     if sentinel is None:
         return Unknown()
     if sentinel == DONE:
