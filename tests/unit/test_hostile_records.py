@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostile import FRAMES, MESSAGES, RECORDS, SENTINELS, TEXTS, VALUES
+from resumable_stream._protocol.ending_fields import MAX_ERROR_BYTES
 from resumable_stream._protocol.fields import MAX_JSON, MalformedError, read_object
 from resumable_stream._protocol.sentinel import (
     Outcome,
@@ -17,7 +18,6 @@ from resumable_stream._protocol.sentinel import (
 )
 from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown, whereabouts
 from resumable_stream._protocol.wire import (
-    MAX_ERROR_BYTES,
     DataFrame,
     Decoder,
     EndFrame,

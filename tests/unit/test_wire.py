@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resumable_stream._protocol.ending_fields import MAX_ERROR_BYTES, ending_fields
 from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import (
-    MAX_ERROR_BYTES,
     VERSION,
     EndFrame,
     Frame,
@@ -23,7 +23,6 @@ from resumable_stream._protocol.wire import (
     encode_frame,
     encode_request,
     encode_v1,
-    ending_fields,
 )
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit

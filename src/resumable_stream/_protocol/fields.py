@@ -1,4 +1,4 @@
-"""Read JSON that anybody may have written, within bounds, with one error for every mistake.
+"""Write JSON, and read what anybody may have written: within bounds, one error for all mistakes.
 
 Of a repeated field the last one counts, as in JavaScript. The functions below check what a field
 must be. Their errors never show a value, because it may be private text.
@@ -73,8 +73,14 @@ def text_or_none(value: object) -> str | None:
     return value
 
 
+def dump(value: object) -> bytes:
+    """Return the value as compact JSON in UTF-8."""
+    return _encode(value).encode()
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
 _decode = json.JSONDecoder(parse_constant=_refuse).decode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -6,8 +6,8 @@ import json
 import time
 from typing import NamedTuple
 
+from resumable_stream._protocol.ending_fields import ending_fields, ending_from
 from resumable_stream._protocol.fields import MalformedError, natural, read_object
-from resumable_stream._protocol.wire import ending_fields, ending_from
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER
 

@@ -6,7 +6,6 @@ PROTOCOL.md specify this module.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,20 +13,16 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from resumable_stream._protocol.fields import (
-    MalformedError,
-    choice,
-    natural,
-    read_object,
-    text_or_none,
-)
+from resumable_stream._protocol.ending_fields import ending_fields, ending_from
+from resumable_stream._protocol.fields import MalformedError, choice, dump, natural, read_object
 from resumable_stream._protocol.places import Place
-from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import OffsetUnit
 from resumable_stream._text.utf8 import cut_up, to_well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from resumable_stream._text.endings import Ending
 
 VERSION = 2
 
@@ -36,8 +31,6 @@ V1_END = "\n\n\nDONE_SENTINEL_hasdfasudfyge374%$%^$EDSATRTYFtydryrte\n"
 
 # Room for a frame's header, without its list of lengths.
 HEADER_ROOM = 256
-# An error's type and message are cut to this many bytes together.
-MAX_ERROR_BYTES = 1024
 
 _LISTENER_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -131,7 +124,7 @@ def encode_request(request: Request) -> bytes:
         fields: dict[str, object] = {"listenerId": request.listener_id}
         if request.skip:
             fields["skipCharacters"] = request.skip
-        return _dump(fields)
+        return dump(fields)
     fields = {
         "listenerId": request.listener_id,
         "skipCharacters": request.skip,
@@ -145,7 +138,7 @@ def encode_request(request: Request) -> bytes:
     if request.place is not None:
         fields["sequence"] = request.place.sequence
         fields["byte"] = request.place.byte
-    return _dump(fields)
+    return dump(fields)
 
 
 def decode_request(message: bytes) -> Request | None:
@@ -197,7 +190,7 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
                 "reason": frame.refusal,
                 "start": frame.start,
             }
-    return b"".join((frame_prefix(channel_id), _dump(header), b"\n"))
+    return b"".join((frame_prefix(channel_id), dump(header), b"\n"))
 
 
 def _data_header(frame: DataFrame) -> bytes:
@@ -284,48 +277,6 @@ def _frame(header: dict[str, Any], payload: bytes) -> Frame:
             raise MalformedError("a frame of an unknown type")
 
 
-def ending_fields(ending: Ending) -> dict[str, object]:
-    """Return the part of an ending that remote peers learn, within ``MAX_ERROR_BYTES``."""
-    fields: dict[str, object] = {"status": ending.status}
-    if ending.error_type is not None:
-        kind, text = _within_bounds(ending.error_type, ending.error_message or "")
-        fields |= {"errorType": kind, "errorMessage": text}
-    return fields
-
-
-def ending_from(fields: dict[str, Any]) -> Ending:
-    """Undo ``ending_fields``.
-
-    Raises:
-        MalformedError: the fields are not as specified.
-    """
-    status = choice(Status, fields.get("status"))
-    if status is not Status.FAILED:
-        return Ending(status)
-    kind, text = text_or_none(fields.get("errorType")), text_or_none(fields.get("errorMessage"))
-    return Ending(status) if kind is None else Ending(status, *_within_bounds(kind, text or ""))
-
-
 def encode_v1(text: str) -> bytes:
     """Encode text as the TypeScript package does: lone surrogates become U+FFFD."""
     return to_well_formed(text).encode()
-
-
-def _within_bounds(kind: str, text: str) -> tuple[str, str]:
-    """Cut an error's type and message to ``MAX_ERROR_BYTES``, as text that UTF-8 can encode."""
-    kind = _shorten(kind, MAX_ERROR_BYTES // 4)
-    return kind, _shorten(text, MAX_ERROR_BYTES - len(_dump(kind)))
-
-
-def _shorten(text: str, room: int) -> str:
-    text = to_well_formed(text[:room])
-    while len(_dump(text)) > room:
-        text = text[: len(text) * 3 // 4].rstrip("…") + "…"
-    return text
-
-
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _dump(value: object) -> bytes:
-    return _to_json(value).encode()
