@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from resumable_stream import CancelResult
 from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.remote import CHUNK_COST
 from resumable_stream._text.utf8 import decode_text
+from simulation.answers import check_cancels, check_typescript_readers
 from simulation.excuses import Excuses
 from simulation.pace import check_pace
 from simulation.plan import Climate, Kind
 from simulation.texts import check_visit
 
 if TYPE_CHECKING:
-    from simulation.broker import Adapter, Write
+    from simulation.adapters import Adapter
+    from simulation.broker import Write
     from simulation.clock import Host
     from simulation.plan import Plan
     from simulation.weather import Damage
@@ -28,8 +29,6 @@ _CHUNK = ":rs:chunk:"
 _REQUEST = ":rs:request:"
 _LOOK_EVERY = 0.7
 _SOON = 2.0
-# A cancel is repeated so often in this time that the producer must hear it.
-_CANCEL = 6.0
 _MAX_PIECE = 256 * 1024
 
 
@@ -87,9 +86,11 @@ class Oracle:
         self._check_runs(excuses)
         for promise, what in check_pace(world, excuses):
             self.fail(promise, what)
-        self._check_cancels(excuses)
+        for promise, what in check_cancels(world, excuses):
+            self.fail(promise, what)
         self._check_economy()
-        self._check_typescript_readers(excuses)
+        for promise, what in check_typescript_readers(world, excuses):
+            self.fail(promise, what)
         self._check_leaks()
 
     # P5
@@ -259,52 +260,6 @@ class Oracle:
             return
         if self._world.server.published:
             self.fail("P8", f"published to nobody: {self._world.server.published}")
-
-    # P9
-
-    def _check_cancels(self, excuses: Excuses) -> None:
-        for cancel in self._world.cancels:
-            if cancel.ended is None:
-                continue  # its host died
-            runs = self._world.sources[cancel.stream_id].runs
-            due = min(cancel.ended, cancel.began + _CANCEL)
-            alive = [
-                run
-                for run in runs
-                if run.started < cancel.began
-                and (run.exhausted is None or run.exhausted > due)
-                and (run.closed is None or run.closed > due)
-            ]
-            if cancel.result is CancelResult.CANCELLED:
-                slow = any(self._plan.script(cancel.stream_id, n).slow_to_close for n in range(9))
-                if alive and not slow and not excuses.any_trouble(cancel.began, cancel.ended):
-                    self.fail("P9", f"told to be cancelled, but its source runs on: {cancel}")
-            elif not excuses.unheard_cancel(cancel) and alive:
-                self.fail("P9", f"a running stream was not stopped: {cancel}")
-
-    # P11
-
-    def _check_typescript_readers(self, excuses: Excuses) -> None:
-        calm = not excuses.any_trouble(0.0, float("inf"))
-        if self._plan.options.buffer_limit < 10**6:
-            return
-        for reader in self._world.typescript_readers:
-            runs = self._world.sources[reader.stream_id].runs
-            if not runs or reader.asked is None:
-                continue
-            text = "".join(reader.texts)
-            wholes = [run.text(self._plan.unit).after_half(reader.offset) for run in runs]
-            if not any(
-                text == whole if reader.complete else whole.startswith(text) for whole in wholes
-            ):
-                self.fail("P11", f"a TypeScript reader got {text!r:.200} of {wholes[0]!r:.200}")
-            over = runs[0].closed or float("inf")
-            # The reader may have found a claim whose caller left before the source was run.
-            claimed = not excuses.abandoned(reader.stream_id)
-            if calm and claimed and not reader.texts and over > reader.asked + 1.0:
-                self.fail("P11", "a TypeScript reader was not answered")
-            if calm and reader.texts and not reader.complete and runs[0].closed:
-                self.fail("P11", "a TypeScript reader was not told the end")
 
     # P10
 

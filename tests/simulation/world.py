@@ -16,7 +16,8 @@ from unittest import mock
 from resumable_stream import ResumableStreamContext, create_resumable_stream_context
 from resumable_stream._protocol import sentinel
 from simulation.actors import Cancel, Client, Visit, cancel
-from simulation.broker import Adapter, Server
+from simulation.adapters import Adapter
+from simulation.broker import Server
 from simulation.clock import DeadlockError, Host, SimulatedLoop
 from simulation.oracle import Oracle
 from simulation.plan import Climate, Plan, TypeScript, draw
