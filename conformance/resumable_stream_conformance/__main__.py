@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_reach(options.backend))
     except TimeoutError:
-        return _unusable(f"{without_secrets(options.backend)} has not answered a get in time")
+        return _unusable(f"{without_secrets(options.backend)} did not answer a get in time")
     except ResumableStreamError as error:
         return _unusable(f"{type(error).__name__}: {error}")
     except Exception:  # noqa: BLE001 - the backend's own error: its author needs the traceback

@@ -94,7 +94,7 @@ class CountLaws(SuiteBase):
 
 
 async def count(backend: Backend, channels: Sequence[str]) -> list[int]:
-    assert isinstance(backend, SubscriberCounts), "it declares what it has no method for"
+    assert isinstance(backend, SubscriberCounts), "counts_subscribers needs count_subscribers()"
     counts = await backend.count_subscribers(channels)
-    assert counts is not None, "it declares what it says it cannot tell"
+    assert counts is not None, "a backend that declares counts_subscribers must not return None"
     return list(counts)

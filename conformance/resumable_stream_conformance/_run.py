@@ -123,7 +123,7 @@ def _reason(report: pytest.TestReport) -> str:
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(crash.message if crash is not None else report.longreprtext)
-    first = next((line for line in text.splitlines() if line.strip()), "failed without a word")
+    first = next((line for line in text.splitlines() if line.strip()), "failed without a message")
     return first if len(first) <= REASON_LENGTH else first[:REASON_LENGTH] + " ..."
 
 

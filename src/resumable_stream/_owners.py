@@ -11,8 +11,8 @@ from resumable_stream.errors import InvalidSettingError, InvalidStreamIdError
 
 _LEAST_KEY = 16
 _ADVICE = (
-    f"pass at least {_LEAST_KEY} secret bytes, the same on every instance, "
-    "such as os.urandom(32) gives once"
+    f"pass at least {_LEAST_KEY} secret bytes, the same on every instance; "
+    "create them once, for example with os.urandom(32)"
 )
 
 

@@ -70,7 +70,7 @@ def encode_event(item: object) -> str:
     if not isinstance(item, _EventLike):
         return f"{_data_lines(to_json(item))}\n"
     if getattr(item, "id", None) is not None:
-        raise ValueError("an event has an id of its own: leave it out, the stream gives each one")
+        raise ValueError("an event has an id: leave it out, the stream gives each event its own")
     fields = []
     if item.comment is not None:
         fields += [f": {line}\n" for line in _LINE_END.split(item.comment)]
