@@ -36,6 +36,15 @@ def check_on_end(on_end: OnEnd | None) -> None:
         )
 
 
+def check_drain_timeout(drain_timeout: float | None) -> None:
+    number = isinstance(drain_timeout, (int, float)) and not isinstance(drain_timeout, bool)
+    if drain_timeout is not None and not (number and drain_timeout >= 0):
+        raise InvalidArgumentError(
+            f"drain_timeout {drain_timeout!r:.80} must be a number of seconds, at least 0: leave it "
+            "out for the context's own"
+        )
+
+
 def start_at(skip_characters: SupportsIndex | None, last_event_id: str | None) -> Start:
     if last_event_id is not None:
         return Start(event_id=EventId.parse(last_event_id), named=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
-from resumable_stream._arguments import check_id, check_on_end, start_at
+from resumable_stream._arguments import check_drain_timeout, check_id, check_on_end, start_at
 from resumable_stream._binding import Binding
 from resumable_stream._instance import Here, Instance
 from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown
@@ -264,7 +264,11 @@ class ResumableStreamContext:
 
         Args:
             drain_timeout: seconds to wait for producers; the context's ``drain_timeout`` if None.
+
+        Raises:
+            InvalidArgumentError: ``drain_timeout`` is no number of seconds; nothing is closed.
         """
+        check_drain_timeout(drain_timeout)
         await self._binding.close(
             self._options.drain_timeout if drain_timeout is None else drain_timeout
         )

@@ -12,6 +12,7 @@ import redis.asyncio
 
 from resumable_stream import (
     ContextClosedError,
+    InvalidArgumentError,
     InvalidSettingError,
     ResumableStream,
     ResumableStreamContext,
@@ -176,3 +177,13 @@ def test_a_url_that_is_empty_is_taken_from_the_environment(
     context = create_resumable_stream_context("")
     assert asyncio.run(once(context)) == ["a", "b"]
     assert not isinstance(context, ResumableStream)
+
+
+@pytest.mark.parametrize("drain_timeout", ["5", -1, float("nan"), True, object()])
+async def test_an_invalid_drain_timeout_is_refused_and_closes_nothing(
+    drain_timeout: Any,
+) -> None:
+    async with create_resumable_stream_context("memory://") as context:
+        with pytest.raises(InvalidArgumentError, match="drain_timeout"):
+            await context.aclose(drain_timeout)
+        assert await once(context) == ["a", "b"]
