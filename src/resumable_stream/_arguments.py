@@ -40,7 +40,7 @@ def check_drain_timeout(drain_timeout: float | None) -> None:
     number = isinstance(drain_timeout, (int, float)) and not isinstance(drain_timeout, bool)
     if drain_timeout is not None and not (number and drain_timeout >= 0):
         raise InvalidArgumentError(
-            f"drain_timeout {drain_timeout!r:.80} must be a number of seconds, at least 0: leave it "
+            f"drain_timeout {drain_timeout!r:.80} must be 0 or more seconds: leave it "
             "out for the context's own"
         )
 
