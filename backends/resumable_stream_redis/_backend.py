@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
     from resumable_stream.ports import Loss, Subscription
+    from resumable_stream_redis._driver import Connection
     from resumable_stream_redis._topology import Topology
-    from resumable_stream_redis._wire import Connection
 
 MAX_MESSAGE_SIZE = 512 * 1024
 

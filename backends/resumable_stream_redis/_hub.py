@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from resumable_stream.errors import BackendError, BackendUnavailableError
+    from resumable_stream_redis._driver import Connection
 
 # A frozen server is given up after this many intervals in which nothing arrived, not even a pong.
 # Counted, not timed: a process that was itself stopped must first read what has come meanwhile.
@@ -68,9 +69,9 @@ class Hub:
 
     def __init__(
         self,
-        open_connection: Callable[[], Awaitable[_wire.Connection]],
+        open_connection: Callable[[], Awaitable[Connection]],
         timeout: float,
-        watch: Callable[[_wire.Connection], Coroutine[Any, Any, None]] | None = None,
+        watch: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._open = open_connection
         self._timeout = timeout
@@ -160,7 +161,7 @@ class Hub:
         if self._worker.over:
             self._close_all()
 
-    async def _serve(self, connection: _wire.Connection) -> None:
+    async def _serve(self, connection: Connection) -> None:
         """Subscribe to everything, then deliver until the connection is lost or idle."""
         self._expected.clear()
         self._outbox.clear()

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hiredis import Reader
-from redis.asyncio.connection import DefaultParser
-from redis.exceptions import InvalidResponse
-
+from resumable_stream_redis import _driver
 from resumable_stream_redis._errors import REPLY_ERRORS
-from resumable_stream_redis._wire import drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream_redis._wire import Connection
+    from resumable_stream_redis._driver import Connection
 
 _SEND_TIMEOUT = 5.0
 # So many replies are handed on one after the other; then others get their turn.
@@ -50,10 +46,7 @@ class Line(asyncio.Protocol):
         self._connection = connection
         self._on_reply = on_reply
         self._on_lost = on_lost
-        parse_error: Any = DefaultParser.parse_error
-        self._parser = Reader(
-            protocolError=InvalidResponse, replyError=parse_error, notEnoughData=_NOTHING
-        )
+        self._parser = _driver.reply_parser(incomplete=_NOTHING)
         self._writable = asyncio.Event()
         self._writable.set()
         self._held = False
@@ -89,7 +82,7 @@ class Line(asyncio.Protocol):
     async def close(self) -> None:
         """Cut the connection; does not wait, so it is safe while being cancelled."""
         self.lost = True
-        await drop(self._connection)
+        await _driver.drop(self._connection)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -117,19 +110,13 @@ class Line(asyncio.Protocol):
         self.fail(exc or ConnectionResetError("the server closed the connection"))
 
     def _take_over(self) -> asyncio.Transport:
-        """Take the connection's place at its transport, and what has come there already."""
-        connection: Any = self._connection
-        reader, writer = connection._reader, connection._writer  # noqa: SLF001 - redis-py has no other way to them
-        transport: asyncio.Transport = writer.transport
-        transport.set_protocol(self)
-        early = bytes(reader._buffer)  # noqa: SLF001 - as redis-py itself looks at it
-        reader._buffer.clear()  # noqa: SLF001
-        ended, loop = reader.at_eof(), asyncio.get_running_loop()
-        if early:
-            loop.call_soon(self.data_received, early)
-        if ended or transport.is_closing():
+        """Take redis-py's place at the transport, and what has come there already."""
+        taken, loop = _driver.take_over(self._connection, self), asyncio.get_running_loop()
+        if taken.early:
+            loop.call_soon(self.data_received, taken.early)
+        if taken.ended:
             loop.call_soon(self.connection_lost, None)
-        return transport
+        return taken.transport
 
     def _hand_on(self) -> None:
         try:

@@ -19,6 +19,8 @@ from resumable_stream_redis._line import Line
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from resumable_stream_redis._driver import Connection
+
 # What is written at once. Small enough that a lost connection leaves few calls in doubt.
 _BATCH_BYTES = 256 * 1024
 
@@ -76,7 +78,7 @@ class Pipe:
     """
 
     def __init__(
-        self, open_connection: Callable[[], Awaitable[_wire.Connection]], timeout: float
+        self, open_connection: Callable[[], Awaitable[Connection]], timeout: float
     ) -> None:
         self._open = open_connection
         self._timeout = timeout
@@ -202,7 +204,7 @@ class Pipe:
     def _over(self) -> BackendUnavailableError:
         return ending() if self.cut_off else closed()
 
-    async def _serve(self, connection: _wire.Connection) -> None:
+    async def _serve(self, connection: Connection) -> None:
         """Send and receive until the connection is idle, outdated or lost."""
         self._stale = False
         self._last_reply = asyncio.get_running_loop().time()

@@ -11,16 +11,17 @@ import redis.asyncio as aioredis
 from redis.asyncio.connection import Connection as TcpConnection
 from redis.asyncio.connection import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 
-from resumable_stream._worker import heed_cancellation
 from resumable_stream.errors import InvalidSettingError
-from resumable_stream_redis import _wire
+from resumable_stream_redis import _driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from resumable_stream_redis._driver import Connection
 
 HUB = ""
 """The node that messages go through; the only one where there is no cluster."""
@@ -29,7 +30,6 @@ HUB = ""
 # that is cut off from the others, but not from us, would otherwise keep us deaf.
 _WATCH_INTERVAL = 5.0
 
-_SENTINEL_TIMEOUT = 1.0
 _REFRESH_PAUSE = 0.25
 
 # Pool settings, and parts of redis-py that would repeat commands, reconnect, or speak RESP3.
@@ -60,7 +60,7 @@ class Topology(Protocol):
         """Name the node that holds the key, within so many seconds."""
         ...
 
-    async def open(self, node: str) -> _wire.Connection: ...
+    async def open(self, node: str) -> Connection: ...
 
     def renew(self) -> None:
         """Look again where things are: something was not where it was thought to be."""
@@ -71,7 +71,7 @@ class Topology(Protocol):
         ...
 
     @property
-    def watch(self) -> Callable[[_wire.Connection], Coroutine[Any, Any, None]] | None:
+    def watch(self) -> Callable[[Connection], Coroutine[Any, Any, None]] | None:
         """What returns once a connection leads to the wrong server, where that can happen."""
         ...
 
@@ -88,8 +88,8 @@ class OneServer:
     async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
         return HUB
 
-    async def open(self, node: str) -> _wire.Connection:  # noqa: ARG002 - there is one
-        return await _wire.connected(self._connection_class(**self._kwargs))
+    async def open(self, node: str) -> Connection:  # noqa: ARG002 - there is one
+        return await _driver.connected(self._connection_class(**self._kwargs))
 
     def renew(self) -> None: ...
 
@@ -105,65 +105,39 @@ class SentinelPrimary:
     sees_all_subscribers = True
 
     def __init__(self, pool: SentinelConnectionPool) -> None:
-        if not pool.is_master:
+        if _driver.reads_from_replicas(pool):
             raise InvalidSettingError(
                 "this client reads from replicas: make the one for RedisBackend with master_for()"
             )
         self._pool = pool
-        tls = issubclass(pool.connection_class, SSLConnection)
+        theirs: Any
+        theirs, kwargs = _driver.settings_of(pool)
+        tls = issubclass(theirs, SSLConnection)
         self._connection_class: Any = SSLConnection if tls else TcpConnection
-        self._kwargs = _own_kwargs(pool.connection_kwargs)
+        self._kwargs = _own_kwargs(kwargs)
 
     async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
         return HUB
 
-    async def open(self, node: str) -> _wire.Connection:  # noqa: ARG002 - there is one
-        host, port = await self._find()
+    async def open(self, node: str) -> Connection:  # noqa: ARG002 - there is one
+        host, port = await _driver.find_primary(self._pool)
         kwargs = {**self._kwargs, "host": host, "port": port}
-        return await _wire.connected(self._connection_class(**kwargs))
+        return await _driver.connected(self._connection_class(**kwargs))
 
     def renew(self) -> None: ...
 
     def redirected(self, node: str, error: AskError) -> str:  # noqa: ARG002 - there is one
         raise error
 
-    async def watch(self, connection: Any) -> None:
+    async def watch(self, connection: Connection) -> None:
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
             try:
-                found = await self._find()
+                found = await _driver.find_primary(self._pool)
             except (RedisError, OSError):
                 continue  # no Sentinel answers: nothing speaks against the present server
-            if found != (connection.host, connection.port):
+            if found != _driver.address_of(connection):
                 return
-
-    async def _find(self) -> tuple[str, int]:
-        # The user's own Sentinel clients retry a dead one for longer than this whole search lasts.
-        manager: Any = self._pool.sentinel_manager
-        make_sentinel: Any = Sentinel
-        ours = make_sentinel(
-            [
-                (kwargs["host"], kwargs["port"])
-                for kwargs in (one.connection_pool.connection_kwargs for one in manager.sentinels)
-            ],
-            min_other_sentinels=manager.min_other_sentinels,
-            sentinel_kwargs={
-                **manager.sentinel_kwargs,
-                "socket_timeout": _SENTINEL_TIMEOUT,
-                "socket_connect_timeout": _SENTINEL_TIMEOUT,
-                "retry": Retry(NoBackoff(), 0),
-            },
-            force_master_ip=getattr(manager, "_force_master_ip", None),
-        )
-        try:
-            host, port = await ours.discover_master(self._pool.service_name)
-            heed_cancellation()
-        finally:
-            # Their own close makes a task for each, which is too late at the end of an event loop.
-            for pool in (one.connection_pool for one in ours.sentinels):
-                for connection in (*pool._available_connections, *pool._in_use_connections):  # noqa: SLF001 - there is no other way to them
-                    await _wire.drop(connection)
-        return str(host), int(port)
 
 
 class Cluster:
@@ -187,7 +161,7 @@ class Cluster:
         name: str = self._client.get_node_from_key(key).name
         return name
 
-    async def open(self, node: str) -> _wire.Connection:
+    async def open(self, node: str) -> Connection:
         try:
             if node != HUB:
                 return await self._connect(node)
@@ -210,12 +184,12 @@ class Cluster:
             self.renew()
         # A node that does not know its own address leaves it out.
         host = error.host or node.rpartition(":")[0]
-        host, port = self._client.nodes_manager.remap_host_port(host, error.port)
+        host, port = _driver.reachable_address(self._client, host, error.port)
         return f"{host}:{port}"
 
     watch = None
 
-    async def _first(self, names: list[str]) -> _wire.Connection:
+    async def _first(self, names: list[str]) -> Connection:
         trouble: Exception = RedisClusterException("the cluster has no primary")
         for name in names:
             try:
@@ -227,13 +201,13 @@ class Cluster:
                 return connection
         raise trouble
 
-    async def _connect(self, name: str) -> _wire.Connection:
+    async def _connect(self, name: str) -> Connection:
         # Any known node's settings do: a redirection may name one that is not known yet.
         model = self._client.get_node(node_name=name) or self._client.get_default_node()
         host, _, port = name.rpartition(":")
         kwargs = {**_own_kwargs(model.connection_kwargs), "host": host, "port": int(port)}
         kwargs.pop("redis_connect_func", None)  # it would let replicas answer reads
-        return await _wire.connected(model.connection_class(**kwargs))
+        return await _driver.connected(model.connection_class(**kwargs))
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -241,7 +215,7 @@ class Cluster:
             await self._client.initialize()
             if self._outdated and loop.time() - self._looked > _REFRESH_PAUSE:
                 self._looked = loop.time()
-                await self._client.nodes_manager.initialize()
+                await _driver.look_again(self._client)
                 self._outdated = False
 
 
@@ -250,7 +224,7 @@ def from_url(url: str) -> Topology:
     scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme.lower(), scheme.lower())
     try:
         pool = ConnectionPool.from_url(f"{scheme}://{rest}")
-        return OneServer(pool.connection_class, pool.connection_kwargs)
+        return OneServer(*_driver.settings_of(pool))
     except (TypeError, ValueError, RedisError) as error:
         shown = urlsplit(url)
         raise InvalidSettingError(
@@ -265,7 +239,7 @@ def from_client(client: aioredis.Redis | aioredis.RedisCluster) -> Topology:
     if isinstance(pool, SentinelConnectionPool):
         return SentinelPrimary(pool)
     try:
-        return OneServer(pool.connection_class, pool.connection_kwargs)
+        return OneServer(*_driver.settings_of(pool))
     except (TypeError, ValueError, RedisError) as error:
         raise InvalidSettingError(f"cannot use the settings of this client: {error}") from error
 

@@ -1,9 +1,9 @@
-"""Commands as bytes, and connections as redis-py brings them up."""
+"""Commands as bytes, and connections opened in time."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from resumable_stream._worker import heed_cancellation
 from resumable_stream_redis._errors import failed, refused
@@ -11,17 +11,7 @@ from resumable_stream_redis._errors import failed, refused
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-
-class Connection(Protocol):
-    """What is used of ``redis.asyncio.connection.AbstractConnection``, besides its transport.
-
-    redis-py brings the connection up: TLS, credentials, the database. Its pools and clients are not
-    used: they repeat commands, reorder publishes and hide reconnections.
-    """
-
-    async def connect(self) -> None: ...
-
-    async def disconnect(self, nowait: bool = False) -> None: ...  # noqa: FBT001, FBT002 - redis-py's signature
+    from resumable_stream_redis._driver import Connection
 
 
 def pack(*arguments: bytes) -> bytes:
@@ -52,23 +42,3 @@ async def connect(open_connection: Callable[[], Awaitable[Connection]], limit: f
         heed_cancellation()
         # Credential providers and resolvers are the user's own code: anything may come out.
         raise failed(error) from error
-
-
-async def connected(connection: Connection) -> Connection:
-    """Bring the connection up; leave nothing open if that fails or is cancelled."""
-    try:
-        await connection.connect()
-        heed_cancellation()
-    except BaseException:
-        await drop(connection)
-        raise
-    return connection
-
-
-async def drop(connection: Connection) -> None:
-    """Cut the connection and let go of it; does not wait, so it is safe while being cancelled."""
-    # redis-py offers only a close that first flushes, which a frozen server holds up for ever.
-    writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
-    if writer is not None:
-        writer.transport.abort()
-    await connection.disconnect(nowait=True)

@@ -14,8 +14,8 @@ from redis.exceptions import ResponseError
 
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_redis import RedisBackend
+from resumable_stream_redis._driver import drop
 from resumable_stream_redis._line import Line
-from resumable_stream_redis._wire import drop
 from servers import eventually
 
 if TYPE_CHECKING:

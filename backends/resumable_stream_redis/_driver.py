@@ -1,0 +1,151 @@
+"""What redis-py, hiredis and asyncio do not document: used here, and nowhere else.
+
+redis-py brings a connection up: TLS, credentials, the database. Its pools and clients are not used:
+they repeat commands, reorder publishes and hide reconnections. Its reading is not used either: its
+stream and its task add some 0.1 ms to each message when the process was idle. So a connection is
+taken over once it stands.
+"""
+# ruff: noqa: SLF001 - the reason for this module
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from hiredis import Reader
+from redis.asyncio.connection import DefaultParser
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import InvalidResponse
+
+from resumable_stream._worker import heed_cancellation
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from redis.asyncio import ConnectionPool, RedisCluster
+    from redis.asyncio.sentinel import SentinelConnectionPool
+
+_SENTINEL_TIMEOUT = 1.0
+
+
+class Connection(Protocol):
+    """The documented part of ``redis.asyncio.connection.AbstractConnection`` that is used."""
+
+    async def connect(self) -> None: ...
+
+    async def disconnect(self, nowait: bool = False) -> None: ...  # noqa: FBT001, FBT002 - redis-py's signature
+
+
+class Taken(NamedTuple):
+    """A connection that was taken over from redis-py."""
+
+    transport: asyncio.Transport
+    early: bytes
+    """What has come already."""
+    ended: bool
+    """Nothing more will come."""
+
+
+def reply_parser(incomplete: object) -> Reader:
+    """Return a parser whose ``gets`` returns ``incomplete`` while a reply is not all there.
+
+    An error reply becomes the exception that redis-py makes of it.
+    """
+    parse_error: Any = DefaultParser.parse_error
+    return Reader(protocolError=InvalidResponse, replyError=parse_error, notEnoughData=incomplete)
+
+
+async def connected(connection: Connection) -> Connection:
+    """Bring the connection up; leave nothing open if that fails or is cancelled."""
+    try:
+        await connection.connect()
+        heed_cancellation()
+    except BaseException:
+        await drop(connection)
+        raise
+    return connection
+
+
+async def drop(connection: Connection) -> None:
+    """Cut the connection and let go of it; does not wait, so it is safe while being cancelled."""
+    # redis-py offers only a close that first flushes, which a frozen server holds up for ever.
+    writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+    await connection.disconnect(nowait=True)
+
+
+def take_over(connection: Connection, protocol: asyncio.Protocol) -> Taken:
+    """Let ``protocol`` have what comes over the connection from here on."""
+    theirs: Any = connection
+    reader, transport = theirs._reader, theirs._writer.transport
+    transport.set_protocol(protocol)
+    # asyncio has no way to ask a reader for what it holds without waiting for more.
+    early = bytes(reader._buffer)
+    reader._buffer.clear()
+    return Taken(transport, early, ended=reader.at_eof() or transport.is_closing())
+
+
+def address_of(connection: Connection) -> tuple[str, int]:
+    """Return the host and port that the connection was made with."""
+    theirs: Any = connection
+    return theirs.host, theirs.port
+
+
+def settings_of(pool: ConnectionPool) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the class and the settings that a pool makes its connections with."""
+    theirs: Any = pool
+    return theirs.connection_class, dict(theirs.connection_kwargs)
+
+
+def reads_from_replicas(pool: SentinelConnectionPool) -> bool:
+    return not pool.is_master
+
+
+async def find_primary(pool: SentinelConnectionPool) -> tuple[str, int]:
+    """Ask the pool's Sentinels for the primary of its service.
+
+    Raises:
+        RedisError: none of them names one.
+    """
+    # The user's own Sentinel clients retry a dead one for longer than this whole search lasts.
+    manager: Any = pool.sentinel_manager
+    make_sentinel: Any = Sentinel
+    ours = make_sentinel(
+        [
+            (kwargs["host"], kwargs["port"])
+            for kwargs in (one.connection_pool.connection_kwargs for one in manager.sentinels)
+        ],
+        min_other_sentinels=manager.min_other_sentinels,
+        sentinel_kwargs={
+            **manager.sentinel_kwargs,
+            "socket_timeout": _SENTINEL_TIMEOUT,
+            "socket_connect_timeout": _SENTINEL_TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),
+        },
+        force_master_ip=manager._force_master_ip,
+    )
+    try:
+        host, port = await ours.discover_master(pool.service_name)
+        heed_cancellation()
+    finally:
+        # Their own close makes a task for each, which is too late at the end of an event loop.
+        for own in (one.connection_pool for one in ours.sentinels):
+            for connection in (*own._available_connections, *own._in_use_connections):
+                await drop(connection)
+    return str(host), int(port)
+
+
+async def look_again(client: RedisCluster) -> None:
+    """Let the client ask its cluster where things are."""
+    nodes: Any = client.nodes_manager
+    await nodes.initialize()
+
+
+def reachable_address(client: RedisCluster, host: str, port: int) -> tuple[str, int]:
+    """Return where the client reaches a node, by the user's own mapping if there is one."""
+    nodes: Any = client.nodes_manager
+    found: tuple[str, int] = nodes.remap_host_port(host, port)
+    return found
