@@ -8,6 +8,13 @@ that it is given.
 
 from __future__ import annotations
 
-from resumable_stream_nats._backend import NatsBackend, open_backend
+from resumable_stream._drivers import refuse_import
+from resumable_stream_nats._versions import TESTED
+
+try:
+    from resumable_stream_nats._backend import NatsBackend, open_backend
+except (AttributeError, ImportError) as error:
+    refuse_import(TESTED, error)
+    raise
 
 __all__ = ["NatsBackend", "open_backend"]

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from resumable_stream.errors import InvalidSettingError, WrongEventLoopError
+from resumable_stream_nats import _driver
 from resumable_stream_nats._bucket import Bucket
 from resumable_stream_nats._errors import closed, ending
 from resumable_stream_nats._hub import Hub
@@ -66,7 +67,8 @@ class NatsBackend:
     An argument takes precedence over the URL.
 
     Raises:
-        InvalidSettingError: a setting that cannot be meant.
+        InvalidSettingError: an invalid setting; the message says what to pass.
+        UnsupportedDriverError: nats-py is too old, or not as expected inside.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class NatsBackend:
         tls: ssl.SSLContext | None = None,
         timeout: float = 5.0,
     ) -> None:
+        _driver.check()
         self._timeout = checked_timeout(timeout)
         if client is not None and url is None:
             check_client(client)

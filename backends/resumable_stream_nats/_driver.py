@@ -11,15 +11,19 @@ insist on TLS.
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, ConnectionDrainingError, SecureConnWantedError
 
+from resumable_stream._drivers import check_inside, check_versions, lacking
 from resumable_stream._loops import is_ending
 from resumable_stream._worker import heed_cancellation
+from resumable_stream_nats._versions import TESTED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -28,9 +32,54 @@ if TYPE_CHECKING:
 
     ErrorCallback = Callable[[Exception], Awaitable[None]]
 
+CLIENT_NAMES = (
+    "_connect_command",
+    "_error_cb",
+    "_flush_queue",
+    "_flusher_task",
+    "_init_request_sub",
+    "_max_payload",
+    "_pending",
+    "_pending_data_size",
+    "_ping_interval_task",
+    "_pongs",
+    "_process_connect_init",
+    "_process_info",
+    "_reading_task",
+    "_resp_map",
+    "_resp_sub_prefix",
+    "_server_info",
+    "_subs",
+    "_transport",
+)
+
+SUBSCRIPTION_NAMES = ("_wait_for_msgs_task",)
+WRITERS = ("_io_writer", "_bare_io_writer")
+
 _PING = b"PING\r\n"
 _questions = count()
 _CLOSE_TIMEOUT = 1.0
+
+
+@cache
+def check() -> None:
+    """Check, once, that the installed nats-py is as this module expects.
+
+    Raises:
+        UnsupportedDriverError: it is not, or too old.
+    """
+    check_versions(TESTED)
+    check_inside(TESTED, _missing)
+
+
+def _missing() -> list[str]:
+    client = Client()
+    transport: Any = TcpTransport
+    return [
+        *lacking("nats.aio.client.Client", client, CLIENT_NAMES),
+        *lacking("nats.aio.subscription.Subscription", Subscription(client), SUBSCRIPTION_NAMES),
+        *lacking("nats.aio.transport.TcpTransport", transport(), WRITERS),
+    ]
 
 
 class OwnClient(Client):
@@ -144,7 +193,7 @@ def abort(client: Client) -> None:
     """Cut the connection, without waiting for what is still to be sent."""
     client._pending.clear()
     client._pending_data_size = 0
-    for name in ("_io_writer", "_bare_io_writer"):
+    for name in WRITERS:
         writer: asyncio.StreamWriter | None = getattr(client._transport, name, None)
         if writer is not None:
             writer.transport.abort()

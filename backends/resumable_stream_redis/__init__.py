@@ -8,6 +8,13 @@ Both open at the first use and close when idle.
 
 from __future__ import annotations
 
-from resumable_stream_redis._backend import RedisBackend, open_backend
+from resumable_stream._drivers import refuse_import
+from resumable_stream_redis._versions import TESTED
+
+try:
+    from resumable_stream_redis._backend import RedisBackend, open_backend
+except (AttributeError, ImportError) as error:
+    refuse_import(TESTED, error)
+    raise
 
 __all__ = ["RedisBackend", "open_backend"]

@@ -22,6 +22,7 @@ from resumable_stream.errors import (
     MessageTooLargeError,
     WrongEventLoopError,
 )
+from resumable_stream_redis import _driver
 from resumable_stream_redis._errors import (
     closed,
     ending,
@@ -76,6 +77,7 @@ class RedisBackend:
 
     Raises:
         InvalidSettingError: an invalid setting; the message says what to pass.
+        UnsupportedDriverError: redis-py or hiredis is too old, or not as expected inside.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class RedisBackend:
         client: Redis | RedisCluster | None = None,
         timeout: float = 5.0,
     ) -> None:
+        _driver.check()
         if client is not None and url is None:
             self._topology: Topology = from_client(checked_client(client))
         elif url is not None and client is None:

@@ -9,16 +9,21 @@ taken over once it stands.
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hiredis import Reader
+from redis.asyncio.connection import Connection as TcpConnection
 from redis.asyncio.connection import DefaultParser
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import InvalidResponse
 
+from resumable_stream._drivers import check_inside, check_versions, lacking
 from resumable_stream._worker import heed_cancellation
+from resumable_stream_redis._versions import TESTED
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +31,17 @@ if TYPE_CHECKING:
 
     from redis.asyncio import ConnectionPool, RedisCluster
     from redis.asyncio.sentinel import SentinelConnectionPool
+
+CONNECTION_NAMES = ("_reader", "_writer", "host", "port")
+SENTINEL_NAMES = ("_force_master_ip", "min_other_sentinels", "sentinel_kwargs", "sentinels")
+SENTINEL_POOL_NAMES = (
+    "_available_connections",
+    "_in_use_connections",
+    "is_master",
+    "sentinel_manager",
+    "service_name",
+)
+CLUSTER_NAMES = ("initialize", "remap_host_port")
 
 _SENTINEL_TIMEOUT = 1.0
 
@@ -46,6 +62,52 @@ class Taken(NamedTuple):
     """What has come already."""
     ended: bool
     """Nothing more will come."""
+
+
+@cache
+def check() -> None:
+    """Check, once, that what is installed is as this module expects.
+
+    Raises:
+        UnsupportedDriverError: it is not, or too old.
+    """
+    check_versions(TESTED)
+    check_inside(TESTED, _missing)
+
+
+def _missing() -> list[str]:
+    reply_parser(incomplete=None)
+    connection = TcpConnection()
+    inspect.signature(connection.disconnect).bind(nowait=True)
+    return lacking("redis.asyncio.Connection", connection, CONNECTION_NAMES)
+
+
+def check_sentinel(pool: SentinelConnectionPool) -> None:
+    """Check that a pool which Sentinel made is as ``find_primary`` expects.
+
+    Raises:
+        UnsupportedDriverError: it is not.
+    """
+    manager = getattr(pool, "sentinel_manager", None)
+    check_inside(
+        TESTED,
+        lambda: [
+            *lacking("redis.asyncio.SentinelConnectionPool", pool, SENTINEL_POOL_NAMES),
+            *lacking("redis.asyncio.Sentinel", manager, SENTINEL_NAMES),
+        ],
+    )
+
+
+def check_cluster(client: RedisCluster) -> None:
+    """Check that a cluster's client is as the functions below expect.
+
+    Raises:
+        UnsupportedDriverError: it is not.
+    """
+    check_inside(
+        TESTED,
+        lambda: lacking("RedisCluster.nodes_manager", client.nodes_manager, CLUSTER_NAMES),
+    )
 
 
 def reply_parser(incomplete: object) -> Reader:
@@ -71,7 +133,8 @@ async def connected(connection: Connection) -> Connection:
 async def drop(connection: Connection) -> None:
     """Cut the connection and let go of it; does not wait, so it is safe while being cancelled."""
     # redis-py offers only a close that first flushes, which a frozen server holds up for ever.
-    writer: asyncio.StreamWriter | None = getattr(connection, "_writer", None)
+    theirs: Any = connection
+    writer: asyncio.StreamWriter | None = theirs._writer
     if writer is not None:
         writer.transport.abort()
     await connection.disconnect(nowait=True)

@@ -105,6 +105,7 @@ class SentinelPrimary:
     sees_all_subscribers = True
 
     def __init__(self, pool: SentinelConnectionPool) -> None:
+        _driver.check_sentinel(pool)
         if _driver.reads_from_replicas(pool):
             raise InvalidSettingError(
                 "this client reads from replicas: make the one for RedisBackend with master_for()"
@@ -149,6 +150,7 @@ class Cluster:
     sees_all_subscribers = False
 
     def __init__(self, client: aioredis.RedisCluster) -> None:
+        _driver.check_cluster(client)
         self._client: Any = client
         self._hub = HUB
         self._outdated = False

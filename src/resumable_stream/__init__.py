@@ -45,6 +45,7 @@ from resumable_stream.errors import (
     StreamHistoryChangedError,
     StreamSupersededError,
     UnknownSchemeError,
+    UnsupportedDriverError,
     WrongEventLoopError,
     WrongKeyTypeError,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "SubscriberCounts",
     "Subscription",
     "UnknownSchemeError",
+    "UnsupportedDriverError",
     "WrongEventLoopError",
     "WrongKeyTypeError",
     "closing_status",

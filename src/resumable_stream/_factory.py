@@ -44,7 +44,8 @@ def create_resumable_stream_context(
 
     Raises:
         NoBackendError: there is no URL, and the environment names none.
-        UnknownSchemeError, DuplicateSchemeError, MissingDriverError: the URL opens no backend.
+        UnknownSchemeError, DuplicateSchemeError, MissingDriverError, UnsupportedDriverError: the
+            URL opens no backend.
         InvalidSettingError: a setting has the wrong type, the prefix is invalid, or more than one
             backend is given.
     """

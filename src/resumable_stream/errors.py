@@ -15,7 +15,8 @@
     │   ├── NoBackendError
     │   ├── UnknownSchemeError
     │   ├── DuplicateSchemeError
-    │   └── MissingDriverError
+    │   ├── MissingDriverError
+    │   └── UnsupportedDriverError
     ├── BackendError                          the broker, as an adapter reports it
     │   ├── BackendUnavailableError           surely not executed
     │   │   └── AccessDeniedError
@@ -65,6 +66,7 @@ __all__ = [
     "StreamHistoryChangedError",
     "StreamSupersededError",
     "UnknownSchemeError",
+    "UnsupportedDriverError",
     "WrongEventLoopError",
     "WrongKeyTypeError",
 ]
@@ -127,6 +129,13 @@ class DuplicateSchemeError(BackendLookupError):
 
 class MissingDriverError(BackendLookupError, ImportError):
     """The scheme is known, but the client library that its backend needs is not installed."""
+
+
+class UnsupportedDriverError(BackendLookupError):
+    """The installed client library is too old for its backend, or not as it expects inside.
+
+    The message names the versions found, those tested, and the command that installs one of these.
+    """
 
 
 class BackendError(ResumableStreamError):

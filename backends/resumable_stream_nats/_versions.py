@@ -1,0 +1,7 @@
+"""The client library that the tests ran with; ``pyproject.toml`` has the same bounds."""
+
+from __future__ import annotations
+
+from resumable_stream._drivers import Tested
+
+TESTED = (Tested("nats-py", "2.14", "2.17"),)
