@@ -163,6 +163,12 @@ def settings_of(pool: ConnectionPool) -> tuple[Callable[..., Any], dict[str, Any
     return theirs.connection_class, dict(theirs.connection_kwargs)
 
 
+def settings_of_cluster(client: RedisCluster) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the class and the settings that a cluster's client makes its connections with."""
+    settings = dict(client.connection_kwargs)
+    return settings.pop("connection_class"), settings
+
+
 def reads_from_replicas(pool: SentinelConnectionPool) -> bool:
     return not pool.is_master
 

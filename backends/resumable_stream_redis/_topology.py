@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 import redis.asyncio as aioredis
 from redis.asyncio.connection import Connection as TcpConnection
 from redis.asyncio.connection import ConnectionPool, SSLConnection
-from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.backoff import NoBackoff
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError
 
 from resumable_stream.errors import InvalidSettingError
 from resumable_stream_redis import _driver
+from resumable_stream_redis._settings import own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,25 +30,6 @@ HUB = ""
 _WATCH_INTERVAL = 5.0
 
 _REFRESH_PAUSE = 0.25
-
-# Pool settings, and parts of redis-py that would repeat commands, reconnect, or speak RESP3.
-_NOT_OURS = frozenset(
-    {
-        "connection_pool",
-        "event_dispatcher",
-        "health_check_interval",
-        "himport_registry",
-        "legacy_responses",
-        "maint_notifications_config",
-        "maint_notifications_pool_handler",
-        "max_connections",
-        "oss_cluster_maint_notifications_handler",
-        "response_callbacks",
-        "retry_on_error",
-        "retry_on_timeout",
-        "timeout",
-    }
-)
 
 
 class Topology(Protocol):
@@ -79,17 +59,17 @@ class Topology(Protocol):
 class OneServer:
     sees_all_subscribers = True
 
-    def __init__(self, connection_class: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    def __init__(self, connection_class: Callable[..., Any], theirs: dict[str, Any]) -> None:
         self._connection_class = connection_class
-        self._kwargs = _own_kwargs(kwargs)
-        # Refuses an unknown setting here, not at the first use.
-        connection_class(**self._kwargs)
+        self._settings = own_settings(connection_class, theirs)
+        # Refuses what is wrong here, not at the first use.
+        connection_class(**self._settings)
 
     async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
         return HUB
 
     async def open(self, node: str) -> Connection:  # noqa: ARG002 - there is one
-        return await _driver.connected(self._connection_class(**self._kwargs))
+        return await _driver.connected(self._connection_class(**self._settings))
 
     def renew(self) -> None: ...
 
@@ -107,23 +87,21 @@ class SentinelPrimary:
     def __init__(self, pool: SentinelConnectionPool) -> None:
         _driver.check_sentinel(pool)
         if _driver.reads_from_replicas(pool):
-            raise InvalidSettingError(
-                "this client reads from replicas: make the one for RedisBackend with master_for()"
-            )
+            raise ValueError("it reads from replicas; make one with master_for()")
         self._pool = pool
         theirs: Any
-        theirs, kwargs = _driver.settings_of(pool)
+        theirs, settings = _driver.settings_of(pool)
         tls = issubclass(theirs, SSLConnection)
         self._connection_class: Any = SSLConnection if tls else TcpConnection
-        self._kwargs = _own_kwargs(kwargs)
+        self._settings = own_settings(self._connection_class, settings)
 
     async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
         return HUB
 
     async def open(self, node: str) -> Connection:  # noqa: ARG002 - there is one
         host, port = await _driver.find_primary(self._pool)
-        kwargs = {**self._kwargs, "host": host, "port": port}
-        return await _driver.connected(self._connection_class(**kwargs))
+        settings = {**self._settings, "host": host, "port": port}
+        return await _driver.connected(self._connection_class(**settings))
 
     def renew(self) -> None: ...
 
@@ -151,6 +129,9 @@ class Cluster:
 
     def __init__(self, client: aioredis.RedisCluster) -> None:
         _driver.check_cluster(client)
+        self._connection_class, settings = _driver.settings_of_cluster(client)
+        self._settings = own_settings(self._connection_class, settings)
+        self._settings.pop("redis_connect_func", None)  # it would let replicas answer reads
         self._client: Any = client
         self._hub = HUB
         self._outdated = False
@@ -204,12 +185,9 @@ class Cluster:
         raise trouble
 
     async def _connect(self, name: str) -> Connection:
-        # Any known node's settings do: a redirection may name one that is not known yet.
-        model = self._client.get_node(node_name=name) or self._client.get_default_node()
         host, _, port = name.rpartition(":")
-        kwargs = {**_own_kwargs(model.connection_kwargs), "host": host, "port": int(port)}
-        kwargs.pop("redis_connect_func", None)  # it would let replicas answer reads
-        return await _driver.connected(model.connection_class(**kwargs))
+        settings = {**self._settings, "host": host, "port": int(port)}
+        return await _driver.connected(self._connection_class(**settings))
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -235,28 +213,12 @@ def from_url(url: str) -> Topology:
 
 
 def from_client(client: aioredis.Redis | aioredis.RedisCluster) -> Topology:
-    if isinstance(client, aioredis.RedisCluster):
-        return Cluster(client)
-    pool = client.connection_pool
-    if isinstance(pool, SentinelConnectionPool):
-        return SentinelPrimary(pool)
     try:
+        if isinstance(client, aioredis.RedisCluster):
+            return Cluster(client)
+        pool = client.connection_pool
+        if isinstance(pool, SentinelConnectionPool):
+            return SentinelPrimary(pool)
         return OneServer(*_driver.settings_of(pool))
     except (TypeError, ValueError, RedisError) as error:
         raise InvalidSettingError(f"cannot use the settings of this client: {error}") from error
-
-
-def _own_kwargs(theirs: dict[str, Any]) -> dict[str, Any]:
-    kwargs = {name: value for name, value in theirs.items() if name not in _NOT_OURS}
-    kwargs.update(
-        protocol=2,
-        encoding="utf-8",
-        encoding_errors="strict",
-        decode_responses=False,
-        retry=Retry(NoBackoff(), 0),
-    )
-    # None would wait for ever for a server that accepts and says nothing.
-    for name in ("socket_timeout", "socket_connect_timeout"):
-        if kwargs.get(name) is None:
-            kwargs[name] = 5.0
-    return kwargs
