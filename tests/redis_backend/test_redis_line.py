@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio as aioredis
-from redis.asyncio.connection import Connection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import ResponseError
 
 from resumable_stream.errors import BackendUnavailableError
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from resumable_stream.ports import Loss, Subscription
 
 OWNERS = 100
+# A client of these settings does not introduce itself; older versions of redis-py know the others.
+SILENT: dict[str, Any] = (
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection).parameters
+    else {"lib_name": None, "lib_version": None}
+)
 
 
 @asynccontextmanager
@@ -53,7 +60,7 @@ async def server_that_says(data: bytes, *, hang_up: bool = True) -> AsyncIterato
 async def connection_to(port: int) -> AsyncIterator[Any]:
     """A connection that has asked nothing."""
     make: Any = Connection
-    connection = make(port=port, protocol=2, driver_info=None)
+    connection = make(port=port, protocol=2, **SILENT)
     await connection.connect()
     try:
         yield connection
@@ -109,7 +116,7 @@ async def test_owner_that_leaves_meanwhile_gets_nothing(backend: RedisBackend, n
 async def test_server_that_is_full_is_named_at_once(name: str) -> None:
     async with server_that_says(b"-ERR max number of clients reached\r\n") as port:
         # It says so before it is asked anything: this client does not introduce itself.
-        client: Any = aioredis.Redis(port=port, driver_info=None)
+        client = aioredis.Redis(port=port, **SILENT)
         backend = RedisBackend(client=client, timeout=60)
         async with asyncio.timeout(10):
             for _ in range(5):
@@ -181,7 +188,7 @@ async def test_line_hands_on_in_turns_and_can_be_held() -> None:
 
 async def test_nonsense_ends_the_conversation(name: str) -> None:
     async with server_that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
-        client: Any = aioredis.Redis(port=port, driver_info=None)
+        client = aioredis.Redis(port=port, **SILENT)
         backend = RedisBackend(client=client, timeout=60)
         async with asyncio.timeout(10):
             with pytest.raises(BackendUnavailableError):
