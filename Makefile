@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo demo-web test check simulate mutants bench bench-quick format clean
+.PHONY: demo demo-web test check drivers simulate mutants bench bench-quick format clean
 
 $(VENV)/.ready: pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit("resumable-stream needs Python 3.11 or newer; run: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -37,6 +37,10 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The backends' tests, with the lowest and the newest client libraries that pyproject.toml allows.
+drivers: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python -m driver_versions
 
 # One seed is shown in all detail; a range such as 0-200000 is searched for seeds that fail.
 SEEDS ?= 0-10000
