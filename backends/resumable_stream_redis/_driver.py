@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hiredis import Reader
 from redis.asyncio.connection import Connection as TcpConnection
-from redis.asyncio.connection import DefaultParser
+from redis.asyncio.connection import ConnectionPool, DefaultParser
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from redis.asyncio import ConnectionPool, RedisCluster
+    from redis.asyncio import RedisCluster
     from redis.asyncio.sentinel import SentinelConnectionPool
 
+POOL_NAMES = ("connection_class", "connection_kwargs")
 CONNECTION_NAMES = ("_reader", "_writer", "host", "port")
 SENTINEL_NAMES = ("_force_master_ip", "min_other_sentinels", "sentinel_kwargs", "sentinels")
 SENTINEL_POOL_NAMES = (
@@ -41,7 +42,8 @@ SENTINEL_POOL_NAMES = (
     "sentinel_manager",
     "service_name",
 )
-CLUSTER_NAMES = ("initialize", "remap_host_port")
+CLUSTER_NAMES = ("connection_kwargs", "nodes_manager")
+NODES_NAMES = ("initialize", "remap_host_port")
 
 _SENTINEL_TIMEOUT = 1.0
 
@@ -79,7 +81,10 @@ def _missing() -> list[str]:
     reply_parser(incomplete=None)
     connection = TcpConnection()
     inspect.signature(connection.disconnect).bind(nowait=True)
-    return lacking("redis.asyncio.Connection", connection, CONNECTION_NAMES)
+    return [
+        *lacking("redis.asyncio.Connection", connection, CONNECTION_NAMES),
+        *lacking("redis.asyncio.ConnectionPool", ConnectionPool(), POOL_NAMES),
+    ]
 
 
 def check_sentinel(pool: SentinelConnectionPool) -> None:
@@ -104,9 +109,13 @@ def check_cluster(client: RedisCluster) -> None:
     Raises:
         UnsupportedDriverError: it is not.
     """
+    nodes = getattr(client, "nodes_manager", None)
     check_inside(
         TESTED,
-        lambda: lacking("RedisCluster.nodes_manager", client.nodes_manager, CLUSTER_NAMES),
+        lambda: [
+            *lacking("redis.asyncio.RedisCluster", client, CLUSTER_NAMES),
+            *lacking("redis.asyncio.RedisCluster.nodes_manager", nodes, NODES_NAMES),
+        ],
     )
 
 

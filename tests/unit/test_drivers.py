@@ -144,6 +144,7 @@ class Hidden:
     ("driver", "kind", "names"),
     [
         (redis_driver, "TcpConnection", redis_driver.CONNECTION_NAMES),
+        (redis_driver, "ConnectionPool", redis_driver.POOL_NAMES),
         (nats_driver, "Client", nats_driver.CLIENT_NAMES),
         (nats_driver, "Subscription", nats_driver.SUBSCRIPTION_NAMES),
         (nats_driver, "TcpTransport", nats_driver.WRITERS),
@@ -202,13 +203,15 @@ def test_sentinel_pool_of_another_kind_is_refused(name: str) -> None:
 
 
 async def test_cluster_of_another_kind_is_refused() -> None:
-    client: Any = aioredis.RedisCluster(host="127.0.0.1")
-    RedisBackend(client=client)
+    for name in redis_driver.CLUSTER_NAMES:
+        client: Any = aioredis.RedisCluster(host="127.0.0.1")
+        RedisBackend(client=client)
+        delattr(client, name)
+        with pytest.raises(UnsupportedDriverError, match=rf"RedisCluster\.{name}\b"):
+            RedisBackend(client=client)
+    client = aioredis.RedisCluster(host="127.0.0.1")
     client.nodes_manager = object()
     with pytest.raises(UnsupportedDriverError, match=r"initialize.*remap_host_port"):
-        RedisBackend(client=client)
-    del client.nodes_manager
-    with pytest.raises(UnsupportedDriverError, match="nodes_manager"):
         RedisBackend(client=client)
 
 
