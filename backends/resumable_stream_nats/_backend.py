@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from resumable_stream_nats._link import Link
     from resumable_stream_nats._settings import UrlSettings
 
-# Any server takes this much; how much more is known once one is connected.
+# Every server takes this much; its own limit is known once it is connected.
 _LEAST_MESSAGE_SIZE = 4096
 
 
@@ -52,16 +52,16 @@ class NatsBackend:
             ``tls_cert`` and ``tls_key``.
         client: instead of the URL, a connected ``nats.aio.client.Client``. It is shared, and never
             closed; how fast it notices a dead server, and reconnects, is its own setting.
-        bucket: the JetStream key-value bucket, made at the first use if it is not there. One that
-            is there is used as it is: it needs per-message TTL and a history of 1.
-        storage: ``file`` or ``memory``, for a bucket that is made.
-        replicas: 1 to 5, for a bucket that is made; 3 in a cluster that should survive a node.
-        domain: the JetStream domain that keeps the bucket, if that is not the one of the server
-            connected to, as behind a leaf node.
+        bucket: the JetStream key-value bucket, created at the first use if it is missing. An
+            existing one is used as it is: it needs per-message TTL and a history of 1.
+        storage: ``file`` or ``memory``, for a bucket that is created.
+        replicas: 1 to 5, for a bucket that is created; 3 let a cluster survive the loss of a node.
+        domain: the JetStream domain that holds the bucket, if it is not the connected server's
+            own, as behind a leaf node.
         credentials: a credentials file (``.creds``), with the URL.
-        inbox_prefix: what the subjects of answers to this connection begin with, with the URL;
-            ``_INBOX`` unless given. One of the user's own keeps answers from other users.
-        tls: a context for TLS with the URL, which then insists on TLS.
+        inbox_prefix: what the subjects of answers begin with, with the URL; ``_INBOX`` by default.
+            A user with a prefix of its own can keep other users from reading its answers.
+        tls: a context for TLS, with the URL; TLS is then required.
         timeout: seconds after which a server that does not answer has failed.
 
     An argument takes precedence over the URL.
@@ -151,13 +151,13 @@ class NatsBackend:
         self._closed = True
         parts, self._parts = self._parts, None
         if parts is None or self._loop is not asyncio.get_running_loop():
-            return  # the end of the loop it was used on closes its connection
+            return  # its connection belongs to another loop, and ends with it
         await parts.hub.aclose()
         await parts.outbox.aclose()
         await parts.link.aclose()
 
     def _bind(self) -> _Parts:
-        """Belong to the running event loop; what an earlier, closed one had has gone with it."""
+        """Bind to the running event loop; a connection ends with the loop that it belongs to."""
         if self._closed:
             raise closed()
         loop = asyncio.get_running_loop()
@@ -175,7 +175,7 @@ class NatsBackend:
 
 
 class _Parts:
-    """What belongs to one event loop."""
+    """The connection of one event loop, and what runs over it."""
 
     def __init__(self, link: Link, bucket: BucketSettings, timeout: float) -> None:
         self.link = link
@@ -185,7 +185,7 @@ class _Parts:
 
     @property
     def cut_off(self) -> bool:
-        """The event loop is being shut down: what was begun now would not come to its end."""
+        """The event loop is being shut down: what is begun now would never finish."""
         return self.hub.cut_off or self.outbox.cut_off or self.link.cut_off
 
 

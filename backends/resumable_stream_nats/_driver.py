@@ -1,10 +1,13 @@
-"""What nats-py does not offer, taken from its inside: kept here, and nowhere else.
+"""What nats-py does not document: used here, and nowhere else.
 
-Its ``flush`` overtakes queued commands, and once timed out kills the client when the answer comes;
-its ``publish`` and ``request`` take several turns of the event loop and tasks for each message; its
-``close`` waits for a dead server, and stops half-way where it fails; it tells nobody that a
-connection is over; it overlooks an account's limit on payloads; and ``tls://`` does not make it
-insist on TLS.
+What it does document is not enough:
+
+- ``flush`` overtakes queued commands; when one times out, its late answer kills the client.
+- ``publish`` and ``request`` take tasks and several turns of the event loop for each message.
+- ``close`` waits for a dead server, and stops half-way where it fails.
+- Nobody is told that a connection is over.
+- An account's own limit on payloads is overlooked.
+- ``tls://`` does not insist on TLS.
 """
 # ruff: noqa: SLF001 - the reason for this module
 
@@ -83,7 +86,7 @@ def _missing() -> list[str]:
 
 
 class OwnClient(Client):
-    """Insists on TLS where it is wanted, and heeds the account's own limit on payloads."""
+    """Insists on TLS where ``needs_tls`` says so, and heeds the account's limit on payloads."""
 
     def __init__(self, *, needs_tls: bool) -> None:
         super().__init__()
@@ -91,7 +94,7 @@ class OwnClient(Client):
 
     def _connect_command(self) -> bytes:
         heed_cancellation()
-        # Before credentials are sent, to the server or to somebody in its place.
+        # Before credentials are sent: there may be somebody in the server's place.
         if self._needs_tls and not self._server_info.get("tls_required"):
             raise SecureConnWantedError
         return super()._connect_command()
@@ -102,7 +105,7 @@ class OwnClient(Client):
         try:
             heed_cancellation()
         except asyncio.CancelledError:
-            # Before anybody else has a turn: else they look like tasks of a loop that lives on.
+            # At once: after another turn they would look like tasks of a loop that goes on.
             for task in _own_tasks(self):
                 task.cancel()
             raise
@@ -110,13 +113,13 @@ class OwnClient(Client):
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002 - nats-py's signature
         if initial_connection:
             heed_cancellation()
-        # The server tells the account's limits once it knows who has connected.
+        # The account's limits come in a second INFO, once the server knows who has connected.
         self._max_payload = info.get("max_payload", self._max_payload)
         await super()._process_info(info, initial_connection)
 
 
 def reader_of(client: Client) -> asyncio.Task[None]:
-    """Return the task that reads the present connection: its end is the connection's."""
+    """Return the task that reads the present connection, and ends with it."""
     task: asyncio.Task[None] | None = client._reading_task
     if task is None:
         raise ConnectionResetError("the client is not connected")
@@ -126,9 +129,9 @@ def reader_of(client: Client) -> asyncio.Task[None]:
 def send(
     client: Client, commands: Sequence[bytes], pong: asyncio.Future[bool] | None = None
 ) -> None:
-    """Send commands at once, after all that was handed to the client before.
+    """Send commands at once, behind all that the client still holds.
 
-    ``pong`` is done once the server has taken them in; it must not be cancelled.
+    ``pong`` is done once the server has processed them; it must not be cancelled.
 
     Raises:
         ConnectionClosedError: there is no connection.
@@ -146,7 +149,7 @@ def send(
     client._pending.clear()
     client._pending_data_size = 0
     if not isinstance(transport, TcpTransport) and flushes.empty():
-        # A WebSocket's sends only when it is flushed.
+        # The transport of a WebSocket sends only when it is flushed.
         client._pending_data_size = 1
         flushes.put_nowait(asyncio.get_running_loop().create_future())
 
@@ -157,12 +160,12 @@ def publication(subject: str, payload: bytes) -> tuple[bytes, ...]:
 
 
 def hears_answers(client: Client) -> bool:
-    """Tell whether the inbox of answers is subscribed, which ``ask`` needs."""
+    """Tell whether the inbox that answers come to is subscribed; ``ask`` needs it."""
     return bool(client._resp_sub_prefix)
 
 
 async def hear_answers(client: Client) -> None:
-    """Subscribe to the inbox of answers, once. May swallow a cancellation."""
+    """Subscribe to the inbox that answers come to, once. May swallow a cancellation."""
     if not hears_answers(client):
         await client._init_request_sub()
 
@@ -170,7 +173,7 @@ async def hear_answers(client: Client) -> None:
 def ask(
     client: Client, subject: str, headers: bytes, payload: bytes, answer: asyncio.Future[Msg]
 ) -> str:
-    """Ask a question; return the token for ``forget``. ``answer`` will be the answer.
+    """Send a request and return its token for ``forget``. ``answer`` is done when it is answered.
 
     Raises as ``send`` does.
     """
@@ -185,12 +188,12 @@ def ask(
 
 
 def forget(client: Client, token: str) -> None:
-    """Wait for this answer no more."""
+    """Stop waiting for this answer."""
     client._resp_map.pop(token, None)
 
 
 def abort(client: Client) -> None:
-    """Cut the connection, without waiting for what is still to be sent."""
+    """Cut the connection, and drop what is still to be sent."""
     client._pending.clear()
     client._pending_data_size = 0
     for name in WRITERS:
@@ -200,7 +203,7 @@ def abort(client: Client) -> None:
 
 
 async def discard(client: Client) -> None:
-    """Close a client whose connection was cut; leave no task of its behind."""
+    """Cut the connection and close the client; none of its tasks is left."""
     abort(client)
     left = _own_tasks(client)
     if not is_ending(asyncio.get_running_loop()):
@@ -216,7 +219,7 @@ async def discard(client: Client) -> None:
         await asyncio.wait(left, timeout=_CLOSE_TIMEOUT)
     for task in left:
         if task.done() and not task.cancelled():
-            task.exception()  # retrieved, lest asyncio report it as forgotten
+            task.exception()  # retrieved, so that asyncio does not report it
 
 
 def _own_tasks(client: Client) -> set[asyncio.Task[None]]:

@@ -23,7 +23,7 @@ _PARAMETERS = frozenset(
     {"bucket", "storage", "replicas", "domain", "credentials", "inbox_prefix", *_TLS_FILES}
 )
 _BUCKET = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# One token of a subject, and any number of them, without wildcards.
+# One token of a subject, and several with dots between them; wildcards are not allowed.
 _DOMAIN = re.compile(r"[^\s\x00-\x1f\x7f.*>]+")
 _INBOX = re.compile(rf"{_DOMAIN.pattern}(\.{_DOMAIN.pattern})*")
 _MAX_LENGTH = 64
@@ -31,13 +31,13 @@ _MAX_LENGTH = 64
 
 @dataclass(frozen=True)
 class BucketSettings:
-    """The key-value bucket; storage and replicas count only when this backend creates it."""
+    """The key-value bucket; storage and replicas are for one that this backend creates."""
 
     name: str
     storage: str
     replicas: int
     domain: str | None = None
-    """The JetStream domain that it is kept in; None for that of the server connected to."""
+    """The JetStream domain that holds it; None for the connected server's own."""
 
     @classmethod
     def checked(
@@ -72,7 +72,7 @@ class Servers:
 
     urls: tuple[str, ...]
     host: str
-    """The first server's, whose certificate covers those that it announces by address."""
+    """The first server's: its certificate also covers the servers that it announces."""
     tls_only: bool
     login: dict[str, str] = field(repr=False)
     """``user`` and ``password``, or ``token``."""
@@ -84,7 +84,7 @@ class UrlSettings:
     parameters: dict[str, str] = field(repr=False)
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return the context that the URL's files make; None without any."""
+        """Return the context that the URL's files make; None if it names none."""
         authority, certificate, key = (self.parameters.get(name) for name in _TLS_FILES)
         if key is not None and certificate is None:
             raise InvalidSettingError("tls_key without tls_cert: name the certificate's file, too")
@@ -105,7 +105,7 @@ def parse_url(url: str) -> UrlSettings:
     Each server may repeat the scheme.
 
     Raises:
-        InvalidSettingError: it cannot be used; the message holds no secret.
+        InvalidSettingError: it is wrong; the message holds no secret.
     """
     places, _, query = url.partition("?")
     scheme = places.partition("://")[0].lower()
@@ -162,7 +162,7 @@ def checked_inbox_prefix(prefix: str | None) -> str | None:
     """Return the prefix of a connection's inboxes; None for the driver's own.
 
     Raises:
-        InvalidSettingError: no subjects can begin with it.
+        InvalidSettingError: no subject can begin with it.
     """
     if prefix is not None and not (_INBOX.fullmatch(prefix) and len(prefix) <= _MAX_LENGTH):
         raise InvalidSettingError(
@@ -179,7 +179,7 @@ def _split(place: str, scheme: str) -> SplitResult:
     try:
         port = parts.port
     except ValueError:
-        # urllib's own message quotes what stands there, which may be half a password.
+        # urllib's message quotes the text in the port's place, which may be half a password.
         raise ValueError("a port is a number up to 65535") from None
     if not parts.hostname or port == 0:
         raise ValueError("a server has a host, and a port that is not 0")
@@ -202,7 +202,7 @@ def _login(parts: SplitResult) -> dict[str, str]:
 
 
 def _shown(value: object) -> str:
-    """Name the kind of a value that may hold a secret."""
+    """Return the type of a value, which may itself hold a secret."""
     kind = value if isinstance(value, type) else type(value)
     return (
         f"{'the class' if isinstance(value, type) else 'a'} {kind.__module__}.{kind.__qualname__}"

@@ -106,7 +106,7 @@ class RedisBackend:
 
     async def get(self, key: str) -> str | None:
         value = await self._execute(key, b"GET", key.encode(), write=False)
-        # Other programs may have written anything under the key, and it must compare as it is.
+        # Another program may have written any bytes; compare_and_set must find them unchanged.
         return value.decode(errors="surrogateescape") if isinstance(value, bytes) else None
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
@@ -118,7 +118,7 @@ class RedisBackend:
         return await self._execute(key, *command, write=True) is not None
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
-        present = expected.encode(errors="surrogateescape")  # as get may have given it
+        present = expected.encode(errors="surrogateescape")  # the inverse of get
         arguments = (b"1", key.encode(), present, value.encode(), b"%d" % ttl)
         try:
             done = await self._execute(
@@ -127,7 +127,7 @@ class RedisBackend:
         except BackendUnavailableError as error:
             if not isinstance(error.__cause__, NoScriptError):
                 raise
-            # Not a repetition: the server said that it has not run the script.
+            # The server said that it has not run the script: nothing is repeated.
             done = await self._execute(key, b"EVAL", _COMPARE_AND_SET, *arguments, write=True)
         return done == 1
 
@@ -176,7 +176,7 @@ class RedisBackend:
         pipes, self._pipes = self._pipes, {}
         hub, self._hub = self._hub, None
         if self._loop is not asyncio.get_running_loop():
-            return  # the end of the loop it was used on closes its connections
+            return  # its connections belong to another loop, and end with it
         if hub is not None:
             await hub.aclose()
         for pipe in pipes.values():
@@ -212,7 +212,7 @@ class RedisBackend:
 
     @property
     def _cut_off(self) -> bool:
-        """The event loop is being shut down: what was begun now would not come to its end."""
+        """The event loop is being shut down: what is begun now would never finish."""
         hub = self._hub
         return (hub is not None and hub.cut_off) or any(p.cut_off for p in self._pipes.values())
 
@@ -229,7 +229,7 @@ class RedisBackend:
                 pipe.renew()
 
     def _bind(self) -> None:
-        """Belong to the running event loop; what an earlier, closed one had has gone with it."""
+        """Bind to the running event loop; connections end with the loop that they belong to."""
         if self._closed:
             raise closed()
         loop = asyncio.get_running_loop()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from resumable_stream_redis._driver import Connection
 
 _SEND_TIMEOUT = 5.0
-# So many replies are handed on one after the other; then others get their turn.
+# Replies handed on in one turn of the event loop.
 _TURN_REPLIES = 64
 _NOTHING = object()
 
@@ -22,16 +22,16 @@ _NOTHING = object()
 class Line(asyncio.Protocol):
     """A connection that redis-py brought up, read without a task.
 
-    Each reply is handed on where the event loop receives it. The way through redis-py's stream and
-    its reading task takes some 0.1 ms when the process was idle, which is the live reader's delay.
+    Each reply is handed on in the turn of the event loop that receives it: what a stream and a
+    reading task take longer, some 0.1 ms in an idle process, every live reader would wait.
 
     Args:
-        on_reply: called with each reply in order, an error reply being an exception. What it raises
-            ends the line.
-        on_lost: called once nothing will come any more.
+        on_reply: called with each reply in order; an error reply is an exception. The line ends
+            if it raises.
+        on_lost: called once, when no further reply will come.
 
     Attributes:
-        lost: no reply will come any more.
+        lost: no further reply will come.
         cause: why, unless ``close`` was called first.
     """
 
@@ -54,7 +54,7 @@ class Line(asyncio.Protocol):
 
     @property
     def has_room(self) -> bool:
-        """The server has taken all that was sent: ``write`` holds nothing up."""
+        """Everything written has left this process: nothing is ahead of the next ``write``."""
         return not self._transport.is_closing() and not self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> None:
@@ -65,14 +65,14 @@ class Line(asyncio.Protocol):
         """Send, and wait until the server has taken most of it.
 
         Raises:
-            TimeoutError: it does not.
+            TimeoutError: it did not, for some seconds.
         """
         self._transport.write(data)
         async with asyncio.timeout(_SEND_TIMEOUT):
             await self._writable.wait()
 
     def fail(self, cause: Exception) -> None:
-        """Give the connection up, without waiting for what is still to be sent."""
+        """Abandon the connection, and whatever is still to be sent."""
         if not self.lost:
             self.lost, self.cause = True, cause
             self._transport.abort()
@@ -80,7 +80,7 @@ class Line(asyncio.Protocol):
             self._on_lost()
 
     async def close(self) -> None:
-        """Cut the connection; does not wait, so it is safe while being cancelled."""
+        """Cut the connection. It does not wait, so a cancelled task may call it."""
         self.lost = True
         await _driver.drop(self._connection)
 
@@ -91,12 +91,12 @@ class Line(asyncio.Protocol):
         self._writable.set()
 
     def hold(self) -> None:
-        """Hand no more on, until ``go_on``."""
+        """Hand on no replies until ``go_on``."""
         self._held = True
         self._transport.pause_reading()
 
     def go_on(self) -> None:
-        """Hand on what has come meanwhile."""
+        """Hand on what came during ``hold``, and then what comes."""
         self._held = False
         self._hand_on()
         if not self._held and not self.lost:
@@ -110,7 +110,7 @@ class Line(asyncio.Protocol):
         self.fail(exc or ConnectionResetError("the server closed the connection"))
 
     def _take_over(self) -> asyncio.Transport:
-        """Take redis-py's place at the transport, and what has come there already."""
+        """Take the transport from redis-py, with what it has received."""
         taken, loop = _driver.take_over(self._connection, self), asyncio.get_running_loop()
         if taken.early:
             loop.call_soon(self.data_received, taken.early)
@@ -127,7 +127,7 @@ class Line(asyncio.Protocol):
                 if reply is _NOTHING:
                     return
                 self._on_reply(self, _sound(reply))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the conversation has broken off
+        except Exception as error:  # noqa: BLE001 - any error here leaves the conversation in pieces
             self.fail(error)
         else:
             if not self._held:
@@ -136,7 +136,7 @@ class Line(asyncio.Protocol):
 
 
 def _sound(reply: object) -> object:
-    """Tell a command's error from one that ends the connection."""
+    """Return the reply of a command; raise an error that concerns the whole connection."""
     if isinstance(reply, Exception) and not isinstance(reply, REPLY_ERRORS):
         raise reply
     return reply

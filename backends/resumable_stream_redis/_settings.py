@@ -169,7 +169,7 @@ def _remedy(client: object) -> str:
 
 
 def _modules(client: object) -> Iterator[str]:
-    """Name the modules of the client's classes, and of those that its connections have."""
+    """Yield the modules of the client's classes, and of its connections' classes."""
     pool = getattr(client, "connection_pool", None)
     for kind in (client, pool, getattr(pool, "connection_class", None)):
         for base in (kind if isinstance(kind, type) else type(kind)).__mro__:
@@ -177,7 +177,7 @@ def _modules(client: object) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    """Name the kind of a value that may hold a secret."""
+    """Return the type of a value, which may itself hold a secret."""
     kind = value if isinstance(value, type) else type(value)
     return (
         f"{'the class' if isinstance(value, type) else 'a'} {kind.__module__}.{kind.__qualname__}"

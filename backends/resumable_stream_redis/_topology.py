@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from resumable_stream_redis._driver import Connection
 
 HUB = ""
-"""The node that messages go through; the only one where there is no cluster."""
+"""The node that messages go through; without a cluster, the only one."""
 
-# How often a subscriber asks Sentinel whether it still listens to the right server: an old primary
-# that is cut off from the others, but not from us, would otherwise keep us deaf.
+# Seconds between a subscriber's questions to Sentinel. Without them a former primary, which the
+# other servers have lost and this process has not, would keep it deaf.
 _WATCH_INTERVAL = 5.0
 
 _REFRESH_PAUSE = 0.25
@@ -34,25 +34,25 @@ _REFRESH_PAUSE = 0.25
 
 class Topology(Protocol):
     sees_all_subscribers: bool
-    """One server knows who is subscribed to a channel; in a cluster each node knows its own."""
+    """One server knows all subscribers of a channel; in a cluster each node knows its own."""
 
     async def locate(self, key: bytes, limit: float) -> str:
-        """Name the node that holds the key, within so many seconds."""
+        """Return the node that holds the key, within ``limit`` seconds."""
         ...
 
     async def open(self, node: str) -> Connection: ...
 
     def renew(self) -> None:
-        """Look again where things are: something was not where it was thought to be."""
+        """Refresh what is known of the nodes before the next use: some of it is wrong."""
         ...
 
     def redirected(self, node: str, error: AskError) -> str:
-        """Name the node that another one pointed to."""
+        """Return the node that a node's redirection names."""
         ...
 
     @property
     def watch(self) -> Callable[[Connection], Coroutine[Any, Any, None]] | None:
-        """What returns once a connection leads to the wrong server, where that can happen."""
+        """Return once a connection leads to the wrong server; None where that cannot happen."""
         ...
 
 
@@ -62,7 +62,7 @@ class OneServer:
     def __init__(self, connection_class: Callable[..., Any], theirs: dict[str, Any]) -> None:
         self._connection_class = connection_class
         self._settings = own_settings(connection_class, theirs)
-        # Refuses what is wrong here, not at the first use.
+        # Raises for a wrong setting here, not at the first use.
         connection_class(**self._settings)
 
     async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
@@ -80,7 +80,7 @@ class OneServer:
 
 
 class SentinelPrimary:
-    """The primary of a Sentinel's service, asked for at every connect."""
+    """The primary of a Sentinel's service, looked up at every connect."""
 
     sees_all_subscribers = True
 
@@ -114,7 +114,7 @@ class SentinelPrimary:
             try:
                 found = await _driver.find_primary(self._pool)
             except (RedisError, OSError):
-                continue  # no Sentinel answers: nothing speaks against the present server
+                continue  # no Sentinel answers: stay with the present server
             if found != _driver.address_of(connection):
                 return
 
@@ -122,7 +122,7 @@ class SentinelPrimary:
 class Cluster:
     """The nodes of a cluster, as the user's ``RedisCluster`` knows them.
 
-    Plain messages reach every node of a cluster; one node is used for all of them.
+    A plain message reaches every node of a cluster, so all of them go through one node.
     """
 
     sees_all_subscribers = False
@@ -165,7 +165,7 @@ class Cluster:
     def redirected(self, node: str, error: AskError) -> str:
         if isinstance(error, MovedError):
             self.renew()
-        # A node that does not know its own address leaves it out.
+        # A node that does not know its own address names only the port.
         host = error.host or node.rpartition(":")[0]
         host, port = _driver.reachable_address(self._client, host, error.port)
         return f"{host}:{port}"

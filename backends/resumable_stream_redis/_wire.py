@@ -1,4 +1,4 @@
-"""Commands as bytes, and connections opened in time."""
+"""Encode commands, and open connections within a time limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def connect(open_connection: Callable[[], Awaitable[Connection]], limit: f
 
     Raises:
         BackendUnavailableError: it could not be opened.
-        BackendFaultError: nor will it, until somebody mends a program.
+        BackendFaultError: because of a bug.
     """
     try:
         async with asyncio.timeout(limit):
@@ -40,5 +40,5 @@ async def connect(open_connection: Callable[[], Awaitable[Connection]], limit: f
         raise refused(TimeoutError(f"no connection within {limit:g} s")) from error
     except Exception as error:
         heed_cancellation()
-        # Credential providers and resolvers are the user's own code: anything may come out.
+        # Credential providers and resolvers are the user's own code: they may raise anything.
         raise failed(error) from error

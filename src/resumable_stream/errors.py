@@ -8,7 +8,7 @@
     │   ├── InvalidOffsetError
     │   ├── InvalidEventIdError
     │   └── InvalidSettingError
-    ├── InvalidSourceError (TypeError)        make_stream gave something that is no stream of text
+    ├── InvalidSourceError (TypeError)        make_stream returned no stream of text
     ├── ContextClosedError (RuntimeError)     the context was closed
     ├── WrongEventLoopError (RuntimeError)    the context belongs to another loop, or there is none
     ├── BackendLookupError                    no backend could be opened for the URL
@@ -18,11 +18,11 @@
     │   ├── MissingDriverError
     │   └── UnsupportedDriverError
     ├── BackendError                          the broker, as an adapter reports it
-    │   ├── BackendUnavailableError           surely not executed
+    │   ├── BackendUnavailableError           certainly not executed
     │   │   └── AccessDeniedError
-    │   ├── OutcomeUnknownError               perhaps executed
+    │   ├── OutcomeUnknownError               executed or not
     │   ├── WrongKeyTypeError                 another program uses the key
-    │   ├── BackendFaultError                 a bug, which no repetition heals
+    │   ├── BackendFaultError                 a bug: trying again does not help
     │   └── MessageTooLargeError (ValueError)
     └── StreamError                           one stream, named by its stream_id
         ├── StreamExistsError
@@ -89,11 +89,11 @@ class InvalidOffsetError(InvalidArgumentError):
 
 
 class InvalidEventIdError(InvalidArgumentError):
-    """A ``last_event_id`` that this library never gave out."""
+    """A ``last_event_id`` that this library never issued."""
 
 
 class InvalidSettingError(InvalidArgumentError):
-    """A setting of the context outside its range."""
+    """A setting of a context or backend that is unknown, of the wrong kind or out of range."""
 
 
 class InvalidSourceError(ResumableStreamError, TypeError):
@@ -147,7 +147,7 @@ class BackendUnavailableError(BackendError):
 
 
 class AccessDeniedError(BackendUnavailableError):
-    """The broker does not let its user do this: a right is missing, which the message names."""
+    """The broker's user lacks a right, which the message names."""
 
 
 class OutcomeUnknownError(BackendError):
@@ -159,9 +159,9 @@ class WrongKeyTypeError(BackendError):
 
 
 class BackendFaultError(BackendError):
-    """Connecting failed by a mistake in a program, not by an outage; the ``__cause__`` tells where.
+    """Connecting failed because of a bug, not an outage; the ``__cause__`` tells where.
 
-    It may be the adapter's, the driver's, or that of the user's own credential provider.
+    It may be in the adapter, in the driver, or in the user's own credential provider.
     """
 
 
@@ -230,7 +230,7 @@ class ProducerLostError(StreamError):
     """The producer went away before the stream's end.
 
     Attributes:
-        offset: how far this reader got, in the context's offset unit.
+        offset: where this reader stopped, in the context's offset unit.
     """
 
     def __init__(self, stream_id: str, offset: int, message: str | None = None) -> None:

@@ -98,6 +98,11 @@ def test_only_what_is_known_to_be_harmless_is_left_out() -> None:
     ours = own_settings(Connection, theirs)
     assert {name for name, value in ours.items() if value == "passed"} == PASSED_ON
     assert "not" not in ours.values()
+    assert ours.items() >= OURS.items()
+
+
+def test_pool_settings_of_a_url_are_left_out() -> None:
+    RedisBackend("redis://h?timeout=3&max_connections=7&retry_on_timeout=yes")
 
 
 @pytest.mark.parametrize("url", ["redis://h?tunnel=secret", "unix:///s?tunnel=secret"])

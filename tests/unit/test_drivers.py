@@ -81,13 +81,13 @@ def test_older_driver_is_refused(installed: dict[str, str], package: str) -> Non
 def test_newer_driver_is_used_with_one_warning(
     installed: dict[str, str], caplog: pytest.LogCaptureFixture, package: str
 ) -> None:
-    installed[package] = f"{TESTED[package].above}.0b1"
+    installed[package] = f"{TESTED[package].above}b1"
     for _ in range(2):
         opened(package)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.name == "resumable_stream"
-    assert f"{package} {TESTED[package].above}.0b1 is newer" in record.getMessage()
+    assert f"{package} {TESTED[package].above}b1 is newer" in record.getMessage()
     assert str(TESTED[package]) in record.getMessage()
 
 
