@@ -22,8 +22,8 @@ _NOTHING = object()
 class Line(asyncio.Protocol):
     """A connection that redis-py brought up, read without a task.
 
-    Each reply is handed on in the turn of the event loop that receives it: what a stream and a
-    reading task take longer, some 0.1 ms in an idle process, every live reader would wait.
+    Each reply is handed on in the turn of the event loop that receives it. A stream and a reading
+    task would add some 0.1 ms in an idle process, to what every live reader waits.
 
     Args:
         on_reply: called with each reply in order; an error reply is an exception. The line ends
