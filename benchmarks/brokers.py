@@ -6,8 +6,8 @@ import asyncio
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from nats_servers import NatsServer
-from servers import ValkeyServer
+from support.nats_servers import NatsServer
+from support.servers import ValkeyServer
 
 if TYPE_CHECKING:
     from types import TracebackType

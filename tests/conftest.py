@@ -18,10 +18,10 @@ import nats
 import pytest
 import redis
 
-import selection
-from containers import docker_answers, nats_container, redis_container
-from nats_servers import NatsServer, nats_binary
-from servers import ServerError, ValkeyServer, server_binary
+from support import selection
+from support.containers import docker_answers, nats_container, redis_container
+from support.nats_servers import NatsServer, nats_binary
+from support.servers import ServerError, ValkeyServer, server_binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from programs import PATIENCE, Terminal, run, start
 from resumable_stream import (
     BackendUnavailableError,
     Options,
@@ -25,6 +24,7 @@ from resumable_stream import (
 from resumable_stream._cli.commands import cancel, follow, produce, status
 from resumable_stream._cli.console import ExitStatus, one_line, status_of
 from resumable_stream._cli.stdio import Input, Output
+from support.programs import PATIENCE, Terminal, run, start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

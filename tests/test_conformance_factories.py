@@ -15,7 +15,7 @@ MODULE = """
 import os
 from pathlib import Path
 
-from broken_backends import RacyCreate
+from support.broken_backends import RacyCreate
 from resumable_stream_memory import MemoryBackend
 from resumable_stream_redis import RedisBackend
 

@@ -73,7 +73,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "Metadata-Version: 2.1\nName: broken-backends\nVersion: 1.0\n", "utf-8"
     )
     (installed / "entry_points.txt").write_text(
-        "[resumable_stream.backends]\nbroken = broken_backends:open_broken\n", "utf-8"
+        "[resumable_stream.backends]\nbroken = support.broken_backends:open_broken\n", "utf-8"
     )
     path = os.pathsep.join((str(site), str(Path(__file__).parent)))
     return {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "--no-such-option"}

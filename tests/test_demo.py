@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from programs import PATIENCE, Terminal, run, start
 from resumable_stream._cli.console import ExitStatus
 from resumable_stream._cli.demo import story
 from resumable_stream._cli.demo.display import compare
+from support.programs import PATIENCE, Terminal, run, start
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from documentation import APPLICATIONS, ROOT, Snippet, run_snippet, snippets_of
+from support.documentation import APPLICATIONS, ROOT, Snippet, run_snippet, snippets_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from resumable_stream._protocol.wire import (
     encode_request,
 )
 from resumable_stream._text.endings import Status
-from world import parts_of
+from support.world import parts_of
 
 VECTORS = files("resumable_stream_conformance") / "vectors"
 REQUESTS = json.loads((VECTORS / "requests.json").read_text("utf-8"))

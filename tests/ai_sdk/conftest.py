@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from ai_sdk.page import Page
-from documentation import ROOT, snippets_of
-from npm import installed
+from support.documentation import ROOT, snippets_of
+from support.npm import installed
 from web.stage import Stage, staged
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from npm import NODE
+from support.npm import NODE
 from web.client import PATIENCE
 
 if TYPE_CHECKING:

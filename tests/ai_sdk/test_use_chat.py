@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fault_proxy import FaultProxy
+from support.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from ai_sdk.conftest import OpenPage

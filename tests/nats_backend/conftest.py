@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from inbox import Inbox
 from resumable_stream_nats import NatsBackend
+from support.inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from nats_servers import NatsServer
+    from support.nats_servers import NatsServer
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from containers import nats_container
 from resumable_stream_nats import NatsBackend
+from support.containers import nats_container
 
 if TYPE_CHECKING:
-    from inbox import Inbox
+    from support.inbox import Inbox
 
 IMAGES = os.environ.get(
     "RESUMABLE_STREAM_TEST_NATS_IMAGES", "nats:2.11-alpine nats:2.12-alpine"

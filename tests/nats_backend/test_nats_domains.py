@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import nats
 import pytest
 
-from nats_servers import BUCKET, STREAM, NatsServer
-from nats_users import url_of, use, users
 from resumable_stream import create_resumable_stream_context
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_nats import NatsBackend
-from servers import free_port, wait_until
+from support.nats_servers import BUCKET, STREAM, NatsServer
+from support.nats_users import url_of, use, users
+from support.servers import free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

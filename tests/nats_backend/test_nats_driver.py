@@ -12,12 +12,12 @@ from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, ConnectionDrainingError
 
 from resumable_stream_nats import _driver
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-    from nats_servers import NatsServer
+    from support.nats_servers import NatsServer
 
 
 async def ignore(error: Exception) -> None:

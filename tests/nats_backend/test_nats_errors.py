@@ -12,9 +12,6 @@ import pytest
 from nats.js import api
 from nats.js import errors as js_errors
 
-from inbox import Inbox
-from nats_servers import BUCKET, NatsServer
-from nats_users import backend_of, every_call, users
 from resumable_stream.errors import (
     BackendFaultError,
     BackendUnavailableError,
@@ -23,7 +20,10 @@ from resumable_stream.errors import (
 )
 from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._errors import LineLostError, denial_in, lost, refused
-from servers import eventually
+from support.inbox import Inbox
+from support.nats_servers import BUCKET, NatsServer
+from support.nats_users import backend_of, every_call, users
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -17,10 +17,10 @@ from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._errors import DeniedError, LineLostError
 from resumable_stream_nats._jetstream import NO_HEADERS, JetStream, StrangeAnswerError, directly
 from resumable_stream_nats._line import Line
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
-    from nats_servers import NatsServer
+    from support.nats_servers import NatsServer
 
 
 class Answering:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import nats
 import pytest
 
-from fault_proxy import FaultProxy
-from nats_servers import BUCKET, STREAM, NatsCluster, NatsServer, reached
 from resumable_stream.errors import (
     BackendError,
     BackendUnavailableError,
     OutcomeUnknownError,
 )
 from resumable_stream_nats import NatsBackend
-from servers import eventually
+from support.fault_proxy import FaultProxy
+from support.nats_servers import BUCKET, STREAM, NatsCluster, NatsServer, reached
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING
 import nats
 import pytest
 
-from certificates import NatsOperator, self_signed
-from fault_proxy import FaultProxy
-from inbox import Inbox
-from nats_servers import NatsCluster, NatsServer
 from resumable_stream import create_resumable_stream_context
 from resumable_stream.errors import (
     BackendUnavailableError,
@@ -23,7 +19,11 @@ from resumable_stream.errors import (
 )
 from resumable_stream.ports import Loss
 from resumable_stream_nats import NatsBackend
-from servers import eventually, free_port
+from support.certificates import NatsOperator, self_signed
+from support.fault_proxy import FaultProxy
+from support.inbox import Inbox
+from support.nats_servers import NatsCluster, NatsServer
+from support.servers import eventually, free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

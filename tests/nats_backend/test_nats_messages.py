@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import nats
 import pytest
 
-from fault_proxy import FaultProxy
-from inbox import Inbox
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 from resumable_stream.ports import Loss
 from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._names import subject_of
-from servers import eventually
+from support.fault_proxy import FaultProxy
+from support.inbox import Inbox
+from support.servers import eventually
 
 if TYPE_CHECKING:
-    from nats_servers import NatsServer
+    from support.nats_servers import NatsServer
 
 INTERVAL = "resumable_stream_nats._link.PING_INTERVAL"
 
@@ -158,7 +158,7 @@ async def test_cut_connection_is_replaced_at_once(
 
 
 async def test_reader_cut_off_by_server_learns_it(name: str) -> None:
-    from nats_servers import NatsServer  # noqa: PLC0415
+    from support.nats_servers import NatsServer  # noqa: PLC0415
 
     with NatsServer('max_pending: 1MB, write_deadline: "1s"') as server:
         async with FaultProxy(server.port) as proxy:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inbox import Inbox
 from resumable_stream import (
     NOT_FOUND,
     InvalidStreamIdError,
@@ -23,13 +22,14 @@ from resumable_stream._arguments import check_id
 from resumable_stream._protocol.names import Names, live_id
 from resumable_stream_conformance._names import ODD_NAMES
 from resumable_stream_nats._names import MAX_SUBJECT, subject_of
-from servers import eventually
+from support.inbox import Inbox
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from nats_servers import NatsServer
     from resumable_stream_nats import NatsBackend
+    from support.nats_servers import NatsServer
 
 # Whatever could be read as something else: wildcards, separators, escapes, protocol lines.
 HOSTILE = [

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nats_servers import NatsCluster, NatsServer
 from resumable_stream import (
     BackendUnavailableError,
     ResumableStream,
@@ -16,7 +15,8 @@ from resumable_stream import (
     StreamCancelledError,
     create_resumable_stream_context,
 )
-from servers import eventually
+from support.nats_servers import NatsCluster, NatsServer
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ import pytest
 
 from resumable_stream import BackendUnavailableError
 from resumable_stream_nats._outbox import Outbox
-from virtual_time import in_virtual_time, loop_time
+from support.virtual_time import in_virtual_time, loop_time
 
 
 class DeafLink:

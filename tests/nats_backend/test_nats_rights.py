@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inbox import Inbox
-from nats_servers import BUCKET, STREAM, NatsServer
-from nats_users import backend_of, every_call, url_of, use, users
 from resumable_stream import create_resumable_stream_context
 from resumable_stream.errors import AccessDeniedError, BackendUnavailableError, OutcomeUnknownError
 from resumable_stream_nats import NatsBackend
-from servers import eventually
+from support.inbox import Inbox
+from support.nats_servers import BUCKET, STREAM, NatsServer
+from support.nats_users import backend_of, every_call, url_of, use, users
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

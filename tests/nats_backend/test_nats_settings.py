@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from resumable_stream.errors import BackendUnavailableError, InvalidSettingError
 from resumable_stream_nats import NatsBackend, open_backend
 from resumable_stream_nats._settings import BucketSettings, parse_url
-from servers import free_port
+from support.servers import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from nats_servers import NatsServer
-from servers import ValkeyServer
+from support.nats_servers import NatsServer
+from support.servers import ValkeyServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from programs import PATIENCE, run, start
 from resumable_stream._cli.console import ExitStatus
+from support.programs import PATIENCE, run, start
 
 if TYPE_CHECKING:
     import subprocess

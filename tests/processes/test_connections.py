@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fault_proxy import FaultProxy, Faults
 from processes.texts import Source
 from processes.workers import state_reached
+from support.fault_proxy import FaultProxy, Faults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,7 +9,7 @@ import pytest
 
 from processes.texts import Source
 from processes.workers import Reading, begin, resume
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from processes.brokers import Broker

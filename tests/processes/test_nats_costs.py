@@ -10,7 +10,7 @@ import pytest
 from processes.brokers import NatsBroker
 from processes.texts import Source
 from processes.workers import begin, resume, state_reached
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

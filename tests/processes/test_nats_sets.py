@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nats_servers import NatsCluster, NatsServer
 from processes.texts import Source
 from processes.workers import state_reached
+from support.nats_servers import NatsCluster, NatsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

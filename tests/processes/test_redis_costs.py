@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from processes.texts import Source
 from processes.workers import begin, resume, state_reached
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from processes.brokers import RedisBroker

@@ -9,11 +9,11 @@ import pytest
 
 from processes.texts import Source
 from processes.workers import state_reached
-from servers import ClusterSet, SentinelSet
+from support.servers import ClusterSet, SentinelSet
 
 if TYPE_CHECKING:
     from processes.workers import Crew
-    from servers import ValkeyServer
+    from support.servers import ValkeyServer
 
 STEP = 50
 

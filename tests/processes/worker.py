@@ -17,9 +17,9 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from expected_logs import is_unexpected
 from processes.texts import Source, utf16
 from resumable_stream import Options, ResumableStreamError, create_resumable_stream_context
+from support.expected_logs import is_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

@@ -5,13 +5,13 @@ from uuid import uuid4
 
 import pytest
 
-from inbox import Inbox
 from resumable_stream_redis import RedisBackend
+from support.inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from servers import ValkeyServer
+    from support.servers import ValkeyServer
 
 
 @pytest.fixture

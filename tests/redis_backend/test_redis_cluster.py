@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 
-from inbox import Inbox
 from resumable_stream.errors import BackendError, BackendUnavailableError
 from resumable_stream_redis import RedisBackend
-from servers import ClusterSet, ValkeyServer, eventually
+from support.inbox import Inbox
+from support.servers import ClusterSet, ValkeyServer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

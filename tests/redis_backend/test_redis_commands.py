@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fault_proxy import FaultProxy
 from resumable_stream.errors import (
     BackendUnavailableError,
     MessageTooLargeError,
     OutcomeUnknownError,
 )
 from resumable_stream_redis import RedisBackend
-from servers import ValkeyServer, eventually
+from support.fault_proxy import FaultProxy
+from support.servers import ValkeyServer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from inbox import Inbox
+    from support.inbox import Inbox
 
 
 def commands(server: ValkeyServer) -> dict[str, int]:

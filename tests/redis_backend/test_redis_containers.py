@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from containers import redis_container
 from resumable_stream_redis import RedisBackend
+from support.containers import redis_container
 
 if TYPE_CHECKING:
-    from inbox import Inbox
+    from support.inbox import Inbox
 
 IMAGES = os.environ.get(
     "RESUMABLE_STREAM_TEST_REDIS_IMAGES", "redis:6.2-alpine redis:7-alpine valkey/valkey:8-alpine"

@@ -19,7 +19,7 @@ from redis.exceptions import (
 )
 
 from resumable_stream_redis import _driver
-from servers import ClusterSet, SentinelSet, ValkeyServer, eventually
+from support.servers import ClusterSet, SentinelSet, ValkeyServer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

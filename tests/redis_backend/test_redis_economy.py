@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resumable_stream import Options, create_resumable_stream_context
-from servers import ValkeyServer, eventually
+from support.servers import ValkeyServer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,12 +17,12 @@ from resumable_stream.errors import (
 )
 from resumable_stream_redis import RedisBackend
 from resumable_stream_redis._errors import is_wrong_type, lost, refused
-from servers import ValkeyServer
+from support.servers import ValkeyServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from inbox import Inbox
+    from support.inbox import Inbox
 
 DRIVER_ERRORS = [
     kind

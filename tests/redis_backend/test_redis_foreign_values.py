@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from resumable_stream_redis import RedisBackend
-    from servers import ValkeyServer
+    from support.servers import ValkeyServer
 
 BYTES = b"\xff\xfe \xed\xa0\xbd\x00"
 NAMES = Names("resumable-stream")

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 import redis.asyncio as aioredis
 
-from fault_proxy import FaultProxy
-from inbox import Inbox
 from resumable_stream.errors import (
     BackendUnavailableError,
     InvalidSettingError,
@@ -21,7 +19,9 @@ from resumable_stream.errors import (
 )
 from resumable_stream.ports import Loss
 from resumable_stream_redis import RedisBackend, open_backend
-from servers import ValkeyServer, eventually, free_port
+from support.fault_proxy import FaultProxy
+from support.inbox import Inbox
+from support.servers import ValkeyServer, eventually, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_redis import RedisBackend
 from resumable_stream_redis._driver import drop
 from resumable_stream_redis._line import Line
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fault_proxy import FaultProxy
-from inbox import Inbox
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream.ports import Loss
 from resumable_stream_redis import RedisBackend
-from servers import ValkeyServer, eventually
+from support.fault_proxy import FaultProxy
+from support.inbox import Inbox
+from support.servers import ValkeyServer, eventually
 
 if TYPE_CHECKING:
     import redis

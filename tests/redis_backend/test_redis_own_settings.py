@@ -15,7 +15,7 @@ from resumable_stream_redis import RedisBackend
 from resumable_stream_redis._settings import LEFT_OUT, OURS, PASSED_ON, own_settings
 
 if TYPE_CHECKING:
-    from servers import ValkeyServer
+    from support.servers import ValkeyServer
 
 make_sentinel: Any = Sentinel
 

@@ -12,12 +12,12 @@ import redis.asyncio.sentinel
 from processes.left_open import end_at_every_turn
 from resumable_stream.errors import BackendError, InvalidSettingError
 from resumable_stream_redis import RedisBackend
-from servers import SentinelSet, eventually
+from support.servers import SentinelSet, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inbox import Inbox
+    from support.inbox import Inbox
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from resumable_stream.errors import (
     InvalidSettingError,
 )
 from resumable_stream_redis import RedisBackend
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
-    from inbox import Inbox
-    from servers import ValkeyServer
+    from support.inbox import Inbox
+    from support.servers import ValkeyServer
 
 make_sentinel: Any = Sentinel
 

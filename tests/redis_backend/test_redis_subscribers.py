@@ -11,11 +11,11 @@ import pytest
 import redis.asyncio.sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 
-from inbox import Inbox
 from resumable_stream import Options, create_resumable_stream_context
 from resumable_stream.errors import AccessDeniedError
 from resumable_stream_redis import RedisBackend
-from servers import ClusterSet, SentinelSet, ValkeyServer, eventually
+from support.inbox import Inbox
+from support.servers import ClusterSet, SentinelSet, ValkeyServer, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

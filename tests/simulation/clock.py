@@ -9,7 +9,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
-from spinning import Interruptible, LivelockError, what_is_left
+from support.spinning import Interruptible, LivelockError, what_is_left
 
 if TYPE_CHECKING:
     import random

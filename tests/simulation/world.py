@@ -25,7 +25,7 @@ from simulation.sources import Sources
 from simulation.timeline import Timeline
 from simulation.typescript import TypeScriptProducer, TypeScriptReader
 from simulation.weather import Weatherman
-from spinning import LivelockError, spinning_is_ended
+from support.spinning import LivelockError, spinning_is_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

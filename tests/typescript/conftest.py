@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from npm import NODE, installed
 from resumable_stream import Options, ResumableStreamContext, create_resumable_stream_context
+from support.npm import NODE, installed
 from typescript.peer import Peer
 
 if TYPE_CHECKING:

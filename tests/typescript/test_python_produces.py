@@ -16,7 +16,7 @@ from resumable_stream import (
     StreamSupersededError,
 )
 from resumable_stream._protocol.wire import V1_END
-from servers import eventually
+from support.servers import eventually
 from typescript.source import Source, from_offset, read, rest, utf16
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import redis
 from resumable_stream import create_resumable_stream_context
 from resumable_stream_conformance import ObservedBackend
 from resumable_stream_redis import RedisBackend
-from servers import eventually
+from support.servers import eventually
 from typescript.source import Source
 
 if TYPE_CHECKING:

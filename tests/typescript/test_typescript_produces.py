@@ -18,7 +18,7 @@ from resumable_stream import (
     StreamState,
 )
 from resumable_stream._protocol.wire import V1_END
-from servers import wait_until
+from support.servers import wait_until
 from typescript.source import Source, from_offset, read, rest, utf16
 
 if TYPE_CHECKING:

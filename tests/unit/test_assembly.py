@@ -12,7 +12,7 @@ from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._reading.assembly import Assembly
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.log import Log
-from world import data_frame
+from support.world import data_frame
 
 CHUNKS = st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=20)
 

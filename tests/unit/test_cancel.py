@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resumable_stream import CancelResult, StreamCancelledError
-from virtual_time import in_virtual_time, loop_time
-from world import ID, NAMES, begin, rest, world
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import ID, NAMES, begin, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

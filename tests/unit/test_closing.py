@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from resumable_stream import ContextClosedError, ResumableStream, StreamSupersededError
-from virtual_time import in_virtual_time
-from world import ID, SENTINEL, Source, begin, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, SENTINEL, Source, begin, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -23,8 +23,8 @@ from resumable_stream import (
     StreamState,
     create_resumable_stream_context,
 )
-from virtual_time import in_virtual_time
-from world import ID, LEASE, SENTINEL, Source, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, LEASE, SENTINEL, Source, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable

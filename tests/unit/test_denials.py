@@ -14,8 +14,8 @@ from resumable_stream import (
     HandshakeTimeoutError,
     WrongKeyTypeError,
 )
-from virtual_time import in_virtual_time
-from world import ID, Broker, begin, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, Broker, begin, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

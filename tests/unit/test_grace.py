@@ -17,12 +17,12 @@ from resumable_stream import (
 from resumable_stream._producing import kept
 from resumable_stream._protocol.sentinel import Outcome
 from resumable_stream._protocol.wire import V1_END
-from virtual_time import in_virtual_time, loop_time
-from world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Peer, Source, begin, rest, world
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Peer, Source, begin, rest, world
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStreamContext
-    from world import World
+    from support.world import World
 
 GRACE = 30.0
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostile import FRAMES, MESSAGES
 from resumable_stream import (
     CancelResult,
     InvalidEventIdError,
@@ -32,8 +31,9 @@ from resumable_stream._protocol.wire import (
     encode_frame,
 )
 from resumable_stream._text.endings import Ending, Status
-from virtual_time import in_virtual_time, run_in_virtual_time
-from world import ID, NAMES, SENTINEL, Peer, World, begin, rest, text_of, world
+from support.hostile import FRAMES, MESSAGES
+from support.virtual_time import in_virtual_time, run_in_virtual_time
+from support.world import ID, NAMES, SENTINEL, Peer, World, begin, rest, text_of, world
 
 if TYPE_CHECKING:
     from collections.abc import Callable

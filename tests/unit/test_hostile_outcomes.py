@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 
-from hostile import RECORDS, SENTINELS
 from resumable_stream import (
     NOT_FOUND,
     BackendUnavailableError,
@@ -27,8 +26,9 @@ from resumable_stream import (
 from resumable_stream._producing.claim import Claim
 from resumable_stream._protocol.sentinel import Outcome
 from resumable_stream._text.endings import Ending, Status
-from virtual_time import in_virtual_time, loop_time, run_in_virtual_time
-from world import (
+from support.hostile import RECORDS, SENTINELS
+from support.virtual_time import in_virtual_time, loop_time, run_in_virtual_time
+from support.world import (
     ID,
     LEASE,
     OUTCOME,

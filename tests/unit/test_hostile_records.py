@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostile import FRAMES, MESSAGES, RECORDS, SENTINELS, TEXTS, VALUES
 from resumable_stream._protocol.ending_fields import MAX_ERROR_BYTES
 from resumable_stream._protocol.fields import MAX_JSON, MalformedError, read_object
 from resumable_stream._protocol.sentinel import (
@@ -34,6 +33,7 @@ from resumable_stream._protocol.wire import (
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit
 from resumable_stream._text.utf8 import decode_text, is_encodable
+from support.hostile import FRAMES, MESSAGES, RECORDS, SENTINELS, TEXTS, VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

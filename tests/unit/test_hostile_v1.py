@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostile import FRAMES, MESSAGES, SENTINELS
 from resumable_stream import ProducerLostError, ResumableStream
 from resumable_stream._protocol.whereabouts import Elsewhere, whereabouts
 from resumable_stream._protocol.wire import V1_END
 from resumable_stream._text.utf8 import decode_text
-from virtual_time import run_in_virtual_time
-from world import ID, NAMES, SENTINEL, World, world
+from support.hostile import FRAMES, MESSAGES, SENTINELS
+from support.virtual_time import run_in_virtual_time
+from support.world import ID, NAMES, SENTINEL, World, world
 
 if TYPE_CHECKING:
     from resumable_stream import Loss

@@ -9,8 +9,8 @@ import pytest
 from resumable_stream import Options, ResumableStream
 from resumable_stream._protocol.places import Start
 from resumable_stream._reading.listener import Listener
-from virtual_time import in_virtual_time, loop_time
-from world import ID, LEASE, World, begin, rest, shared_on, world
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import ID, LEASE, World, begin, rest, shared_on, world
 
 
 async def join(here: World) -> ResumableStream:

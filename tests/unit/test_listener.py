@@ -24,12 +24,12 @@ from resumable_stream._protocol.names import live_id
 from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import EndFrame, decode_request, encode_frame
 from resumable_stream._text.endings import Ending, Status
-from virtual_time import in_virtual_time, loop_time
-from world import ID, LEASE, NAMES, SENTINEL, Source, World, data_frame, rest, world
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import ID, LEASE, NAMES, SENTINEL, Source, World, data_frame, rest, world
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStreamContext
-    from world import Broker
+    from support.world import Broker
 
 
 async def begin(here: World, *chunks: str) -> tuple[Source, ResumableStream]:

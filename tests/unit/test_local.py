@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from virtual_time import in_virtual_time, loop_time
-from world import begin, rest, world
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import begin, rest, world
 
 
 @pytest.mark.rule("P6", "END-1")

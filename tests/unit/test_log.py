@@ -11,7 +11,7 @@ from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.log import InsidePairError, Log, Position, TrimmedError
 from resumable_stream._text.offsets import OffsetUnit, length
 from resumable_stream._text.utf8 import encode_text
-from virtual_time import in_virtual_time
+from support.virtual_time import in_virtual_time
 
 UTF16, POINTS = OffsetUnit.UTF16, OffsetUnit.CODE_POINTS
 PLENTY = 1_000_000

@@ -10,7 +10,7 @@ import pytest
 from resumable_stream import Backend, Loss, create_resumable_stream_context
 from resumable_stream_memory import MemoryBackend
 from resumable_stream_memory._bus import MAX_PENDING_MESSAGES, _buses
-from virtual_time import in_virtual_time, loop_time
+from support.virtual_time import in_virtual_time, loop_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

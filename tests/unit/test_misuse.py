@@ -21,7 +21,7 @@ from resumable_stream import (
 )
 from resumable_stream.sse import sse_reply
 from resumable_stream_memory import MemoryBackend
-from world import ID, Source, rest
+from support.world import ID, Source, rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

@@ -17,14 +17,14 @@ from resumable_stream import (
     closing_status,
     create_resumable_stream_context,
 )
-from virtual_time import in_virtual_time, loop_time
-from world import ID, OUTCOME, SENTINEL, Source, rest, world
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import ID, OUTCOME, SENTINEL, Source, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from resumable_stream import ResumableStreamContext
-    from world import World
+    from support.world import World
 
 
 class Store:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from resumable_stream import ProducerLostError, ResumableStream
-from virtual_time import in_virtual_time
-from world import ID, LEASE, Source, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, LEASE, Source, rest, world
 
 
 @pytest.mark.rule("P1", "P3", "END-7")

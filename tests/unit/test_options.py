@@ -13,7 +13,7 @@ from resumable_stream import (
     WrongEventLoopError,
     create_resumable_stream_context,
 )
-from world import ID, Source, rest
+from support.world import ID, Source, rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -20,8 +20,8 @@ from resumable_stream import (
     StreamStatus,
     owned_stream_id,
 )
-from virtual_time import in_virtual_time
-from world import Source, world
+from support.virtual_time import in_virtual_time
+from support.world import Source, world
 
 KEY = b"0123456789abcdef"
 NAMES = st.text(min_size=1)

@@ -13,8 +13,8 @@ from resumable_stream import (
     ResumableStream,
     StreamHistoryChangedError,
 )
-from virtual_time import in_virtual_time
-from world import ID, Source, World, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, Source, World, rest, world
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStreamContext

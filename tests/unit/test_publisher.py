@@ -12,8 +12,8 @@ from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._protocol.wire import DataFrame, Refusal, RefusalFrame, RequestType
 from resumable_stream_memory._backend import MAX_MESSAGE_SIZE
-from virtual_time import in_virtual_time
-from world import (
+from support.virtual_time import in_virtual_time
+from support.world import (
     ID,
     LEASE,
     Peer,

@@ -6,8 +6,8 @@ from resumable_stream._producing.replies import Replies, Reply
 from resumable_stream._protocol.wire import DataFrame, Request
 from resumable_stream._text.log import Log
 from resumable_stream._text.offsets import OffsetUnit
-from virtual_time import in_virtual_time
-from world import text_of
+from support.virtual_time import in_virtual_time
+from support.world import text_of
 
 CHUNKS = 10_000
 

@@ -17,8 +17,8 @@ from resumable_stream._producing.claim import Claim, SupersededError
 from resumable_stream._protocol.sentinel import Outcome, generation_of
 from resumable_stream._protocol.wire import RequestType
 from resumable_stream._text.endings import Ending, Status
-from virtual_time import in_virtual_time, loop_time
-from world import (
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import (
     ID,
     LEASE,
     OUTCOME,

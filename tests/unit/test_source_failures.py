@@ -12,8 +12,8 @@ import pytest
 
 from resumable_stream import InvalidSourceError, StreamFailedError, StreamState
 from resumable_stream.sse import as_events
-from virtual_time import in_virtual_time
-from world import ID, Source, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, Source, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

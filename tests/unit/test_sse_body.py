@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from event_source import Event, EventParser
 from resumable_stream.sse import EVENTS, JSON, TEXT, SseReply, as_events, sse_reply
-from virtual_time import in_virtual_time, loop_time
-from world import ID, LEASE, begin, world
+from support.event_source import Event, EventParser
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import ID, LEASE, begin, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from resumable_stream import NotFound, ResumableStream, ResumableStreamContext
-    from world import World
+    from support.world import World
 
 ENDED = {"code": "completed"}
 

@@ -12,8 +12,8 @@ import sse_starlette
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_source import Event, EventParser, events_of
 from resumable_stream.sse import JSON, TEXT, ServerSentEvent, as_events, encode_event
+from support.event_source import Event, EventParser, events_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -24,8 +24,8 @@ from resumable_stream import (
 )
 from resumable_stream._protocol.places import EventId
 from resumable_stream.sse import SseReply, last_event_id, sse_reply
-from virtual_time import in_virtual_time
-from world import ID, Source, begin, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, Source, begin, world
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStreamContext

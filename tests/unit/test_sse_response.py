@@ -9,10 +9,10 @@ import pytest
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 
-from event_source import events_of
 from resumable_stream.sse import TEXT, UI_MESSAGES, sse_response
-from virtual_time import in_virtual_time
-from world import ID, Source, begin, world
+from support.event_source import events_of
+from support.virtual_time import in_virtual_time
+from support.world import ID, Source, begin, world
 
 if TYPE_CHECKING:
     from collections.abc import Callable

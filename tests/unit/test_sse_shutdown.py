@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from event_source import EventParser
 from resumable_stream.sse import TEXT, UI_MESSAGES, sse_reply
 from resumable_stream.sse._shutdown import ServerWatch, watch_server
-from virtual_time import in_virtual_time
-from world import ID, begin, world
+from support.event_source import EventParser
+from support.virtual_time import in_virtual_time
+from support.world import ID, begin, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

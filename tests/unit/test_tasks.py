@@ -16,8 +16,8 @@ from resumable_stream import (
     closing_status,
     create_resumable_stream_context,
 )
-from virtual_time import in_virtual_time, loop_time
-from world import ID, Source, rest, world
+from support.virtual_time import in_virtual_time, loop_time
+from support.world import ID, Source, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from resumable_stream._ticks import Ticks
-from virtual_time import in_virtual_time
+from support.virtual_time import in_virtual_time
 
 
 @in_virtual_time

@@ -10,7 +10,7 @@ import pytest
 
 from resumable_stream import StreamSupersededError
 from resumable_stream._producing.v1_followers import MAX_OF_STREAM
-from typescript_listeners import (
+from support.typescript_listeners import (
     COUNT,
     PATIENCE,
     listening,
@@ -18,8 +18,8 @@ from typescript_listeners import (
     told,
     vanish,
 )
-from virtual_time import in_virtual_time
-from world import ID, LEASE, NAMES, SENTINEL, Peer, Source, begin, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, LEASE, NAMES, SENTINEL, Peer, Source, begin, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ import pytest
 from resumable_stream import ProducerLostError, ResumableStream, ResumableStreamContext
 from resumable_stream._protocol.wire import V1_END, decode_request
 from resumable_stream_memory._backend import MAX_MESSAGE_SIZE
-from virtual_time import in_virtual_time
-from world import (
+from support.virtual_time import in_virtual_time
+from support.world import (
     ID,
     LEASE,
     NAMES,

@@ -10,7 +10,7 @@ import pytest
 
 from resumable_stream import AccessDeniedError
 from resumable_stream._protocol.wire import V1_END
-from typescript_listeners import (
+from support.typescript_listeners import (
     A_LOOK,
     COUNT,
     PATIENCE,
@@ -20,8 +20,8 @@ from typescript_listeners import (
     told,
     vanish,
 )
-from virtual_time import in_virtual_time
-from world import Peer, begin, rest, world
+from support.virtual_time import in_virtual_time
+from support.world import Peer, begin, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

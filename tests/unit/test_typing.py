@@ -8,8 +8,8 @@ import pickle
 from typing import assert_type
 
 from resumable_stream import NOT_FOUND, NotFound, ResumableStream, ResumableStreamContext
-from virtual_time import in_virtual_time
-from world import ID, begin, world
+from support.virtual_time import in_virtual_time
+from support.world import ID, begin, world
 
 
 async def by_equality(context: ResumableStreamContext) -> ResumableStream:

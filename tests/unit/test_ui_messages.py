@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from event_source import EventParser
 from resumable_stream.sse import UI_MESSAGES, as_events, sse_reply
-from virtual_time import in_virtual_time
-from world import ID, world
+from support.event_source import EventParser
+from support.virtual_time import in_virtual_time
+from support.world import ID, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from resumable_stream import ResumableStreamContext
     from resumable_stream.sse import SseReply
-    from world import World
+    from support.world import World
 
 DELTA = {"type": "text-delta", "id": "text", "delta": "\r\n\ud800\N{ROCKET}"}
 FINISH = {"type": "finish"}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulation.clock import SimulatedLoop
-from spinning import LivelockError, spinning_is_ended
-from virtual_time import DeadlockError, run_in_virtual_time
+from support.spinning import LivelockError, spinning_is_ended
+from support.virtual_time import DeadlockError, run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

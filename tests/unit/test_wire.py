@@ -27,7 +27,7 @@ from resumable_stream._protocol.wire import (
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit
 from resumable_stream._text.utf8 import decode_text, encode_text
-from world import data_frame
+from support.world import data_frame
 
 NATURAL = st.integers(0, MAX_SAFE_INTEGER)
 PLACES = st.builds(Place, NATURAL, NATURAL)

@@ -15,13 +15,13 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from expected_logs import is_unexpected
 from processes.texts import Source
 from processes.worker import Gate, SourceFailedError
 from resumable_stream import Options, create_resumable_stream_context
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._reading.remote import RemoteReader
 from resumable_stream.sse import JSON, sse_response
+from support.expected_logs import is_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

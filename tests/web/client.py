@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from event_source import Event, EventParser
+from support.event_source import Event, EventParser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from expected_logs import is_unexpected
+from support.expected_logs import is_unexpected
 
 FREE = 3
 _GATE = os.environ["GATE"]

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from event_source import Event, EventParser
-from servers import eventually
+from support.event_source import Event, EventParser
+from support.servers import eventually
 from web.chats import drive_use_chat
 from web.client import (
     LAST,

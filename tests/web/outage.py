@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fault_proxy import FaultProxy
-from servers import free_port
+from support.fault_proxy import FaultProxy
+from support.servers import free_port
 from web.client import PATIENCE, ask, get, http_client
 from web.stage import staged
 

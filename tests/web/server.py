@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from servers import ServerError, free_port
+from support.servers import ServerError, free_port
 from web.client import http_client
 
 if TYPE_CHECKING:

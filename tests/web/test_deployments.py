@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from processes.texts import Source
-from servers import eventually
+from support.servers import eventually
 from web.client import Follower, ask, check_complete, recipe, texts_of
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from fault_proxy import FaultProxy
-from npm import NODE
 from processes.texts import Source
+from support.fault_proxy import FaultProxy
+from support.npm import NODE
 from web.client import PATIENCE, ask, recipe
 
 if TYPE_CHECKING:

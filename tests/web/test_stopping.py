@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from processes.texts import Source
-from servers import eventually
+from support.servers import eventually
 from web.client import LAST, Follower, ask, check_complete, get, recipe, texts_of
 
 if TYPE_CHECKING:

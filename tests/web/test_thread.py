@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from resumable_stream import create_resumable_stream_context
 from resumable_stream.sse import sse_response
-from servers import eventually, free_port
+from support.servers import eventually, free_port
 from web.client import LAST, get, http_client
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Browser, Playwright, async_playwright
 
-from npm import NODE, installed
+from support.npm import NODE, installed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

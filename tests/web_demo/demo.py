@@ -10,8 +10,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin
 
-from programs import COMMAND, PATIENCE, environment
-from servers import eventually
+from support.programs import COMMAND, PATIENCE, environment
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

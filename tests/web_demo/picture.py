@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from servers import ValkeyServer
+from support.servers import ValkeyServer
 from web_demo.browser import chromium
 from web_demo.demo import LOST, Demo, until, visiting
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from programs import PATIENCE, run
 from resumable_stream._cli.console import ExitStatus
-from servers import free_port
+from support.programs import PATIENCE, run
+from support.servers import free_port
 from web.client import get, http_client
 from web_demo.demo import Demo, ended
 

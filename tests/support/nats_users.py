@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inbox import Inbox
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_nats import NatsBackend
+from support.inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from nats_servers import NatsServer
+    from support.nats_servers import NatsServer
 
 
 def users(**rights: tuple[list[str], list[str]]) -> str:

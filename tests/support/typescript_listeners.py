@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from world import ID, LEASE, NAMES, Peer
+from support.world import ID, LEASE, NAMES, Peer
 
 if TYPE_CHECKING:
     import pytest
 
-    from world import World
+    from support.world import World
 
 # Two seconds, and a little more.
 A_LOOK = 2.5

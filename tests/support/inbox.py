@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servers import eventually
+from support.servers import eventually
 
 if TYPE_CHECKING:
     from resumable_stream.ports import Loss, PubSub, Subscription

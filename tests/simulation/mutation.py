@@ -1,8 +1,8 @@
 """Change one thing after another in the core, and see whether any test notices.
 
-``python -m mutation _text/log _protocol/wire --most 40`` tries up to 40 changes of each of these
-modules, drawn from a seed, against the unit tests and then some seeds of the simulation, and prints
-what survives.
+``python -m simulation.mutation _text/log _protocol/wire --most 40`` tries up to 40 changes of each
+of these modules, drawn from a seed, against the unit tests and then some seeds of the simulation,
+and prints what survives.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from simulation.world import simulate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 CORE = ROOT / "src" / "resumable_stream"
 _TESTS = ["tests/unit", "tests/test_vectors.py"]
 _CORE = str(CORE)
@@ -326,7 +326,7 @@ def _simulation(seeds: int) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="mutation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="simulation.mutation", description=__doc__)
     parser.add_argument("modules", nargs="+", help="such as _log or sse/_body")
     parser.add_argument("--most", type=int, default=40, help="changes to try of each module")
     parser.add_argument("--seeds", type=int, default=300, help="of the simulation")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from web.drivers import drive
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # Applications, each served by two processes on one Redis and driven as by its clients.
 APPLICATIONS = {
     *("fastapi", "chat", "events", "endpoint", "outage", "aiohttp", "owners", "use-chat", "openai")

@@ -26,7 +26,7 @@ from uuid import uuid4
 import nats
 from nats.js import api
 
-from servers import START_TIMEOUT, ServerError, free_port, wait_until
+from support.servers import START_TIMEOUT, ServerError, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

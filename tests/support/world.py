@@ -31,7 +31,7 @@ from resumable_stream._protocol.wire import (
 )
 from resumable_stream._shared import Shared
 from resumable_stream_memory import MemoryBackend
-from virtual_time import loop_time
+from support.virtual_time import loop_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

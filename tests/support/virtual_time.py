@@ -7,7 +7,7 @@ import functools
 import selectors
 from typing import TYPE_CHECKING, ParamSpec
 
-from spinning import LIMIT, Interruptible, spinning_is_ended, what_is_left
+from support.spinning import LIMIT, Interruptible, spinning_is_ended, what_is_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
