@@ -5,14 +5,14 @@ from uuid import uuid4
 
 import pytest
 
-from processes.brokers import BROKERS, RedisBroker
 from processes.workers import Crew
+from support.brokers import BROKERS, RedisBroker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from processes.brokers import Broker
+    from support.brokers import Broker
 
 
 @pytest.fixture(params=BROKERS)

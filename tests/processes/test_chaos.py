@@ -14,8 +14,8 @@ from processes.workers import state_reached
 from support.fault_proxy import FaultProxy, Faults
 
 if TYPE_CHECKING:
-    from processes.brokers import Broker
     from processes.workers import Crew, Worker
+    from support.brokers import Broker
 
 ROUNDS = 25
 

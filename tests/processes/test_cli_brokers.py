@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
-    from processes.brokers import Broker
+    from support.brokers import Broker
 
     Start = Callable[..., subprocess.Popen[bytes]]
 

@@ -15,8 +15,8 @@ from support.fault_proxy import FaultProxy, Faults
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from processes.brokers import Broker
     from processes.workers import Crew, Worker
+    from support.brokers import Broker
 
 STEP = 100
 

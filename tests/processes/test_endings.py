@@ -12,8 +12,8 @@ from processes.texts import Source
 from processes.workers import state_reached
 
 if TYPE_CHECKING:
-    from processes.brokers import Broker
     from processes.workers import Crew
+    from support.brokers import Broker
 
 LEASE = 1.5
 LOST = "ProducerLostError"

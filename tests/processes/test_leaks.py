@@ -12,8 +12,8 @@ from processes.workers import Reading, begin, resume
 from support.servers import eventually
 
 if TYPE_CHECKING:
-    from processes.brokers import Broker
     from processes.workers import Crew, Worker
+    from support.brokers import Broker
 
 LANES = 50
 WARM_UP = 300

@@ -18,7 +18,7 @@ from processes.left_open import SITUATIONS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from processes.brokers import Broker
+    from support.brokers import Broker
 
 PROGRAM = Path(__file__).with_name("left_open.py")
 COMMAND = (sys.executable, "-X", "dev", "-W", "error", str(PROGRAM))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from processes.brokers import NatsBroker
 from processes.texts import Source
 from processes.workers import begin, resume, state_reached
+from support.brokers import NatsBroker
 from support.servers import eventually
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from processes.texts import Source
 
 if TYPE_CHECKING:
-    from processes.brokers import Broker
     from processes.workers import Crew
+    from support.brokers import Broker
 
 RESTARTS = 10
 STEP = 30

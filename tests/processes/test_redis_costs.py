@@ -10,8 +10,8 @@ from processes.workers import begin, resume, state_reached
 from support.servers import eventually
 
 if TYPE_CHECKING:
-    from processes.brokers import RedisBroker
     from processes.workers import Crew
+    from support.brokers import RedisBroker
 
 STREAMS = 20
 LISTENERS = 5

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from processes.texts import Source
 
 if TYPE_CHECKING:
-    from processes.brokers import Broker
     from processes.workers import Crew
+    from support.brokers import Broker
 
 MEGABYTE = 1024 * 1024
 FLOW = Source(kind="bulk", count=1600, gated_from=16)

@@ -11,8 +11,8 @@ from processes.texts import Source
 from processes.workers import Reading, begin, resume
 
 if TYPE_CHECKING:
-    from processes.brokers import Broker
     from processes.workers import Crew
+    from support.brokers import Broker
 
 STARTS = 50
 RACES = 500

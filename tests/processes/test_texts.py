@@ -11,8 +11,8 @@ from processes.texts import Source
 from processes.workers import Reading, resume
 
 if TYPE_CHECKING:
-    from processes.brokers import Broker
     from processes.workers import Crew
+    from support.brokers import Broker
 
 HARD = [
     Source(kind="big", count=1),
