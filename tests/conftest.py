@@ -13,13 +13,16 @@ import os
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import nats
 import pytest
 import redis
 
 from support import selection
+from support.brokers import BROKERS
 from support.containers import docker_answers, nats_container, redis_container
+from support.inbox import Inbox
 from support.nats_servers import NatsServer, nats_binary
 from support.servers import ServerError, ValkeyServer, server_binary
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from support.brokers import Broker
 
 # They compare on behalf of tests, and say what differs.
 pytest.register_assert_rewrite("web.client", "web.drivers")
@@ -168,6 +173,24 @@ def redis_url(pytestconfig: pytest.Config) -> Iterator[str]:
 def nats_url(pytestconfig: pytest.Config) -> Iterator[str]:
     """The URL of a NATS server that all tests share: use names of your own."""
     yield from NATS.run(pytestconfig)
+
+
+@pytest.fixture
+def name() -> str:
+    """A key or channel that no other test uses."""
+    return f"test:{uuid4()}"
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A server of the test's own, of each kind, to kill, freeze and restart."""
+    with BROKERS[request.param]() as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -1,28 +1,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 
 from resumable_stream_nats import NatsBackend
-from support.inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from support.nats_servers import NatsServer
-
-
-@pytest.fixture
-def name() -> str:
-    """A key or channel that no other test uses."""
-    return f"test:{uuid4()}"
-
-
-@pytest.fixture
-def inbox() -> Inbox:
-    return Inbox()
 
 
 @pytest.fixture

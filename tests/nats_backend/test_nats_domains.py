@@ -12,8 +12,9 @@ import pytest
 from resumable_stream import create_resumable_stream_context
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_nats import NatsBackend
+from support.calls import use
 from support.nats_servers import BUCKET, STREAM, NatsServer
-from support.nats_users import url_of, use, users
+from support.nats_users import url_of, users
 from support.servers import free_port, wait_until
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._errors import LineLostError, denial_in, lost, refused
 from support.inbox import Inbox
 from support.nats_servers import BUCKET, NatsServer
-from support.nats_users import backend_of, every_call, users
+from support.nats_users import backend_of, each_is_refused, users
 from support.servers import eventually
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_only_a_violation_is_a_denial(server_says: Exception) -> None:
 async def test_wrong_credentials_name_the_remedy(login: str) -> None:
     with NatsServer(users()) as server:
         backend = NatsBackend(server.url.replace("//", f"//{login}"))
-        for error in await every_call(backend, NAME):
+        for error in await each_is_refused(backend, NAME):
             assert "credentials" in str(error)
             assert "wrong" not in str(error)
         await backend.aclose()
@@ -177,7 +177,7 @@ async def test_oversized_value_is_refused_before_it_is_sent(own: NatsBackend) ->
 async def test_tiny_payload_limit_is_told() -> None:
     with NatsServer("max_payload: 2048") as server:
         backend = NatsBackend(server.url)
-        for error in await every_call(backend, NAME):
+        for error in await each_is_refused(backend, NAME):
             assert "max_payload" in str(error)
         await backend.aclose()
 

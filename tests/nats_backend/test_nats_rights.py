@@ -11,9 +11,10 @@ import pytest
 from resumable_stream import create_resumable_stream_context
 from resumable_stream.errors import AccessDeniedError, BackendUnavailableError, OutcomeUnknownError
 from resumable_stream_nats import NatsBackend
+from support.calls import use
 from support.inbox import Inbox
 from support.nats_servers import BUCKET, STREAM, NatsServer
-from support.nats_users import backend_of, every_call, url_of, use, users
+from support.nats_users import backend_of, each_is_refused, url_of, users
 from support.servers import eventually
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ WRITE = [f"$KV.{BUCKET}.>", f"{API}.INFO.{STREAM}", f"{API}.MSG.GET.{STREAM}"]
 async def test_missing_rights_are_named_at_once() -> None:
     with NatsServer(users(weak=([], []), mute=(["resumable-stream.rs.>"], TALK))) as server:
         weak, mute = backend_of(server, "weak"), backend_of(server, "mute")
-        for error in await every_call(weak, NAME):
+        for error in await each_is_refused(weak, NAME):
             assert "lacks a right" in str(error)
         for call in (mute.get(NAME), mute.set(NAME, "v", ttl=5)):
             with pytest.raises(AccessDeniedError, match=r"stream\.info"):

@@ -6,20 +6,11 @@ from uuid import uuid4
 import pytest
 
 from processes.workers import Crew
-from support.brokers import BROKERS, RedisBroker
+from support.brokers import RedisBroker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
-
-    from support.brokers import Broker
-
-
-@pytest.fixture(params=BROKERS)
-def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """A server of the test's own, to kill, freeze and restart."""
-    with BROKERS[request.param]() as broker:
-        yield broker
 
 
 @pytest.fixture

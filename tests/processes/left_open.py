@@ -14,8 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from resumable_stream import BackendError, Options, create_resumable_stream_context
-from resumable_stream._registry import find_opener
+from resumable_stream import BackendError, Options, create_resumable_stream_context, find_opener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine

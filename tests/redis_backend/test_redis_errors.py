@@ -10,17 +10,17 @@ from redis import exceptions
 
 from resumable_stream.errors import (
     AccessDeniedError,
-    BackendError,
     BackendUnavailableError,
     OutcomeUnknownError,
     WrongKeyTypeError,
 )
 from resumable_stream_redis import RedisBackend
 from resumable_stream_redis._errors import is_wrong_type, lost, refused
+from support.calls import every_call
 from support.servers import ValkeyServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from support.inbox import Inbox
 
@@ -49,44 +49,26 @@ def test_every_driver_error_has_a_mapping(kind: type[Exception]) -> None:
     assert all(outcome.__cause__ is error for outcome in outcomes)
 
 
-async def every_call(backend: RedisBackend, name: str, inbox: Inbox) -> list[BackendError]:
-    calls: list[Callable[[], Awaitable[object]]] = [
-        lambda: backend.get(name),
-        lambda: backend.set(name, "v", ttl=5),
-        lambda: backend.create(name, "v", ttl=5),
-        lambda: backend.compare_and_set(name, "v", "w", ttl=5),
-        lambda: backend.delete(name),
-        lambda: backend.publish(name, b"m"),
-        lambda: inbox.subscribe(backend, name),
-    ]
-    caught = []
-    for call in calls:
-        with pytest.raises(BackendError) as one:
-            await call()
-        caught.append(one.value)
-    return caught
-
-
 @pytest.mark.parametrize(
     ("credentials", "hint"), [("", "credentials"), (":wrong@", "credentials"), ("u:x@", "password")]
 )
 async def test_wrong_credentials_name_the_remedy(
-    valkey: ValkeyServer, name: str, inbox: Inbox, credentials: str, hint: str
+    valkey: ValkeyServer, name: str, credentials: str, hint: str
 ) -> None:
     with valkey.client() as client:
         client.config_set("requirepass", "right")
     backend = RedisBackend(valkey.url.replace("//", f"//{credentials}"), timeout=1)
-    for error in await every_call(backend, name, inbox):
+    for error in await every_call(backend, name):
         assert isinstance(error, BackendUnavailableError)
         assert hint in str(error)
     await backend.aclose()
 
 
-async def test_missing_rights_are_named(valkey: ValkeyServer, name: str, inbox: Inbox) -> None:
+async def test_missing_rights_are_named(valkey: ValkeyServer, name: str) -> None:
     with valkey.client() as client:
         client.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "resetchannels", "+ping")
     backend = RedisBackend(valkey.url.replace("//", "//weak:pw@"), timeout=1)
-    for error in await every_call(backend, name, inbox):
+    for error in await every_call(backend, name):
         assert isinstance(error, BackendUnavailableError)
         assert "evalsha" in str(error)
     await backend.aclose()

@@ -1,12 +1,9 @@
-"""Opening, closing, event loops one after another, and the user's own clients."""
+"""Redis: URLs and settings, TLS, closing, and the user's own clients."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import shutil
 import ssl
-import subprocess
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -15,75 +12,32 @@ import redis.asyncio as aioredis
 from resumable_stream.errors import (
     BackendUnavailableError,
     InvalidSettingError,
-    WrongEventLoopError,
 )
 from resumable_stream.ports import Loss
 from resumable_stream_redis import RedisBackend, open_backend
+from support.calls import use
+from support.certificates import self_signed
 from support.fault_proxy import FaultProxy
 from support.inbox import Inbox
-from support.servers import ValkeyServer, eventually, free_port
+from support.servers import ValkeyServer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def use(backend: RedisBackend, name: str) -> None:
-    inbox = Inbox()
-    subscription = await inbox.subscribe(backend, name)
-    await backend.set(name, "grüße", ttl=60)
-    assert await backend.compare_and_set(name, "grüße", "🙂", ttl=60)
-    assert await backend.get(name) == "🙂"
-    await backend.publish(name, b"\xff\x00")
-    await inbox.received(b"\xff\x00")
-    await subscription.aclose()
-
-
-def test_opening_connects_to_nothing() -> None:
-    backend = open_backend(f"redis://127.0.0.1:{free_port()}")
-    asyncio.run(backend.aclose())
-    with pytest.raises(BackendUnavailableError):
-        asyncio.run(backend.get("k"))
-
-
-@pytest.mark.filterwarnings("error")
-def test_backend_follows_to_next_loop(valkey: ValkeyServer, name: str) -> None:
-    backend = RedisBackend(valkey.url)
-
-    async def leave_everything_open() -> None:
-        await backend.set(name, "v", ttl=60)
-        await Inbox().subscribe(backend, name)
-
-    for _ in range(3):
-        asyncio.run(leave_everything_open())
-        gc.collect()
-        with valkey.client() as client:
-            asyncio.run(eventually(lambda: len(client.client_list()) == 1, "all to be closed"))
-    asyncio.run(backend.aclose())
-
-
-async def test_second_running_loop_is_refused(backend: RedisBackend, name: str) -> None:
-    await backend.get(name)
-    with pytest.raises(WrongEventLoopError, match="another event loop"):
-        await asyncio.to_thread(lambda: asyncio.run(backend.get(name)))
-
-
-async def test_close_tells_subscribers_and_callers(
+async def test_close_before_anything_was_sent_executes_nothing(
     own: RedisBackend, valkey: ValkeyServer, name: str, inbox: Inbox
 ) -> None:
-    subscription = await inbox.subscribe(own, name)
+    await inbox.subscribe(own, name)
     valkey.freeze()
+    # The connection for commands is still to be made.
     write = asyncio.create_task(own.set(name, "v", ttl=60))
     late = asyncio.create_task(Inbox().subscribe(own, name + "late"))
     await asyncio.sleep(0)
     await own.aclose()
-    await own.aclose()
     assert inbox.losses == [Loss.CLOSED]
     outcomes = await asyncio.gather(write, late, return_exceptions=True)
     assert all(isinstance(outcome, BackendUnavailableError) for outcome in outcomes)
-    await subscription.aclose()
-    for call in (own.get(name), own.publish(name, b""), inbox.subscribe(own, name)):
-        with pytest.raises(BackendUnavailableError):
-            await call
     assert len(asyncio.all_tasks()) == 1
 
 
@@ -134,10 +88,12 @@ async def test_unix_socket_serves(name: str, tmp_path: Path) -> None:
 async def test_tls_serves_and_verifies(
     valkey: ValkeyServer, name: str, tmp_path: Path, scheme: str
 ) -> None:
-    context = server_context(tmp_path)
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
     async with FaultProxy(valkey.port, tls=context) as proxy:
         url = f"{scheme}://localhost:{proxy.port}/0"
-        backend = RedisBackend(f"{url}?ssl_ca_certs={tmp_path / 'certificate.pem'}")
+        backend = RedisBackend(f"{url}?ssl_ca_certs={certificate}")
         await use(backend, name)
         await backend.aclose()
         stranger = RedisBackend(url)
@@ -172,23 +128,3 @@ def test_settings_that_cannot_be_meant() -> None:
     for mistake in mistakes:
         with pytest.raises(InvalidSettingError):
             RedisBackend(**mistake)
-
-
-def server_context(directory: Path) -> ssl.SSLContext:
-    """Make a self-signed certificate for localhost, and what a TLS server needs."""
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    openssl = shutil.which("openssl")
-    assert openssl is not None, "the TLS test needs the openssl program"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context

@@ -1,15 +1,24 @@
-"""The brokers that the process tests run on, each with the same handles to break and to look."""
+"""Servers of a test's own, of each kind, with the same handles to use, to break and to look."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from support.nats_servers import NatsServer
+from nats.js.errors import NotFoundError
+
+from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
+from resumable_stream_nats import NatsBackend
+from resumable_stream_nats._names import subject_of
+from resumable_stream_redis import RedisBackend
+from support.nats_servers import BUCKET, STREAM, NatsServer
 from support.servers import ValkeyServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from nats.aio.client import Client
+
+    from resumable_stream.errors import BackendError
+    from resumable_stream.ports import Backend
 
 
 @dataclass(frozen=True)
@@ -26,19 +35,58 @@ class Footprint:
 
 
 class Broker(Protocol):
-    """A server of the test's own, which restarts empty and on the same port."""
+    """A server of the test's own, which restarts empty and on the same port.
+
+    What looks at it does so past the code under test, and does not count the looking.
+    """
 
     port: int
+
+    ping_interval: ClassVar[str]
+    """Where the backend keeps how often it asks whether the server still answers."""
+    unsent_compare: ClassVar[type[BackendError]]
+    """How a ``compare_and_set`` fails that the server leaves unanswered."""
+    recovers_at_once: ClassVar[bool]
+    """Whether the first call after an outage succeeds, or may find its connection gone."""
+
+    @classmethod
+    def strict(cls) -> Self:
+        """A server that cuts off who reads too slowly."""
+        ...
 
     @property
     def url(self) -> str: ...
 
-    def url_at(self, port: int) -> str:
+    def url_at(self, port: int, login: str = "") -> str:
         """The URL of the same server behind a proxy."""
         ...
 
-    def footprint(self) -> Footprint:
-        """Look past the code under test, and do not count the looking."""
+    def open(self, port: int | None = None, *, timeout: float = 5.0, login: str = "") -> Backend:
+        """Open a backend on it, or on a proxy before it."""
+        ...
+
+    def footprint(self) -> Footprint: ...
+
+    def connected(self) -> int:
+        """How many connections there are."""
+        ...
+
+    def channels(self) -> list[str]:
+        """What is subscribed to, under the server's own names."""
+        ...
+
+    def named(self, channel: str) -> str:
+        """The server's own name of a channel."""
+        ...
+
+    def value(self, key: str) -> str | None: ...
+
+    def writes(self) -> int:
+        """How many writes it has executed since it started."""
+        ...
+
+    def has_cut_off(self) -> bool:
+        """Tell whether it has cut off its only subscriber."""
         ...
 
     def kill(self) -> None: ...
@@ -57,8 +105,19 @@ class Broker(Protocol):
 
 
 class RedisBroker(ValkeyServer):
-    def url_at(self, port: int) -> str:
-        return f"redis://127.0.0.1:{port}/0"
+    ping_interval: ClassVar[str] = "resumable_stream_redis._hub.PING_INTERVAL"
+    unsent_compare: ClassVar[type[BackendError]] = OutcomeUnknownError
+    recovers_at_once: ClassVar[bool] = True
+
+    @classmethod
+    def strict(cls) -> Self:
+        return cls("--client-output-buffer-limit", "pubsub 1mb 1mb 1")
+
+    def url_at(self, port: int, login: str = "") -> str:
+        return f"redis://{login}127.0.0.1:{port}/0"
+
+    def open(self, port: int | None = None, *, timeout: float = 5.0, login: str = "") -> Backend:
+        return RedisBackend(self.url_at(port or self.port, login), timeout=timeout)
 
     def footprint(self) -> Footprint:
         with self.client() as client:
@@ -73,6 +132,29 @@ class RedisBroker(ValkeyServer):
                 lasting_keys=sum(client.ttl(key) == -1 for key in keys),
             )
 
+    def connected(self) -> int:
+        with self.client() as client:
+            return len(client.client_list()) - 1
+
+    def channels(self) -> list[str]:
+        with self.client() as client:
+            return list(client.pubsub_channels())
+
+    def named(self, channel: str) -> str:
+        return channel
+
+    def value(self, key: str) -> str | None:
+        with self.client() as client:
+            found: str | None = client.get(key)
+            return found
+
+    def writes(self) -> int:
+        return self.commands().get("set", 0)
+
+    def has_cut_off(self) -> bool:
+        with self.client() as client:
+            return not any(int(one["sub"]) for one in client.client_list())
+
     def commands(self) -> dict[str, int]:
         """How often each command was executed so far."""
         with self.client() as client:
@@ -81,6 +163,21 @@ class RedisBroker(ValkeyServer):
 
 
 class NatsBroker(NatsServer):
+    ping_interval: ClassVar[str] = "resumable_stream_nats._link.PING_INTERVAL"
+    # It reads before it writes.
+    unsent_compare: ClassVar[type[BackendError]] = BackendUnavailableError
+    recovers_at_once: ClassVar[bool] = False
+
+    @classmethod
+    def strict(cls) -> Self:
+        return cls('max_pending: 1MB, write_deadline: "1s"')
+
+    def url_at(self, port: int, login: str = "") -> str:
+        return f"nats://{login}127.0.0.1:{port}?storage={self.storage}"
+
+    def open(self, port: int | None = None, *, timeout: float = 5.0, login: str = "") -> Backend:
+        return NatsBackend(self.url_at(port or self.port, login), timeout=timeout)
+
     def footprint(self) -> Footprint:
         connections = self.connections()
         keys = self.headers()
@@ -92,5 +189,31 @@ class NatsBroker(NatsServer):
             lasting_keys=sum("Nats-TTL" not in headers for headers in keys),
         )
 
+    def connected(self) -> int:
+        return len(self.connections())
 
-BROKERS: dict[str, Callable[[], Broker]] = {"redis": RedisBroker, "nats": NatsBroker}
+    def channels(self) -> list[str]:
+        return self.subjects()
+
+    def named(self, channel: str) -> str:
+        return subject_of(channel)
+
+    def value(self, key: str) -> str | None:
+        async def read(client: Client) -> str | None:
+            subject = f"$KV.{BUCKET}.{subject_of(key)}"
+            try:
+                found = await client.jetstream().get_last_msg(STREAM, subject)
+            except NotFoundError:
+                return None
+            return (found.data or b"").decode()
+
+        return self.ask(read)
+
+    def writes(self) -> int:
+        return self.ask(lambda client: client.jetstream().stream_info(STREAM)).state.last_seq
+
+    def has_cut_off(self) -> bool:
+        return bool(self.look("varz")["slow_consumers"])
+
+
+BROKERS: dict[str, type[Broker]] = {"redis": RedisBroker, "nats": NatsBroker}

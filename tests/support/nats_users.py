@@ -1,20 +1,16 @@
-"""Users of a NATS server that may do this and not that, and everything that one may try."""
+"""Users of a NATS server that may do this and not that."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
-
-import pytest
 
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_nats import NatsBackend
-from support.inbox import Inbox
+from support.calls import every_call
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from resumable_stream.errors import BackendError
     from support.nats_servers import NatsServer
 
 
@@ -40,36 +36,9 @@ def backend_of(server: NatsServer, user: str) -> NatsBackend:
     return NatsBackend(url_of(server, user))
 
 
-async def use(backend: NatsBackend, name: str) -> None:
-    inbox = Inbox()
-    subscription = await inbox.subscribe(backend, name)
-    await backend.set(name, "1", ttl=60)
-    assert not await backend.create(name, "2", ttl=60)
-    assert await backend.compare_and_set(name, "1", "2", ttl=60)
-    assert await backend.get(name) == "2"
-    await backend.delete(name)
-    await backend.publish(name, b"m")
-    await inbox.received(b"m")
-    await subscription.aclose()
-
-
-async def every_call(backend: NatsBackend, name: str) -> list[BackendUnavailableError]:
-    """Make each call, and let each fail within a second."""
-    calls: list[Callable[[], Awaitable[object]]] = [
-        lambda: backend.get(name),
-        lambda: backend.set(name, "v", ttl=5),
-        lambda: backend.create(name, "v", ttl=5),
-        lambda: backend.compare_and_set(name, "v", "w", ttl=5),
-        lambda: backend.delete(name),
-        lambda: backend.publish(name, b"m"),
-        lambda: Inbox().subscribe(backend, name),
-    ]
-    caught = []
-    for call in calls:
-        began = time.monotonic()
-        with pytest.raises(BackendUnavailableError) as one:
-            await call()
-        assert time.monotonic() - began < 2
-        assert one.value.__cause__ is not None
-        caught.append(one.value)
-    return caught
+async def each_is_refused(backend: NatsBackend, name: str) -> list[BackendError]:
+    """Make each call, and return the refusals: each comes in time, and names its cause."""
+    errors = await every_call(backend, name, within=2)
+    assert all(isinstance(error, BackendUnavailableError) for error in errors)
+    assert all(error.__cause__ is not None for error in errors)
+    return errors
