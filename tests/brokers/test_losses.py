@@ -32,15 +32,16 @@ async def test_all_channels_return_after_restart(own: Backend, broker: Broker, n
 
 
 async def test_frozen_server_is_noticed(
-    own: Backend, broker: Broker, name: str, inbox: Inbox
+    own: Backend, broker: Broker, name: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(broker.ping_interval, 0.5)
     async with FaultProxy(broker.port) as proxy:
         backend = broker.open(proxy.port, timeout=1.5)
         await inbox.subscribe(backend, name)
         broker.freeze()
         start = time.monotonic()
         await eventually(lambda: proxy.accepted > 1, "another connection to be tried")
-        assert 3 < time.monotonic() - start < 11
+        assert 1.5 < time.monotonic() - start < 6.5
         broker.thaw()
         await inbox.lost()
         await own.publish(name, b"after")
@@ -88,11 +89,15 @@ async def test_reader_cut_off_by_server_learns_it(kind: str, name: str, inbox: I
             backend, writer = broker.open(proxy.port), broker.open()
             await inbox.subscribe(backend, name)
             proxy.to_client.delay = 0.5
-            await writer.publish_many([(name, b"x" * 500_000)] * 60)
-            await eventually(broker.has_cut_off, "the server to cut it off")
+            sent = 0
+            # The system's buffers take 40 MB first. Valkey does not count messages over 16 KiB.
+            while not broker.has_cut_off():
+                assert sent < 20_000, "the server does not cut it off"
+                await writer.publish_many([(name, b"x" * 10_000)] * 500)
+                sent += 500
             proxy.to_client.delay = 0
             await inbox.lost()
-            assert len(inbox.messages) < 60
+            assert len(inbox.messages) < sent
             seen = len(inbox.messages)
             await writer.publish(name, b"after")
             await eventually(lambda: len(inbox.messages) > seen, "the message after the loss")

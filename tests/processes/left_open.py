@@ -137,10 +137,15 @@ async def backend_busy(url: str) -> None:
 
 def end_at_every_turn(open_backend: Callable[[], Backend]) -> None:
     """End the loop some turns after a backend is used for the first time, with calls under way."""
-    for turns in range(TURNS):
-        asyncio.run(_undisturbed(_use(open_backend(), turns)), debug=True)
-        _kept.clear()
-        gc.collect()
+    # What is there already is no turn's, and takes long to look through.
+    gc.freeze()
+    try:
+        for turns in range(TURNS):
+            asyncio.run(_undisturbed(_use(open_backend(), turns)), debug=True)
+            _kept.clear()
+            gc.collect()
+    finally:
+        gc.unfreeze()
 
 
 async def _use(backend: Backend, turns: int) -> None:
