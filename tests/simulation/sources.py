@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._protocol.wire import V1_END
-from resumable_stream._text.offsets import OffsetUnit, length
+from resumable_stream._text.offsets import OffsetUnit
 from simulation.clock import HOST
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class Units:
         self.unit = unit
         if unit is OffsetUnit.UTF16:
             self._units = text.encode("utf-16-le", "surrogatepass")
-        self.length = length(text, unit)
+            self.length = len(self._units) // 2
+        else:
+            self.length = len(text)
 
     def after(self, offset: int) -> str:
         if self.unit is OffsetUnit.CODE_POINTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from resumable_stream import (
@@ -17,6 +18,7 @@ from resumable_stream import (
     StreamHistoryChangedError,
     StreamSupersededError,
 )
+from resumable_stream._text.offsets import length
 from simulation.sources import Units
 
 if TYPE_CHECKING:
@@ -82,15 +84,13 @@ def expected_chunks(visit: Visit, run: Run, unit: OffsetUnit) -> list[str] | Non
         return run.chunks[int(visit.event_id.partition("-")[2]) :]
     skip, chunks = visit.offset, []
     for chunk in run.chunks:
-        text = Units(chunk, unit)
-        if skip >= text.length:
-            skip -= text.length
-            if not text.length and not skip:
-                chunks.append(chunk)
-        elif text.splits_pair(skip):
+        size = length(chunk, unit) if skip else 0
+        if skip and skip >= size:
+            skip -= size
+        elif skip and Units(chunk, unit).splits_pair(skip):
             return None
         else:
-            chunks.append(text.after(skip) if skip else chunk)
+            chunks.append(Units(chunk, unit).after(skip) if skip else chunk)
             skip = 0
     return chunks
 
@@ -179,19 +179,20 @@ def _check_places(world: World, visit: Visit, runs: list[Run]) -> Iterator[Probl
     run = runs[0]
     if visit.event_id is not None:
         first = int(visit.event_id.partition("-")[2])
-        offset = sum(Units(chunk, unit).length for chunk in run.chunks[:first])
+        offset = sum(length(chunk, unit) for chunk in run.chunks[:first])
     else:
         offset = visit.offset
     for chunk, reported in zip(visit.chunks, visit.offsets, strict=True):
-        offset += Units(chunk, unit).length
+        offset += length(chunk, unit)
         if reported != offset:
             yield "P1", f"the offset is {offset}, and was said to be {reported}"
             return
     sequences = [
         int(event_id.partition("-")[2]) for event_id in visit.event_ids if event_id is not None
     ]
+    ends = list(accumulate((length(chunk, unit) for chunk in run.chunks), initial=0))
     for at, sequence in enumerate(sequences):
-        known = sum(Units(chunk, unit).length for chunk in run.chunks[:sequence])
+        known = ends[min(sequence, len(run.chunks))]
         if visit.event_ids[at] is not None and known != visit.offsets[at] and len(runs) == 1:
             yield "P1", f"event id {visit.event_ids[at]} is not at offset {visit.offsets[at]}"
             return
