@@ -194,12 +194,13 @@ def test_server_may_restart_under_the_programs(broker: Broker, program: Start) -
     assert finish(following) == (ExitStatus.COMPLETED, REST, b"")
 
 
-def test_absent_server_is_unavailable(broker: Broker) -> None:
+def test_absent_server_is_unavailable(broker: Broker, program: Start) -> None:
     broker.kill()
-    for command in ("status", "cancel", "follow", "produce"):
-        done = run(command, STREAM, "--url", broker.url)
-        assert (done.returncode, done.stdout) == (ExitStatus.UNAVAILABLE, b"")
-        assert done.stderr.count(b"Traceback") == 0
+    commands = [program(command) for command in ("status", "cancel", "follow", "produce")]
+    for command in commands:
+        status, out, err = finish(command)
+        assert (status, out) == (ExitStatus.UNAVAILABLE, b"")
+        assert err.count(b"Traceback") == 0
     broker.start()
 
 

@@ -89,7 +89,7 @@ async def test_stopped_server_loses_no_text(broker: Broker, crew: Crew) -> None:
 
 async def test_server_that_stays_away_is_told(broker: Broker, crew: Crew, stream: str) -> None:
     producing = await crew.worker(broker.url, lease=2.0)
-    reading = await crew.worker(broker.url, lease=2.0, outage_timeout=1.0)
+    reading = await crew.worker(broker.url, lease=2.0, outage_timeout=1.0, handshake_timeout=1.0)
     source = Source(gated_from=50)
     await producing.begin(stream, source)
     assert await reading.resume(stream, source) == "reading"

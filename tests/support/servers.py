@@ -147,7 +147,9 @@ class ValkeyServer:
                 path.write_text(f"port {self.port}\n{self._sentinel_config}")
             return [str(path), "--sentinel", *common]
         port = ["--port", str(self.port)]
-        return [*port, *common, "--save", "", "--appendonly", "no", *self._arguments]
+        # A primary waits some seconds for more replicas before it serves the first.
+        alone = ["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]
+        return [*port, *common, *alone, *self._arguments]
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
@@ -187,12 +189,23 @@ class SentinelSet:
             for server in (self.primary, self.replica, *self.sentinels):
                 stack.callback(server.close)
                 server.start()
+            for sentinel in self.sentinels:
+                self._hurry(sentinel)
             wait_until(self._ready, "the Sentinels to know each other and the replica")
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @staticmethod
+    def _hurry(sentinel: ValkeyServer) -> None:
+        """Let it look around, and say what it sees, ten times as often as by default."""
+        periods = {"INFO-PERIOD": 1000, "PUBLISH-PERIOD": 200, "ASK-PERIOD": 100}
+        # Only from Redis 7.0 on; older ones are as slow as they are.
+        with contextlib.suppress(redis.ResponseError), sentinel.client() as client:
+            for name, milliseconds in periods.items():
+                client.execute_command("SENTINEL", "DEBUG", name, milliseconds)
 
     def _ready(self) -> bool:
         for sentinel in self.sentinels:

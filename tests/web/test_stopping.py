@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SERVERS = ("uvicorn", "hypercorn", "granian")
 # Much longer than it takes to cut an answer, and shorter than the drain.
-ENDS_IN_THE_DRAIN = Source(count=60, pause=0.1)
+ENDS_IN_THE_DRAIN = Source(count=40, pause=0.1)
 DRAIN = 10
 ENDLESS = Source(count=10_000, pause=0.05)
 LEASE = 15.0
@@ -132,7 +132,7 @@ async def test_stopped_master_sends_the_clients_of_all_workers_elsewhere(
 
 async def test_master_restarts_its_workers_one_by_one_on_sighup(serve: Serve, stream: str) -> None:
     """There is somebody at the port at any time: clients need no other server to come back to."""
-    source = Source(count=200, pause=0.05)
+    source = Source(count=120, pause=0.05)
     # Under load a new worker takes its time, and uvicorn would give up after 5 seconds.
     more = ("--workers", "2", "--timeout-worker-healthcheck", "60")
     server = await serve("uvicorn", *more, drain_timeout=20, lease=LEASE)
