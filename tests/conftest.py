@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from support.brokers import Broker
 
 # They compare on behalf of tests, and say what differs.
-pytest.register_assert_rewrite("web.client", "web.drivers")
+pytest.register_assert_rewrite("support.calls", "web.client", "web.drivers")
 
 _ran = pytest.StashKey[list[str]]()
 

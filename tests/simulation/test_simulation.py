@@ -17,7 +17,7 @@ from simulation.world import Report, simulate
 
 # Seeds of the short run, and how many of them one test takes.
 _SEEDS = 3_000
-_EACH = 150
+_EACH = 75
 
 # Faults of the core that seeds have found, but too rarely for the table of mutants.
 _RARE = {
