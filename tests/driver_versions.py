@@ -17,7 +17,12 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 DRIVERS = ("redis", "hiredis", "nats-py")
-TESTS = ("tests/redis_backend", "tests/nats_backend", "tests/unit/test_drivers.py")
+TESTS = (
+    "tests/brokers",
+    "tests/redis_backend",
+    "tests/nats_backend",
+    "tests/unit/test_drivers.py",
+)
 _SHOW = "from importlib.metadata import version; print(*map(version, {names!r}))"
 
 
