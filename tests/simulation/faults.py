@@ -143,7 +143,7 @@ MUTANTS = (
     Mutant(
         "the end is recorded at the first attempt or never",
         "_producing/recording.py",
-        "if clock() + pause > deadline:",
+        "if clock() + backoff.upcoming > deadline:",
         "if True:",
     ),
     Mutant(

@@ -7,6 +7,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
+from resumable_stream._backoff import Backoff
 from resumable_stream._protocol.sentinel import DONE, FOREIGN_BITS, Outcome, generation_of
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 
@@ -20,7 +21,7 @@ _GENERATION_BITS = 33
 
 # A write whose outcome stays unknown is looked up and repeated this often before it is given up.
 _CLAIM_ATTEMPTS = 5
-_PAUSE = 0.05
+_FIRST_PAUSE = 0.1
 # A key that is changed between each look and the write after it is written to this often in a row.
 _WRITE_ATTEMPTS = 32
 
@@ -56,10 +57,10 @@ class Claim:
         Raises:
             BackendUnavailableError: the broker is away; if a claim was made, its lease runs out.
         """
-        clock = asyncio.get_running_loop().time
+        clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
         for attempt in range(_CLAIM_ATTEMPTS):
             if attempt:
-                await asyncio.sleep(_PAUSE * 2**attempt)
+                await asyncio.sleep(backoff.next())
             sent = clock()
             try:
                 won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)

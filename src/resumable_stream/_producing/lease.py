@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from resumable_stream._backoff import Backoff
 from resumable_stream._options import staggered
 from resumable_stream._producing.claim import SupersededError
 from resumable_stream.errors import BackendError
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-_MIN_PAUSE = 0.05
-_MAX_PAUSE = 1.0
+_FIRST_PAUSE = 0.1
 
 
 class Lease:
@@ -54,7 +54,8 @@ class Lease:
         loop = asyncio.get_running_loop()
         # If claiming took longer than the lease, renew at once.
         wait = self._options.renew_interval * staggered(self._claim.generation)
-        wait, failures = wait if self._claim.held else 0, 0
+        wait = wait if self._claim.held else 0
+        backoff = Backoff(_FIRST_PAUSE)
         while True:
             if not self._due:
                 self._renewal = loop.create_future()
@@ -69,7 +70,8 @@ class Lease:
             try:
                 if await self._claim.renew():
                     self._on_lapsed()
-                wait, failures = self._options.renew_interval, 0
+                wait = self._options.renew_interval
+                backoff.reset()
             except SupersededError:
                 logger.warning(
                     "stream %r: generation %d was superseded",
@@ -79,8 +81,7 @@ class Lease:
                 self._on_superseded()
                 return
             except BackendError as error:
-                failures += 1
-                wait = min(_MAX_PAUSE, _MIN_PAUSE * 2 ** min(failures, 10))
+                wait = backoff.next()
                 logger.debug("stream %r: lease not renewed: %s", self._stream_id, error)
 
     def renew_now(self) -> None:

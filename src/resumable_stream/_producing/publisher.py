@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from resumable_stream._backoff import Backoff
 from resumable_stream._producing.followers import MAX_LISTENERS, Followers
 from resumable_stream._producing.pieces import cut, piece_size
 from resumable_stream._producing.replies import Replies
@@ -42,7 +43,7 @@ logger = logging.getLogger("resumable_stream")
 
 # What is handed to the broker at a time; between batches the event loop runs.
 _BATCH_BYTES = 512 * 1024
-_MAX_PAUSE = 1.0
+_FIRST_PAUSE = 0.1
 _LEAST_WAIT = 0.001
 
 
@@ -76,7 +77,7 @@ class Publisher:
         self._v1 = V1Followers(stream_id, log, shared, audience, self.wake)
         self._end: EndFrame | None = None
         self._end_told = False
-        self._failures = 0
+        self._backoff: Backoff | None = None  # while publishing fails
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._left: asyncio.Event | None = None  # while somebody waits for the listeners to leave
@@ -185,7 +186,7 @@ class Publisher:
         try:
             while self._has_work() or self._listened_to():
                 await self._wait_for_work()
-                if not self._failures:  # else nobody could have been heard
+                if self._backoff is None:  # else nobody could have been heard
                     self._followers.expire(ended=self._end is not None)
                 await self._publish_batch()
                 self._tell_who_left()
@@ -261,8 +262,7 @@ class Publisher:
         try:
             await self._pubsub.publish_many(batch)
         except BackendError as error:
-            self._failures += 1
-            denied = isinstance(error, AccessDeniedError) and self._failures == 1
+            denied = isinstance(error, AccessDeniedError) and self._backoff is None
             level = logging.WARNING if denied else logging.DEBUG
             logger.log(level, "stream %r: publishing failed: %s", self._stream_id, error)
             # Listeners ask again for what they miss; only a TypeScript one cannot.
@@ -270,11 +270,12 @@ class Publisher:
             self._live = Place(self._log.end)
             self._end_told = False
             self._v1.failed(unsent=unsent)
-            await asyncio.sleep(min(_MAX_PAUSE, 0.05 * 2 ** min(self._failures, 10)))
+            self._backoff = self._backoff or Backoff(_FIRST_PAUSE)
+            await asyncio.sleep(self._backoff.next())
         else:
             self._v1.sent()
-            if self._failures:
-                self._failures = 0
+            if self._backoff is not None:
+                self._backoff = None
                 self.resync()
 
     def _batch(self) -> list[tuple[str, bytes]]:

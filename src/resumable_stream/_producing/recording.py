@@ -7,6 +7,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+from resumable_stream._backoff import Backoff
 from resumable_stream._loops import is_ending
 from resumable_stream._producing.claim import SupersededError
 from resumable_stream._protocol import sentinel
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-_MIN_PAUSE = 0.05
-_MAX_PAUSE = 1.0
+_FIRST_PAUSE = 0.05
 
 
 async def record_end(
@@ -33,7 +33,7 @@ async def record_end(
     grace = options.grace_period
     served_until = math.ceil(sentinel.wall_clock() + grace) if grace else 0
     clock = asyncio.get_running_loop().time
-    deadline, pause = clock() + patience, _MIN_PAUSE
+    deadline, backoff = clock() + patience, Backoff(_FIRST_PAUSE)
     while True:
         try:
             await claim.finish(end, ending, served_until)
@@ -45,12 +45,11 @@ async def record_end(
                 # The backend's tasks are cancelled, too. That streams are lost has been said.
                 logger.debug("stream %r: its end is not recorded: %s", stream_id, error)
                 return ending
-            if clock() + pause > deadline:
+            if clock() + backoff.upcoming > deadline:
                 logger.error(  # noqa: TRY400 - a traceback tells no more
                     "stream %r: its end could not be recorded: %s", stream_id, error
                 )
                 return ending
-            await asyncio.sleep(pause)
-            pause = min(_MAX_PAUSE, pause * 2)
+            await asyncio.sleep(backoff.next())
         else:
             return ending
