@@ -262,14 +262,14 @@ async def test_made_up_listeners_cost_other_streams_nothing(
 def absent(context: ResumableStreamContext) -> int:
     """How many listeners are not there now."""
     running: Any = context._binding.instance
-    presences = [producer._publisher._v1._presence for producer in running.running]
+    presences = [producer._outgoing._v1._presence for producer in running.running]
     return sum(len(presence._absent) for presence in presences)
 
 
 def pending(context: ResumableStreamContext) -> bool:
     """Whether there are still listeners that were not looked for to the end."""
     running: Any = context._binding.instance
-    return any(producer._publisher._v1 for producer in running.running)
+    return any(producer._outgoing._v1 for producer in running.running)
 
 
 @pytest.mark.rule("V1-7", "P11")

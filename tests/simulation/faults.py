@@ -154,7 +154,7 @@ MUTANTS = (
     ),
     Mutant(
         "a replay is cut after an await: enrolled too late",
-        "_producing/publisher.py",
+        "_producing/outgoing.py",
         "enrolled = self._followers.enrol(listener, request.place)",
         "enrolled = True\n"
         "        asyncio.get_running_loop().call_later(\n"
@@ -163,28 +163,27 @@ MUTANTS = (
     ),
     Mutant(
         "the end frame is never pushed",
-        "_producing/publisher.py",
-        "        if self._end is not None and (due or not self._end_told):\n"
-        "            self._add(batch, self._live_id, self._end)\n",
-        "        if self._end is not None and (due or not self._end_told):\n",
+        "_producing/live.py",
+        "            return self.end\n",
+        "            return None\n",
     ),
     Mutant(
         "the end is told before it is recorded",
-        "_producing/publisher.py",
-        "if self._end is not None and not self._end_told:",
-        "if self._log.ending is not None and not self._end_told:",
+        "_producing/outgoing.py",
+        "or live.owes_end or",
+        "or (live.owes_end if live.end else self.log.ending is not None) or",
     ),
     Mutant(
         "heartbeats carry no end",
-        "_producing/publisher.py",
-        "beat = DataFrame(self._claim.generation, Place(end), end=end)",
-        "beat = DataFrame(self._claim.generation, Place(0), end=0)",
+        "_producing/live.py",
+        "return DataFrame(self._generation, Place(end), end=end)",
+        "return DataFrame(self._generation, Place(0), end=0)",
     ),
     Mutant(
         "there are no heartbeats",
-        "_producing/publisher.py",
-        "return bool(self._followers) and now >= self._live_at + interval",
-        "return False",
+        "_producing/live.py",
+        "self._interval = interval",
+        "self._interval = 1e9",
     ),
     Mutant(
         "listeners never expire",
@@ -195,12 +194,12 @@ MUTANTS = (
     Mutant(
         "a producer that ended does not wait for its listeners",
         "_producing/publisher.py",
-        "while self._task is not None and (self._listened_to() or self._has_work()):",
+        "while self._task is not None and self._outgoing.is_needed():",
         "while False:",
     ),
     Mutant(
         "a request of another generation is served",
-        "_producing/publisher.py",
+        "_producing/outgoing.py",
         "if request.generation not in (None, self._claim.generation):",
         "if False:",
     ),
@@ -284,8 +283,8 @@ MUTANTS = (
     ),
     Mutant(
         "a cancel is acknowledged before the end",
-        "_producing/publisher.py",
-        "(self._end and self._cancellers)",
+        "_producing/outgoing.py",
+        "(self._live.end and self._cancellers)",
         "self._cancellers",
     ),
     Mutant(

@@ -225,8 +225,8 @@ class Oracle:
                 kept += sum(map(len, log._open))
                 if kept > plan.options.buffer_limit * 5 // 4 + 2 * largest:
                     self.fail("P7", f"a log keeps {kept}")
-                publisher: Any = producer._publisher
-                if len(publisher._replies) > len(self._world.visits) + 1:
+                outgoing: Any = producer._outgoing
+                if len(outgoing._replies) > len(self._world.visits) + 1:
                     self.fail("P7", "more replies are owed than there are readers")
         piece = min(_MAX_PIECE, plan.max_message_size)
         for reader in self._world.readers:

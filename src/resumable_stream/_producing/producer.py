@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._options import CLOSE_TIMEOUT, ON_END_TIMEOUT
 from resumable_stream._producing.claim import SupersededError
 from resumable_stream._producing.lease import Lease
+from resumable_stream._producing.outgoing import Outgoing
 from resumable_stream._producing.publisher import Publisher
 from resumable_stream._producing.recording import record_end
 from resumable_stream._protocol.wire import EndFrame
@@ -73,14 +74,16 @@ class Producer:
         self._claim = claim
         self._shared = shared
         self._kept = kept
-        self._publisher = Publisher(
+        self._outgoing = Outgoing(
             stream_id,
             claim,
             self.log,
             shared,
             audience,
-            on_cancel=lambda: self.stop(Ending(Status.CANCELLED)),
+            on_news=self._on_news,
+            on_cancel=self._on_cancel,
         )
+        self._publisher = Publisher(self._outgoing, shared.backend)
         self._lease = Lease(
             stream_id,
             claim,
@@ -121,7 +124,7 @@ class Producer:
         logger.info("stream %r: generation %d started", self.stream_id, self.generation)
         early, self._early = self._early, []
         for request in early:
-            self._publisher.handle(request)
+            self._outgoing.handle(request)
 
     def stop(self, ending: Ending) -> bool:
         """End the stream now and close the source; False if it had ended already."""
@@ -280,18 +283,24 @@ class Producer:
                 logger.debug("stream %r: its claim is not checked: %r", self.stream_id, error)
         return self.log.ending
 
+    def _on_news(self) -> None:
+        self._publisher.wake()
+
+    def _on_cancel(self) -> None:
+        self.stop(Ending(Status.CANCELLED))
+
     def _on_request(self, message: bytes) -> None:
         if self._run_task is None:
             if len(self._early) < _MAX_EARLY:
                 self._early.append(message)
         elif not self._run_task.cancelling():  # else the event loop may be ending
-            self._publisher.handle(message)
+            self._outgoing.handle(message)
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
         if self._run_task is None or not self._run_task.cancelling():
             self._lease.renew_now()
-            self._publisher.resync()
+            self._outgoing.resync()
 
     async def _settle(self, patience: float, *, at_once: bool = False) -> Status:
         """Record the end where every instance finds it, then let the listeners know.
@@ -319,7 +328,7 @@ class Producer:
         if at_once or told.status is Status.SUPERSEDED:
             await self._publisher.dismiss(end)
         else:
-            self._publisher.announce(end)
+            self._outgoing.announce(end)
         _resolve(self.settled)
         return told.status
 

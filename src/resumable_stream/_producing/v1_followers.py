@@ -39,6 +39,7 @@ class V1Followers:
     __slots__ = (
         "_admitted",
         "_audience",
+        "_closed",
         "_ended",
         "_log",
         "_on_look",
@@ -69,6 +70,7 @@ class V1Followers:
         self._refused = False
         self._presence: Presence | None = None
         self._ended = False
+        self._closed = False
 
     def __bool__(self) -> bool:
         return bool(self._served or self._presence)
@@ -79,6 +81,8 @@ class V1Followers:
 
     def enrol(self, listener: str, skip: int) -> None:
         """Take in a request; the listener is served once it is known to be there, if it can be."""
+        if self._closed:
+            return
         if listener in self._served:
             if (cursor := V1Cursor.at(self._log, skip)) is not None:
                 self._served[listener] = cursor
@@ -139,6 +143,8 @@ class V1Followers:
             self._presence.end()
 
     async def aclose(self) -> None:
+        """Give all of them up, and take no more in. Idempotent."""
+        self._closed = True
         if self._presence is not None:
             await self._presence.aclose()
         self._served.clear()

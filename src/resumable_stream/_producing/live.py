@@ -1,0 +1,113 @@
+"""The live channel's cursor into the log: what is due on the channel, and when.
+
+It reads no clock and sends nothing: the time is passed in, and frames are handed out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resumable_stream._producing.pieces import cut
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import DataFrame
+from resumable_stream._text.log import PACE
+
+if TYPE_CHECKING:
+    from resumable_stream._protocol.wire import EndFrame
+    from resumable_stream._text.log import Log
+
+
+class Live:
+    """What those who follow a stream live have not been told.
+
+    Text goes out at once, or together with what comes within ``PACE`` of the last that was sent. A
+    channel on which nothing is sent for ``interval`` seconds gets a heartbeat: how far the stream
+    is, and after its end, the end again.
+
+    Attributes:
+        end: the end frame, once it may be told.
+        owes_end: the end may be told, and has not been.
+    """
+
+    __slots__ = ("_at", "_generation", "_interval", "_log", "_place", "end", "owes_end")
+
+    def __init__(self, generation: int, log: Log, interval: float) -> None:
+        self.end: EndFrame | None = None
+        self.owes_end = False
+        self._generation = generation
+        self._log = log
+        self._interval = interval
+        self._place = Place(0)
+        self._at = 0.0  # when something was sent last
+
+    def begin(self, now: float) -> None:
+        """Somebody follows from now on, and nobody did: text before this is not the channel's."""
+        self._place = Place(self._log.end)
+        self._at = now
+
+    def announce(self, end: EndFrame) -> None:
+        """The end may be told."""
+        self.end = end
+        self.owes_end = True
+
+    def hurry(self) -> None:
+        """Make a heartbeat due: some may have missed what was sent."""
+        self._at = 0.0
+
+    def fail(self) -> None:
+        """What was taken last has perhaps not been sent: of its text, nothing is sent again.
+
+        Listeners see the gap and ask for what is missing. The end is told again.
+        """
+        self._place = Place(self._log.end)
+        self.owes_end = self.end is not None
+
+    def skip_end(self) -> None:
+        """Owe the end to nobody: there are no followers, and who comes later is answered."""
+        self.owes_end = False
+
+    def lags(self) -> bool:
+        """Tell whether there is text to send."""
+        return self._place.sequence < self._log.end
+
+    def due_at(self) -> float:
+        """Return when something is due, if there are followers and nothing comes before that."""
+        if self.owes_end:
+            return self._at
+        return self._at + (PACE if self.lags() else self._interval)
+
+    def next_text(self, now: float, room: int) -> DataFrame | None:
+        """Take the next frame of text; None if there is no more.
+
+        Args:
+            now: when it is sent.
+            room: how many bytes of text and lengths fit one frame.
+        """
+        log = self._log
+        end = log.end
+        if self._place.sequence < log.first:
+            self._place = Place(end)  # trimmed away: listeners learn it when they ask
+        if self._place.sequence >= end:
+            return None
+        place, piece = self._place, cut(log, self._place, room)
+        self._place, self._at = piece.after, now
+        return DataFrame(
+            self._generation,
+            place,
+            piece.lengths,
+            piece.payload,
+            partial=piece.partial,
+            end=end,
+        )
+
+    def next_sign(self, now: float) -> DataFrame | EndFrame | None:
+        """Take the end, or a heartbeat, if it is due once the text is taken."""
+        is_due = now >= self._at + self._interval
+        if not (is_due or self.owes_end):
+            return None
+        self._at = now
+        self.owes_end = False
+        if self.end is not None:
+            return self.end
+        end = self._log.end
+        return DataFrame(self._generation, Place(end), end=end)

@@ -1,0 +1,244 @@
+"""What one stream has to send: answers to its listeners, live text and the end, batch by batch.
+
+It is one more cursor into the log. It holds no text of its own, so a broker that is slow or away
+leaves no backlog: what was missed is pulled by the listeners afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from resumable_stream._producing.followers import MAX_LISTENERS, Followers
+from resumable_stream._producing.live import Live
+from resumable_stream._producing.pieces import piece_size
+from resumable_stream._producing.replies import Replies
+from resumable_stream._producing.v1_followers import V1Followers
+from resumable_stream._protocol.names import live_id
+from resumable_stream._protocol.wire import (
+    DataFrame,
+    EndFrame,
+    Frame,
+    Refusal,
+    RefusalFrame,
+    Request,
+    RequestType,
+    decode_request,
+    encode_frame,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable_stream._producing.claim import Claim
+    from resumable_stream._producing.v1_audience import V1Audience
+    from resumable_stream._shared import Shared
+    from resumable_stream._text.log import Log
+
+logger = logging.getLogger("resumable_stream")
+
+# What is handed to the broker at a time; between batches the event loop runs.
+_BATCH_BYTES = 512 * 1024
+
+Batch = list[tuple[str, bytes]]
+
+
+class Outgoing:
+    """The remote listeners of one stream: what they ask, and what is due to them.
+
+    Args:
+        on_news: called when there may be something to send.
+        on_cancel: called when a listener cancels the stream.
+    """
+
+    __slots__ = (
+        "_cancellers",
+        "_claim",
+        "_followers",
+        "_live",
+        "_live_id",
+        "_notices",
+        "_on_cancel",
+        "_on_news",
+        "_replies",
+        "_shared",
+        "_v1",
+        "log",
+        "stream_id",
+    )
+
+    def __init__(
+        self,
+        stream_id: str,
+        claim: Claim,
+        log: Log,
+        shared: Shared,
+        audience: V1Audience,
+        *,
+        on_news: Callable[[], None],
+        on_cancel: Callable[[], object],
+    ) -> None:
+        options = shared.options
+        self.stream_id = stream_id
+        self.log = log
+        self._claim = claim
+        self._shared = shared
+        self._on_news = on_news
+        self._on_cancel = on_cancel
+        self._live_id = live_id(stream_id, claim.generation)
+        self._live = Live(claim.generation, log, options.heartbeat_interval)
+        self._followers = Followers(stream_id, options)
+        self._replies = Replies(claim.generation, log, options.unit)
+        self._notices: dict[str, Frame] = {}
+        self._cancellers: dict[str, None] = {}
+        self._v1 = V1Followers(stream_id, log, shared, audience, on_news)
+
+    def handle(self, message: bytes) -> None:
+        """Take in a message of the request channel."""
+        request = decode_request(message)
+        if request is None:
+            logger.debug("stream %r: ignored a malformed request", self.stream_id)
+        elif request.version == 1:
+            # It names no generation: only who surely holds the claim may answer it.
+            if self._may_answer():
+                self._v1.enrol(request.listener_id, request.skip)
+        elif request.type is RequestType.LEAVE:
+            self._followers.remove(request.listener_id)
+            self._replies.drop(request.listener_id)
+        elif self._may_answer():
+            if request.type is RequestType.CANCEL:
+                self._cancellers[request.listener_id] = None
+                self._on_cancel()
+            else:
+                self._enrol(request)
+        self._on_news()
+
+    def resync(self) -> None:
+        """After a gap: keep every listener enrolled, and tell them how far the stream is."""
+        self._followers.keep_all()
+        self._v1.doubt()
+        self._live.hurry()
+        self._on_news()
+
+    def announce(self, end: EndFrame) -> None:
+        """The end is recorded, and listeners may be told."""
+        self._live.announce(end)
+        self._v1.end()
+        self._on_news()
+
+    def linger(self) -> None:
+        """Give listeners their time to read the rest, from now on."""
+        self._followers.progress()
+
+    def expire(self) -> None:
+        """Drop the listeners that were silent for too long."""
+        self._followers.expire(ended=self._live.end is not None)
+
+    async def aclose(self) -> None:
+        """Look for nobody any more. Idempotent."""
+        await self._v1.aclose()
+
+    def is_needed(self) -> bool:
+        """Tell whether somebody listens, or is owed something."""
+        return bool(self._followers or self._has_work() or self._v1)
+
+    def due_at(self, now: float) -> float:
+        """Return when to look for something to send, if nothing comes before that."""
+        live = self._live
+        if self._may_answer():
+            if self._has_work() or live.owes_end or self._v1.has_news():
+                return now
+            if self._followers:
+                return live.due_at()
+        return now + self._shared.options.heartbeat_interval
+
+    def take(self, now: float) -> Batch:
+        """Return what to send next; ``sent`` or ``failed`` tells what became of it.
+
+        Args:
+            now: the event loop's time.
+        """
+        batch: Batch = []
+        if not self._may_answer():
+            self._v1.doubt()
+            return batch
+        end, limit = self._live.end, self._shared.backend.max_message_size
+        for listener, notice in self._notices.items():
+            self._add(batch, listener, notice)
+        self._notices.clear()
+        size = self._take_live(batch, now, limit)
+        for listener, frame in self._replies.pieces(limit):
+            size += self._add(batch, listener, frame)
+            if end is not None and isinstance(frame, DataFrame) and frame.last:
+                self._add(batch, listener, end)
+            if size >= _BATCH_BYTES:
+                break
+        batch += self._v1.take(limit)
+        if end is not None:
+            for listener in self._cancellers:
+                self._add(batch, listener, end)
+            self._cancellers.clear()
+        return batch
+
+    def sent(self) -> None:
+        """What was taken has been sent."""
+        self._v1.sent()
+
+    def failed(self, *, unsent: bool) -> None:
+        """What was taken was not sent, or perhaps it was.
+
+        Listeners ask again for what they miss; only a TypeScript one cannot.
+        """
+        self._live.fail()
+        self._v1.failed(unsent=unsent)
+
+    def dismissal(self, end: EndFrame) -> tuple[str, bytes] | None:
+        """Return what tells those who follow that they are served no more; None if nobody does."""
+        if not self._followers:
+            return None
+        return self._shared.names.chunk(self._live_id), encode_frame(self._live_id, end)
+
+    def _may_answer(self) -> bool:
+        return self._claim.held or self._live.end is not None
+
+    def _has_work(self) -> bool:
+        return bool(self._replies or self._notices or (self._live.end and self._cancellers))
+
+    def _enrol(self, request: Request) -> None:
+        listener = request.listener_id
+        if request.generation not in (None, self._claim.generation):
+            self._refuse(listener, RefusalFrame(self._claim.generation, Refusal.OTHER_GENERATION))
+            return
+        reply = self._replies.answer(request, first=listener not in self._followers)
+        if not self._followers:
+            self._live.begin(asyncio.get_running_loop().time())
+        # Who is refused leaves by itself, or misses it and asks again.
+        enrolled = self._followers.enrol(listener, request.place)
+        if isinstance(reply, RefusalFrame):
+            self._refuse(listener, reply)
+        elif enrolled and (request.window or self._live.end is not None):
+            # A window of nothing only keeps the listener enrolled.
+            self._replies.owe(listener, reply)
+
+    def _refuse(self, listener: str, refusal: RefusalFrame) -> None:
+        if len(self._notices) < MAX_LISTENERS:
+            self._notices[listener] = refusal
+
+    def _take_live(self, batch: Batch, now: float, limit: int) -> int:
+        """Add what came since the last batch, or a heartbeat if nothing did for long."""
+        live, size = self._live, 0
+        if not self._followers:
+            live.skip_end()
+            return 0
+        room = piece_size(self._live_id, limit)
+        while size < _BATCH_BYTES and (text := live.next_text(now, room)) is not None:
+            size += self._add(batch, self._live_id, text)
+        if (sign := live.next_sign(now)) is not None:
+            self._add(batch, self._live_id, sign)
+        return size
+
+    def _add(self, batch: Batch, listener: str, frame: Frame) -> int:
+        message = encode_frame(listener, frame)
+        batch.append((self._shared.names.chunk(listener), message))
+        return len(message)
