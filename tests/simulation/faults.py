@@ -124,26 +124,26 @@ MUTANTS = (
     ),
     Mutant(
         "early requests are forgotten",
-        "_producing/producer.py",
+        "_producing/requests.py",
         "for request in early:",
-        "for request in early[:0]:",
+        "for request in ():",
     ),
     Mutant(
         "a superseded producer goes on",
         "_producing/lease.py",
-        "self._on_superseded()",
+        "self._on_gone(Ending(Status.SUPERSEDED))",
         "pass",
     ),
     Mutant(
         "the source is not closed on a cancel",
-        "_producing/producer.py",
-        "            self._source.cancel()\n        return True",
+        "_producing/drive.py",
+        "            self._task.cancel()\n        return True",
         "            pass\n        return True",
     ),
     Mutant(
         "the end is recorded at the first attempt or never",
         "_producing/recording.py",
-        "if clock() + backoff.upcoming > deadline:",
+        "if loop.time() + backoff.upcoming > deadline:",
         "if True:",
     ),
     Mutant(

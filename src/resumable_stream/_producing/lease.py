@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._backoff import Backoff
 from resumable_stream._options import staggered
 from resumable_stream._producing.claim import SupersededError
+from resumable_stream._text.endings import Ending, Status
 from resumable_stream.errors import BackendError
 
 if TYPE_CHECKING:
@@ -23,12 +24,25 @@ _FIRST_PAUSE = 0.1
 
 
 class Lease:
-    """Renews a claim until it is superseded, or ``keep`` is cancelled.
+    """Renews a claim, in a task, until it is superseded or ``end`` is called.
 
     Args:
         on_lapsed: called when a claim that might have run out is held again.
-        on_superseded: called when another generation holds the stream.
+        on_gone: called when the claim is kept no longer, with how its stream ends if it runs.
     """
+
+    __slots__ = (
+        "_claim",
+        "_due",
+        "_on_gone",
+        "_on_lapsed",
+        "_options",
+        "_renewal",
+        "_stream_id",
+        "_task",
+        "_tick",
+        "_ticks",
+    )
 
     def __init__(
         self,
@@ -37,20 +51,39 @@ class Lease:
         shared: Shared,
         *,
         on_lapsed: Callable[[], object],
-        on_superseded: Callable[[], object],
+        on_gone: Callable[[Ending], object],
     ) -> None:
         self._stream_id = stream_id
         self._claim = claim
         self._options = shared.options
         self._ticks = shared.ticks
         self._on_lapsed = on_lapsed
-        self._on_superseded = on_superseded
+        self._on_gone = on_gone
+        self._task: asyncio.Task[None] | None = None
         # A future, of which an idle stream has few: an event takes a kilobyte.
         self._renewal: asyncio.Future[None] | None = None
         self._due = False
         self._tick = 0
 
-    async def keep(self) -> None:
+    def begin(self) -> None:
+        """Keep the claim from now on."""
+        self._task = asyncio.get_running_loop().create_task(
+            self._keep(), name=f"resumable-stream producer {self._stream_id!r} lease"
+        )
+        self._task.add_done_callback(self._is_over)
+
+    async def end(self) -> None:
+        """Keep the claim no longer."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def renew_now(self) -> None:
+        """Renew without waiting for the time: the broker may have lost the sentinel."""
+        self._ticks.cancel(self._tick, self._renew)
+        self._renew()
+
+    async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         # If claiming took longer than the lease, renew at once.
         wait = self._options.renew_interval * staggered(self._claim.generation)
@@ -78,16 +111,17 @@ class Lease:
                     self._stream_id,
                     self._claim.generation,
                 )
-                self._on_superseded()
+                self._on_gone(Ending(Status.SUPERSEDED))
                 return
             except BackendError as error:
                 wait = backoff.next()
                 logger.debug("stream %r: lease not renewed: %s", self._stream_id, error)
 
-    def renew_now(self) -> None:
-        """Renew without waiting for the time: the broker may have lost the sentinel."""
-        self._ticks.cancel(self._tick, self._renew)
-        self._renew()
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        """Without a lease there is no stream, though the source could go on."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("stream %r: keeping its lease failed", self._stream_id, exc_info=error)
+        self._on_gone(Ending(Status.LOST))
 
     def _renew(self) -> None:
         self._due = True

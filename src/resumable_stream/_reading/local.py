@@ -37,7 +37,9 @@ class Produced(Protocol):
     stream_id: str
     generation: int
     log: Log
-    settled: asyncio.Future[None]
+
+    @property
+    def settled(self) -> asyncio.Future[None]: ...
 
 
 class LocalReader(RunReader):

@@ -1,0 +1,76 @@
+"""How far a producer is in its life, and what waits for it to get further."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import IntEnum
+
+
+class Stage(IntEnum):
+    """What a producer does. A stage may be skipped, and none comes back.
+
+    ========= ============================================= ===================================
+    Stage     What the producer does                        What follows
+    ========= ============================================= ===================================
+    LISTENING hears requests, while its claim is taken      RUNNING, or RELEASED if it is lost
+    RUNNING   drives its source, keeps its lease, and       TELLING, once the source is closed
+              serves listeners
+    TELLING   calls ``on_end``                              RECORDING
+    RECORDING records the end                               SERVING
+    SERVING   serves listeners what they have not got       DRAINED, once they have got the end
+    DRAINED   serves who comes late, for the grace          PARTING, or RELEASED without a grace
+    PARTING   serves the last of those                      RELEASED
+    CUT_OFF   nothing: its event loop ends, or its task     RELEASED, if its context is closed
+              was cancelled from outside twice
+    RELEASED  nothing, and holds nothing
+    ========= ============================================= ===================================
+
+    From each stage after the first, what is left may be done at once, which leads to RELEASED: when
+    the context is closed, or when the producer's task is cancelled from outside. If there is no
+    time for that, CUT_OFF follows.
+    """
+
+    LISTENING = 1
+    RUNNING = 2
+    TELLING = 3
+    RECORDING = 4
+    SERVING = 5
+    DRAINED = 6
+    PARTING = 7
+    CUT_OFF = 8
+    RELEASED = 9
+
+
+class Life:
+    """The stage a producer is in, and futures that are done once it has come to another.
+
+    Attributes:
+        stage: the present one.
+        stored: done from RECORDING on.
+        settled: done from SERVING on.
+        drained: done from DRAINED on.
+        closed: done with RELEASED.
+    """
+
+    __slots__ = ("closed", "drained", "settled", "stage", "stored")
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.stage = Stage.LISTENING
+        # Futures: events take a kilobyte each.
+        self.stored: asyncio.Future[None] = loop.create_future()
+        self.settled: asyncio.Future[None] = loop.create_future()
+        self.drained: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+
+    def reach(self, stage: Stage) -> None:
+        """Go on to a stage, unless it has passed; what waits for it or one before it goes on."""
+        self.stage = max(self.stage, stage)
+        for milestone, future in (
+            (Stage.RECORDING, self.stored),
+            (Stage.SERVING, self.settled),
+            (Stage.DRAINED, self.drained),
+            (Stage.RELEASED, self.closed),
+        ):
+            if stage >= milestone and not future.done():
+                future.set_result(None)
