@@ -197,3 +197,24 @@ async def test_a_source_that_swallows_its_cancellation_by_a_host_goes_on() -> No
         for task in tasks_of("source"):
             task.cancel()
         assert await rest(stream) == ["a", "b"]
+
+
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize("how", ["broker answers", "broker stands still"])
+@in_virtual_time
+async def test_an_owner_is_told_whose_stream_is_cut_off_just_before(how: str) -> None:
+    async with world() as here:
+        context, broker = here.instance()
+        source = Source("a")
+        ends: list[StreamEnd] = []
+        stream = await context.create_new_resumable_stream(ID, source, on_end=ends.append)
+        broker.running.clear()
+        source.finish()
+        assert await rest(stream) == ["a"]
+        for task in tasks_of(""):
+            task.cancel()
+        if how == "broker answers":
+            broker.running.set()
+        await asyncio.sleep(1.5)
+        assert [(end.status, end.text) for end in ends] == [("completed", "a")]
+        broker.running.set()

@@ -184,8 +184,9 @@ class Producer:
     async def _tell_owner(self, patience: float) -> None:
         """Call ``on_end``, once, before anybody can learn elsewhere that the stream is over."""
         if self._life.stage < Stage.TELLING:
-            self._life.reach(Stage.TELLING)
-            await self._recording.tell_owner(patience)
+            ending = await self._recording.checked_ending()
+            self._life.reach(Stage.TELLING)  # from here on it is not told again
+            await self._recording.tell_owner(ending, patience)
         self._life.reach(Stage.RECORDING)
 
     async def _part(self) -> None:

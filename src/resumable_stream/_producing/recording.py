@@ -45,10 +45,22 @@ class Recording:
         self._options = options
         self.on_end: OnEnd | None = None
 
-    async def tell_owner(self, patience: float) -> None:
-        """Call ``on_end`` and wait for it, ``patience`` seconds at most."""
+    async def checked_ending(self) -> Ending:
+        """Return the ending, after a look for the owner: perhaps another producer holds the id."""
+        ending = self._ending
+        if self.on_end is not None and ending.status is not Status.SUPERSEDED:
+            try:
+                async with asyncio.timeout(_LOOK_TIMEOUT):
+                    await self._claim.renew()
+            except SupersededError:
+                return Ending(Status.SUPERSEDED)
+            except (BackendError, TimeoutError) as error:
+                logger.debug("stream %r: its claim is not checked: %r", self._stream_id, error)
+        return ending
+
+    async def tell_owner(self, ending: Ending, patience: float) -> None:
+        """Call ``on_end``, if there is one, and wait for it, ``patience`` seconds at most."""
         if self.on_end is not None:
-            ending = await self._checked_ending()
             end = StreamEnd(self._stream_id, self._claim.generation, ending, self._log)
             await tell_owner(self.on_end, end, patience)
 
@@ -73,19 +85,6 @@ class Recording:
     def _ending(self) -> Ending:
         ending = self._log.ending
         assert ending is not None  # noqa: S101 - for the type checker
-        return ending
-
-    async def _checked_ending(self) -> Ending:
-        """Return the ending, after a look whether another producer holds the id by now."""
-        ending = self._ending
-        if ending.status is not Status.SUPERSEDED:
-            try:
-                async with asyncio.timeout(_LOOK_TIMEOUT):
-                    await self._claim.renew()
-            except SupersededError:
-                return Ending(Status.SUPERSEDED)
-            except (BackendError, TimeoutError) as error:
-                logger.debug("stream %r: its claim is not checked: %r", self._stream_id, error)
         return ending
 
     async def _recorded(self, ending: Ending, patience: float) -> Ending:
