@@ -37,6 +37,16 @@ class Claim:
     never repeated blindly.
     """
 
+    __slots__ = (
+        "_held_until",
+        "_key",
+        "_options",
+        "_outcome_key",
+        "_store",
+        "_value",
+        "generation",
+    )
+
     def __init__(self, stream_id: str, shared: Shared) -> None:
         self.generation = 1 + secrets.randbelow(2**_GENERATION_BITS - 1)
         self._store = shared.backend

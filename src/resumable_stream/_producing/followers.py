@@ -24,6 +24,8 @@ class _Follower(NamedTuple):
 class Followers:
     """The listeners of one stream that follow it live."""
 
+    __slots__ = ("_known", "_options", "_progress_at", "_stream_id", "_swept_at")
+
     def __init__(self, stream_id: str, options: Options) -> None:
         self._stream_id = stream_id
         self._options = options

@@ -66,15 +66,12 @@ class Live:
         """Owe the end to nobody: there are no followers, and who comes later is answered."""
         self.owes_end = False
 
-    def lags(self) -> bool:
-        """Tell whether there is text to send."""
-        return self._place.sequence < self._log.end
-
     def due_at(self) -> float:
         """Return when something is due, if there are followers and nothing comes before that."""
         if self.owes_end:
             return self._at
-        return self._at + (PACE if self.lags() else self._interval)
+        has_text = self._place.sequence < self._log.end
+        return self._at + (PACE if has_text else self._interval)
 
     def next_text(self, now: float, room: int) -> DataFrame | None:
         """Take the next frame of text; None if there is no more.

@@ -35,6 +35,8 @@ class Reply(NamedTuple):
 class Replies:
     """The answers to come, each listener's latest, in order."""
 
+    __slots__ = ("_generation", "_log", "_owed", "_unit")
+
     def __init__(self, generation: int, log: Log, unit: OffsetUnit) -> None:
         self._generation = generation
         self._log = log
