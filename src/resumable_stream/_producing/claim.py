@@ -19,10 +19,10 @@ logger = logging.getLogger("resumable_stream")
 
 _GENERATION_BITS = 33
 
-# A write whose outcome stays unknown is looked up and repeated this often before it is given up.
+# How often a write of unknown outcome is looked up and repeated before it is given up.
 _CLAIM_ATTEMPTS = 5
 _FIRST_PAUSE = 0.1
-# A key that is changed between each look and the write after it is written to this often in a row.
+# How often to look and write again while somebody else changes the key in between.
 _WRITE_ATTEMPTS = 32
 
 
@@ -58,14 +58,15 @@ class Claim:
 
     @property
     def held(self) -> bool:
-        """Nobody else can have taken the stream, by this instance's own clock."""
+        """Whether nobody else can have taken the stream yet, by this instance's own clock."""
         return asyncio.get_running_loop().time() < self._held_until
 
     async def take(self) -> bool:
         """Create the sentinel; tell whether this claim won.
 
         Raises:
-            BackendUnavailableError: the broker is away; if a claim was made, its lease runs out.
+            BackendUnavailableError: the broker is away. If the claim was made all the same, it ends
+                with its lease.
         """
         clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
         for attempt in range(_CLAIM_ATTEMPTS):
@@ -74,12 +75,12 @@ class Claim:
             sent = clock()
             try:
                 won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)
-                # A refusal may be the work of an earlier attempt of this claim's own.
+                # From the second attempt on, the refusal may be due to an earlier one.
                 known = clock() < sent + self._options.lease if won else not attempt
             except OutcomeUnknownError:
                 won = known = False
             if not known:
-                # Perhaps it was not executed, or so long ago that another has claimed since.
+                # The write may not have been executed, or its lease may have run out since.
                 value = await self._store.get(self._key)
                 if value is None:
                     continue
@@ -93,9 +94,9 @@ class Claim:
         )
 
     async def renew(self) -> bool:
-        """Extend the lease, or create the sentinel anew if the broker has lost it.
+        """Extend the lease, or create the sentinel again if the broker has lost it.
 
-        Returns whether the claim had not been sure to be held any more.
+        Return whether the lease may have run out before.
 
         Raises:
             SupersededError: another generation holds the stream.
@@ -109,7 +110,7 @@ class Claim:
         return lapsed
 
     async def release(self) -> None:
-        """Let go of a claim that nothing was produced under: its key goes within a second."""
+        """Give up a claim under which nothing was produced: its key expires within a second."""
         self._held_until = 0.0
         present: str | None = self._value
         for _ in range(_WRITE_ATTEMPTS):
@@ -117,21 +118,21 @@ class Claim:
                 return
             if await self._store.compare_and_set(self._key, present, present, ttl=1):
                 return
-            present = await self._store.get(self._key)  # TypeScript peers count in it
+            present = await self._store.get(self._key)  # TypeScript peers count in the value
         raise _restless(self._key)
 
     async def finish(self, end: int, ending: Ending, served_until: int = 0) -> None:
         """Record the outcome, then turn the sentinel ``DONE``.
 
         Raises:
-            SupersededError: another generation holds the stream; nothing of its was changed.
+            SupersededError: another generation holds the stream; its keys were not changed.
             BackendError: the broker is away; try again, which is safe at any point.
         """
         await self._record(Outcome(self.generation, end, ending, served_until).encode())
         await self._swap(DONE, self._options.end_ttl)
 
     async def _swap(self, value: str | None, ttl: int) -> None:
-        """Replace the sentinel, which must be this generation's or absent; with None, keep it."""
+        """Replace the sentinel, which must be this generation's or absent; with None, renew it."""
         present: str | None = self._value
         for _ in range(_WRITE_ATTEMPTS):
             if present is None:
@@ -170,7 +171,7 @@ class Claim:
             if present is None:
                 written = await self._store.create(self._outcome_key, record, ttl=ttl)
             elif value is None:
-                await self.renew()  # whose the other record is, only the sentinel can decide
+                await self.renew()  # only the sentinel tells whose the other record is
                 continue
             else:
                 written = await self._store.compare_and_set(
@@ -186,7 +187,7 @@ class Claim:
     def _is_mine(self, record: str | None) -> bool:
         """Tell whether the record beside ``DONE`` names no other generation.
 
-        One that cannot be read names none: then the end that this claim is about to tell stands.
+        One that cannot be read names none, and the end that this claim is about to tell stands.
         """
         outcome = Outcome.decode(record)
         if outcome is None:

@@ -83,7 +83,7 @@ class Drive:
                 self._finish(Ending(Status.COMPLETED))
         except asyncio.CancelledError as error:
             if self._log.ending is None:
-                # Not ours: the source's own, or the event loop's at shutdown.
+                # Nobody here cancelled it: it is the source's own error, or the loop is ending.
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     self._finish(Ending(Status.LOST))
@@ -96,7 +96,7 @@ class Drive:
                 raise
 
     def _is_gone(self, task: asyncio.Task[None]) -> None:
-        """A task may be cancelled before its first step, and then runs nothing of its own."""
+        """See that the log has an ending: a task cancelled before its first step gave it none."""
         error = None if task.cancelled() else task.exception()
         self._finish(Ending(Status.LOST) if error is None else _failure(error))
 

@@ -1,4 +1,4 @@
-"""Who reads a stream's live channel: enrolled by each request, until they leave or fall silent."""
+"""Who follows a stream live: enrolled by each request, until they leave or fall silent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# More listeners than this are not enrolled; they ask again.
+# No more listeners than this are enrolled; the others ask again.
 MAX_LISTENERS = 65_536
 
 
@@ -40,7 +40,7 @@ class Followers:
         return listener in self._known
 
     def enrol(self, listener: str, place: Place | None) -> bool:
-        """Keep the listener for as long as it may be silent; False if there are too many."""
+        """Enrol the listener, or renew its enrolment; False if there are too many."""
         known = self._known.get(listener)
         if known is None and len(self._known) >= MAX_LISTENERS:
             return False
@@ -53,20 +53,20 @@ class Followers:
         self._known.pop(listener, None)
 
     def keep_all(self) -> None:
-        """Their requests may have been lost: count their silence from now on."""
+        """Count the silence of all from now on: their requests may have been lost."""
         expires = self._expiry()
         for listener, follower in self._known.items():
             self._known[listener] = follower._replace(expires=expires)
 
     def progress(self) -> None:
-        """Somebody reads."""
+        """Note that somebody reads."""
         self._progress_at = asyncio.get_running_loop().time()
 
     def expire(self, *, ended: bool) -> None:
         """Drop followers that were silent for too long.
 
-        After the end, drop all once none has progressed for ``linger_timeout``. Looks only now and
-        then.
+        After the end, drop all once none has progressed for ``linger_timeout``. Looks at most twice
+        in a heartbeat interval.
         """
         now = asyncio.get_running_loop().time()
         if now < self._swept_at + self._options.heartbeat_interval / 2:
@@ -80,6 +80,6 @@ class Followers:
             self._known.clear()
 
     def _expiry(self) -> float:
-        # Beyond one lease, so that an outage is noticed before its listeners are given up.
+        # More than a lease, so that an outage is noticed before listeners are given up for it.
         patience = self._options.lease + 2 * self._options.heartbeat_interval
         return asyncio.get_running_loop().time() + patience

@@ -1,4 +1,4 @@
-"""Streams that are over and still served, for those who were cut in the last second."""
+"""Streams that are over and still served, to readers whose connection broke just before."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from resumable_stream._producing.producer import Producer
 
-# The text of one instance's streams that are kept, in bytes; the oldest go first.
+# An instance keeps this many bytes of text; beyond it the oldest streams go first.
 _MOST_BYTES = 64 * 1024 * 1024
-# A stream costs this much beside its text.
+# Each stream counts for this many bytes more than its text.
 _OVERHEAD = 16 * 1024
 
 
@@ -57,7 +57,7 @@ class Kept:
             self._bytes -= self._entries.pop(producer.generation).size
 
     def close(self) -> None:
-        """Keep none from now on. Those that are kept are the caller's to release."""
+        """Keep none from now on; the caller releases those that were kept."""
         self._grace = 0.0
         self._entries.clear()
         self._bytes = 0

@@ -92,7 +92,7 @@ class Lease:
         while True:
             if not self._due:
                 self._renewal = loop.create_future()
-                # Those that fall due at about the same time go in one message.
+                # Renewals that fall due at about the same time share a message.
                 self._tick = self._ticks.call_later(wait, self._renew)
                 try:
                     await self._renewal
@@ -118,7 +118,7 @@ class Lease:
                 logger.debug("stream %r: lease not renewed: %s", self._stream_id, error)
 
     def _is_over(self, task: asyncio.Task[None]) -> None:
-        """Without a lease there is no stream, though the source could go on."""
+        """End the stream: without a lease there is none, though the source could go on."""
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("stream %r: keeping its lease failed", self._stream_id, exc_info=error)
         self._on_gone(Ending(Status.LOST))

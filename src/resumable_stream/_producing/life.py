@@ -64,7 +64,7 @@ class Life:
         self.closed: asyncio.Future[None] = loop.create_future()
 
     def reach(self, stage: Stage) -> None:
-        """Go on to a stage, unless it has passed; what waits for it or one before it goes on."""
+        """Go on to a stage, unless it is past; let what waits for it, or for one before, go on."""
         self.stage = max(self.stage, stage)
         for milestone, future in (
             (Stage.RECORDING, self.stored),

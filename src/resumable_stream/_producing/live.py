@@ -63,7 +63,7 @@ class Live:
         self.owes_end = self.end is not None
 
     def skip_end(self) -> None:
-        """Owe the end to nobody: there are no followers, and who comes later is answered."""
+        """Owe the end to nobody: a listener that comes later gets it with its answer."""
         self.owes_end = False
 
     def due_at(self) -> float:

@@ -100,7 +100,7 @@ class Outgoing:
         if request is None:
             logger.debug("stream %r: ignored a malformed request", self.stream_id)
         elif request.version == 1:
-            # It names no generation: only who surely holds the claim may answer it.
+            # It names no generation: only a producer that certainly holds the claim may answer.
             if self._may_answer():
                 self._v1.enrol(request.listener_id, request.skip)
         elif request.type is RequestType.LEAVE:
@@ -115,14 +115,14 @@ class Outgoing:
         self._on_news()
 
     def resync(self) -> None:
-        """After a gap: keep every listener enrolled, and tell them how far the stream is."""
+        """Keep every listener enrolled, and tell them how far the stream is: there was a gap."""
         self._followers.keep_all()
         self._v1.doubt()
         self._live.hurry()
         self._on_news()
 
     def announce(self, end: EndFrame) -> None:
-        """The end is recorded, and listeners may be told."""
+        """Tell listeners the end from now on: it is recorded."""
         self._live.announce(end)
         self._v1.end()
         self._on_news()
@@ -182,13 +182,13 @@ class Outgoing:
         return batch
 
     def sent(self) -> None:
-        """What was taken has been sent."""
+        """Note that what was taken has been sent."""
         self._v1.sent()
 
     def failed(self, *, unsent: bool) -> None:
-        """What was taken was not sent, or perhaps it was.
+        """Note that what was taken was not sent, or that nobody knows.
 
-        Listeners ask again for what they miss; only a TypeScript one cannot.
+        Listeners ask again for what they miss; only TypeScript ones cannot.
         """
         self._live.fail()
         self._v1.failed(unsent=unsent)
@@ -213,7 +213,7 @@ class Outgoing:
         reply = self._replies.answer(request, first=listener not in self._followers)
         if not self._followers:
             self._live.begin(asyncio.get_running_loop().time())
-        # Who is refused leaves by itself, or misses it and asks again.
+        # A listener that is refused leaves by itself, or misses the refusal and asks again.
         enrolled = self._followers.enrol(listener, request.place)
         if isinstance(reply, RefusalFrame):
             self._refuse(listener, reply)
@@ -226,7 +226,7 @@ class Outgoing:
             self._notices[listener] = refusal
 
     def _take_live(self, batch: Batch, now: float, limit: int) -> int:
-        """Add what came since the last batch, or a heartbeat if nothing did for long."""
+        """Add the text since the last batch, and the end or a heartbeat if due; return its size."""
         live, size = self._live, 0
         if not self._followers:
             live.skip_end()

@@ -20,7 +20,7 @@ MAX_PIECE = 256 * 1024
 
 
 def piece_size(channel_id: str, max_message_size: int) -> int:
-    """How many bytes of lengths and text fit a frame on the channel."""
+    """Return how many bytes of lengths and text fit a frame on the channel."""
     return min(MAX_PIECE, max_message_size - HEADER_ROOM - len(frame_prefix(channel_id)))
 
 
@@ -44,10 +44,10 @@ class Piece(NamedTuple):
 def cut(log: Log, place: Place, size: int) -> Piece:
     """Return up to ``size`` bytes from ``place`` on, their lengths in the header included.
 
-    There are none if ``size`` has no room for any. The place is not before the log's first.
+    The piece is empty if ``size`` has no room for any. The place is not trimmed away.
     """
     sequence, byte = place
-    # Live text, which is in no block yet and mostly fits.
+    # Live text is in no block yet, and mostly fits.
     if not byte and (tail := log.tail(sequence)):
         data, lengths = tail
         if len(data) + len(lengths) * _cost(max(lengths, default=0)) <= size:
@@ -92,5 +92,5 @@ def _most(ends: array[int], at: int, start: int, size: int) -> int:
 
 
 def _cost(length: int) -> int:
-    """What a length takes in the header, with a comma."""
+    """Return how many bytes a length takes in the header, with its comma."""
     return len(str(length)) + 1

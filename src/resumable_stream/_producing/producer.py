@@ -37,8 +37,8 @@ _LAST_MOMENT = 1.0
 class Producer:
     """Runs from ``start`` to its end by itself, whether or not anybody reads.
 
-    Whatever becomes of its tasks, the stream has an ending, and whoever waits for it goes on. What
-    it does when, ``Stage`` tells.
+    Whatever becomes of its tasks, the stream has an ending, and whoever waits for it goes on.
+    ``Stage`` tells what it does when.
 
     Attributes:
         log: the text; local readers are cursors into it.

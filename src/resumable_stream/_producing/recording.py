@@ -46,7 +46,10 @@ class Recording:
         self.on_end: OnEnd | None = None
 
     async def checked_ending(self) -> Ending:
-        """Return the ending, after a look for the owner: perhaps another producer holds the id."""
+        """Return what the owner is told: the ending, or superseded if another producer holds the id.
+
+        Without an ``on_end``, the broker is not asked.
+        """
         ending = self._ending
         if self.on_end is not None and ending.status is not Status.SUPERSEDED:
             try:

@@ -1,4 +1,4 @@
-"""What a producer owes to requests: each is answered from the log, in turns of one piece."""
+"""The answers that a producer owes: cut from the log, a piece of each in turn."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Reply(NamedTuple):
     window: int
     offset: int | None
     first: bool
-    """Nothing of it has been sent, and nothing before it."""
+    """The listener has had nothing yet."""
 
 
 class Replies:
-    """The answers to come, each listener's latest, in order."""
+    """What is owed to each listener's latest request, in order."""
 
     __slots__ = ("_generation", "_log", "_owed", "_unit")
 
@@ -56,7 +56,7 @@ class Replies:
                 return self._refusal(Refusal.TRIMMED, error.start)
             except InsidePairError:
                 return self._refusal(Refusal.INSIDE_PAIR)
-            # Beyond the present end: the listener drops what it does not want.
+            # Beyond the present end, begin there: the listener drops what it does not want.
             position = position or Position(self._log.end)
             place = place_of(self._log, position)
             offset = self._log.offset(position, request.unit)
@@ -75,9 +75,9 @@ class Replies:
         self._owed.pop(listener, None)
 
     def pieces(self, max_message_size: int) -> Iterator[tuple[str, DataFrame | RefusalFrame]]:
-        """Take the pieces to send next, for as many as are drawn from this.
+        """Take the pieces to send next; what is not drawn from this stays owed.
 
-        Newcomers' first pieces end it: they are not kept waiting while more is cut.
+        It ends after the first pieces of newcomers, who are not kept waiting while more is cut.
         """
         newcomers = False
         while self._owed:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# One instance serves no more TypeScript listeners than this; each takes some half a kilobyte.
+# One instance serves no more TypeScript listeners than this; each takes half a kilobyte.
 MAX_OF_INSTANCE = 16_384
 
 
@@ -23,7 +23,7 @@ class V1Audience:
     """How many TypeScript listeners there are, and whether the broker sees them.
 
     Attributes:
-        can_be_seen: the broker tells who is subscribed, as far as is known.
+        can_be_seen: the broker can tell who is subscribed, as far as is known.
     """
 
     def __init__(self, pubsub: PubSub) -> None:
@@ -45,15 +45,16 @@ class V1Audience:
         self._listeners -= count
 
     def stop_looking(self) -> None:
-        """From now on every listener is thought to be there."""
+        """Assume from now on that every listener is there."""
         self._counts = None
 
     async def look(self, witness: str, channels: Sequence[str]) -> list[bool] | None:
         """Tell which channels have a subscriber; None if that cannot be known now.
 
         Args:
-            witness: a channel that this instance is subscribed to. A broker that does not see it
-                proves nothing: it was just restarted, or is not the one that messages go through.
+            witness: a channel that this instance is subscribed to. If the broker does not see that
+                subscription, it proves nothing about others: it has just restarted, or is not the
+                one that messages go through.
             channels: what to ask about.
         """
         if self._counts is None:
@@ -65,7 +66,7 @@ class V1Audience:
             logger.warning("TypeScript listeners that vanish will not be noticed: %s", error)
             return None
         except BackendError as error:
-            logger.debug("nobody knows which TypeScript listeners are there: %s", error)
+            logger.debug("the broker did not tell which TypeScript listeners are there: %s", error)
             return None
         if counts is None:
             self.stop_looking()

@@ -62,7 +62,7 @@ class V1Cursor:
         return self._sequence, self._head, self._skip, self._acknowledged
 
     def failed(self, state: State, *, unsent: bool) -> None:
-        """What was taken since ``state`` was not sent, or perhaps it was: then it is over."""
+        """Go back to ``state``, if nothing since was sent; end, if some of it may have been."""
         if unsent:
             self._sequence, self._head, self._skip, self._acknowledged = state
             self.ended = False
@@ -70,7 +70,7 @@ class V1Cursor:
             self.ended = True  # better no end than a wrong text
 
     def messages(self, log: Log, limit: int, *, ended: bool) -> Iterator[bytes]:
-        """Yield what is due now, some 256 KiB at most, each message within ``limit`` bytes."""
+        """Yield what is due now, about 256 KiB at most, each message within ``limit`` bytes."""
         if self._sequence < log.first:
             self.ended = True  # trimmed away: better no end than a wrong text
             return

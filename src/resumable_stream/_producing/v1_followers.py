@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# Each of them takes a message for each chunk: for more, one process does not keep up with a source.
+# Each chunk takes a message for each listener: with more of them, a source is not kept up with.
 MAX_OF_STREAM = 1024
 
-# What one batch may carry for them, each message counted as this much more. The rest has to wait
+# How many bytes one batch carries for them; each message counts for its cost, too. The rest waits
 # until other streams have had their turn.
 _SHARE = 128 * 1024
 _MESSAGE_COST = 512
 
 
 class V1Followers:
-    """Whoever has asked for the stream in version 1, until it is given up or has got the end.
+    """The listeners that have asked in version 1, each until it has got the end or is given up.
 
     Args:
         on_look: called when the broker has told who is there.
     """
 
-    # Every stream has one of these, and few have TypeScript listeners.
+    # Every stream has one of these, and few streams have TypeScript listeners.
     __slots__ = (
         "_admitted",
         "_audience",
@@ -80,7 +80,7 @@ class V1Followers:
         return self._served.keys()
 
     def enrol(self, listener: str, skip: int) -> None:
-        """Take in a request; the listener is served once it is known to be there, if it can be."""
+        """Take in a request: serve the listener once it is there, if the broker can tell."""
         if self._closed:
             return
         if listener in self._served:
@@ -109,7 +109,7 @@ class V1Followers:
             self._admitted += 1
             self.resume(listener, cursor)
         elif not self._refused:
-            # The one that is refused learns it; one that reads would take silence for the end.
+            # A newcomer learns that it is refused; a reader would take silence for the end.
             self._refused = True
             logger.warning(
                 "stream %r: has %d TypeScript listeners, and refuses more",
@@ -132,12 +132,12 @@ class V1Followers:
         self._audience.dismiss(1)
 
     def doubt(self) -> None:
-        """The broker is in trouble: nobody can be thought to have gone."""
+        """Assume that everybody is there: the broker is in trouble."""
         if self._presence is not None:
             self._presence.doubt()
 
     def end(self) -> None:
-        """The end may be told, and is not put off for anybody who is not there."""
+        """Tell the end from now on, and wait for nobody who is not there."""
         self._ended = True
         if self._presence is not None:
             self._presence.end()
@@ -178,7 +178,7 @@ class V1Followers:
         return batch
 
     def sent(self) -> None:
-        """What was taken has been sent."""
+        """Note that what was taken has been sent."""
         sending, self._sending = self._sending, []
         for listener, cursor, _ in sending:
             if cursor.ended and self._served.get(listener) is cursor:
@@ -186,7 +186,7 @@ class V1Followers:
                 self.release()
 
     def failed(self, *, unsent: bool) -> None:
-        """What was taken was not sent, or perhaps it was."""
+        """Note that what was taken was not sent, or that nobody knows."""
         for _, cursor, state in self._sending:
             cursor.failed(state, unsent=unsent)
         self.sent()

@@ -1,8 +1,8 @@
 """Whether TypeScript listeners are there: they ask once, and do not say that they leave.
 
 A newcomer is served once the broker has seen a subscriber on its channel. A listener without one is
-sent nothing until it is back, from where it stood; it is given up after some time, in which a peer
-that lost its connection has come back. Whatever the broker does not tell speaks for the listener.
+sent nothing until it is back, and then goes on from where it stood. It is given up when a peer that
+lost its connection would have come back. Where the broker does not tell, listeners count as there.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 _LOOK_EVERY = 2.0
-# A peer that lost its connection tries every two seconds, whatever our lease.
+# A peer that has lost its connection tries again every two seconds, whatever the lease.
 _LEAST_PATIENCE = 10.0
 
-# A newcomer is looked for so often, and gives up by itself after a second.
+# How often newcomers are looked for. Each gives up by itself after a second.
 _LOOK_FOR_NEWCOMERS_EVERY = 0.05
 _NEWCOMER_PATIENCE = 1.0
-# Of those not looked for yet, and of those not seen yet: beyond it the oldest make room.
+# The most that wait to be looked for, and the most that wait to be seen: the oldest make room.
 _MAX_NEWCOMERS = 1024
 
 # How many channels are asked about at once.
@@ -46,7 +46,7 @@ class _Newcomer(NamedTuple):
 class _Absent(NamedTuple):
     cursor: V1Cursor
     looks: int
-    """How often in a row nobody was there."""
+    """How many looks in a row have not seen it."""
 
 
 class Presence:
@@ -72,7 +72,7 @@ class Presence:
         self._on_look = on_look
         options = shared.options
         patience = max(_LEAST_PATIENCE, options.lease + 2 * options.heartbeat_interval)
-        # Counted, not timed: while this process stands still, nobody is looked for.
+        # Counted in looks, not in seconds: a process that stands still looks for nobody.
         self._patience = 1 + math.ceil(patience / _LOOK_EVERY)
         self._fresh: OrderedDict[str, _Newcomer] = OrderedDict()  # not looked for yet
         self._unseen: OrderedDict[str, _Newcomer] = OrderedDict()
@@ -84,7 +84,7 @@ class Presence:
         self._task: asyncio.Task[None] | None = None
 
     def __bool__(self) -> bool:
-        """Tell whether there is somebody who is not served now."""
+        """Tell whether somebody is waited for."""
         return bool(self._fresh or self._unseen or self._absent)
 
     def expect(self, listener: str, skip: int) -> None:
@@ -99,13 +99,13 @@ class Presence:
             self._task = self._loop.create_task(self._watch(), name=name)
 
     def doubt(self) -> None:
-        """Begin again to look for those who seem to have gone."""
+        """Serve those who seem to have gone, until they are looked for again."""
         absent, self._absent = self._absent, {}
         for listener, one in absent.items():
             self._followers.resume(listener, one.cursor)
 
     def end(self) -> None:
-        """Look once more, and wait for nobody."""
+        """Look once more, and then wait for nobody."""
         self._ended = True
         self._due = self._loop.time()
         self._stirred.set()
