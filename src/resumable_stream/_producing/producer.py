@@ -139,7 +139,7 @@ class Producer:
         return self._drive.stop(ending)
 
     def let_go(self) -> None:
-        """When its grace is over: end what is served by now, and release everything."""
+        """Serve those to the end who are served by now, and release everything."""
         self._life.reach(Stage.PARTING)
         self._begin(self._part(), f"{self._name} parting", self._work_is_over)
 
@@ -233,7 +233,7 @@ class Producer:
             self._life.reach(Stage.CUT_OFF)
 
     def _was_cut_short(self, work: asyncio.Task[None]) -> bool:
-        """Tell whether a task has left something to do; then the stream has ended at least."""
+        """Tell whether a task has left something to do; if so, see that the stream has ended."""
         error = None if work.cancelled() else work.exception()
         if error is not None:
             logger.error("stream %r: its producer failed", self.stream_id, exc_info=error)

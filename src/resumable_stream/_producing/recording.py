@@ -46,7 +46,7 @@ class Recording:
         self.on_end: OnEnd | None = None
 
     async def checked_ending(self) -> Ending:
-        """Return what the owner is told: the ending, or superseded if another producer holds the id.
+        """Return what to tell the owner: the ending, or superseded if another holds the stream.
 
         Without an ``on_end``, the broker is not asked.
         """
