@@ -1,0 +1,141 @@
+"""What has come for a remote reader and is not read yet: bounded, and with an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from resumable_stream._text.offsets import Skip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from resumable_stream._text.offsets import OffsetUnit
+    from resumable_stream.errors import ResumableStreamError
+
+# What a queued chunk counts beside its text, so that empty ones are bounded too.
+CHUNK_COST = 64
+# Chunks per run; window space is given back a run at a time.
+_RUN_CHUNKS = 256
+
+
+class Unread:
+    """Runs of chunks between the task that receives them and the callers that read.
+
+    A run that is taken counts until it is given back, since its chunks are still held.
+
+    Args:
+        window: how much may be held, in characters, with ``CHUNK_COST`` for each chunk.
+        unit: of the text to leave out.
+
+    Attributes:
+        room: how much of the window is free; negative, if what came last was more.
+        count: how many chunks wait to be taken.
+        over: nothing more will come.
+        error: what the reader is told at the end; None if the text is complete, or not over.
+    """
+
+    __slots__ = (
+        "_runs",
+        "_skip",
+        "_taken",
+        "_waiters",
+        "_window",
+        "count",
+        "error",
+        "over",
+        "room",
+    )
+
+    def __init__(self, window: int, unit: OffsetUnit) -> None:
+        self._window = self.room = window
+        self._skip = Skip(0, unit)
+        self._runs: deque[tuple[list[str], int]] = deque()  # with their cost
+        self._taken = 0  # what the run costs that is being read
+        self._waiters: dict[asyncio.Future[None], None] = {}
+        self.count = 0
+        self.over = False
+        self.error: ResumableStreamError | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(run for run, _cost in self._runs)
+
+    def leave_out(self, units: int) -> None:
+        """Leave out this much of the text to come, which lies before the reader's offset."""
+        self._skip.remaining = units
+
+    def put(self, chunks: list[str]) -> None:
+        """Take in what has come, unless it is over, and wake who waits for it.
+
+        Raises:
+            InvalidOffsetError: what to leave out ends inside a surrogate pair.
+        """
+        if self.over:
+            return
+        if self._skip.remaining:
+            chunks = self._skip.feed_all(chunks)
+        if chunks:
+            if len(chunks) <= _RUN_CHUNKS:
+                self._add(chunks)
+            else:
+                for at in range(0, len(chunks), _RUN_CHUNKS):
+                    self._add(chunks[at : at + _RUN_CHUNKS])
+            self._wake()
+
+    def take(self) -> list[str] | None:
+        """Take the next run, once the one before was given back; None if there is none."""
+        if not self._runs:
+            return None
+        run, self._taken = self._runs.popleft()
+        self.count -= len(run)
+        return run
+
+    def give_back(self) -> bool:
+        """The run that was taken is read: tell whether that has just made half of the room free."""
+        enough, before = self._window - self._window // 2, self.room
+        self.room += self._taken
+        self._taken = 0
+        return self.room >= enough > before
+
+    async def arrival(self) -> None:
+        """Wait until something has come.
+
+        Raises:
+            StopAsyncIteration: nothing more will, and the text is complete.
+            ResumableStreamError: nothing more will, for this reason.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.over:
+            raise StopAsyncIteration
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        try:
+            await waiter
+        finally:
+            self._waiters.pop(waiter, None)
+
+    def end(self, error: ResumableStreamError | None) -> None:
+        """Let nothing more come; what has come is still read first."""
+        if not self.over:
+            self.over = True
+            self.error = error
+            self._wake()
+
+    def clear(self) -> None:
+        """Drop what has come: nobody will read it."""
+        self._runs.clear()
+        self.count = 0
+
+    def _add(self, run: list[str]) -> None:
+        cost = sum(map(len, run)) + len(run) * CHUNK_COST
+        self._runs.append((run, cost))
+        self.count += len(run)
+        self.room -= cost
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,142 @@
+"""What has come for a remote reader and is not read yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from resumable_stream import InvalidOffsetError, OffsetUnit, ProducerLostError
+from resumable_stream._reading.unread import CHUNK_COST, Unread
+
+WINDOW = 4096
+
+
+def unread() -> Unread:
+    return Unread(WINDOW, OffsetUnit.UTF16)
+
+
+@pytest.mark.rule("P2")
+def test_runs_are_read_in_the_order_in_which_they_came() -> None:
+    some = unread()
+    some.put(["a", "b"])
+    some.put([])
+    some.put(["c"])
+    assert (list(some), some.count) == (["a", "b", "c"], 3)
+    assert some.take() == ["a", "b"]
+    assert (list(some), some.count) == (["c"], 1)
+    assert some.take() == ["c"]
+    assert some.take() is None
+    assert (list(some), some.count) == ([], 0)
+
+
+@pytest.mark.rule("P7")
+def test_a_chunk_counts_until_its_run_is_given_back() -> None:
+    some = unread()
+    some.put(["abc", ""])
+    assert some.room == WINDOW - 3 - 2 * CHUNK_COST
+    some.take()
+    assert some.room == WINDOW - 3 - 2 * CHUNK_COST
+    some.give_back()
+    assert some.room == WINDOW
+    some.give_back()
+    assert some.room == WINDOW
+
+
+@pytest.mark.rule("P7")
+def test_a_long_run_is_given_back_piece_by_piece() -> None:
+    some = unread()
+    chunks = [str(number) for number in range(600)]
+    some.put(chunks)
+    assert some.room < 0
+    runs = [some.take() or [] for _ in range(3)]
+    assert [len(run) for run in runs] == [256, 256, 88]
+    assert [chunk for run in runs for chunk in run] == chunks
+    assert some.take() is None
+
+
+@pytest.mark.rule("LSN-2")
+def test_the_moment_is_told_at_which_half_of_the_window_is_free() -> None:
+    some = unread()
+    eighth = ["x" * (WINDOW // 8 - CHUNK_COST)]
+    for _ in range(8):
+        some.put(eighth)
+    told = []
+    while some.take():
+        told.append(some.give_back())
+    assert [at for at, free in enumerate(told, 1) if free] == [4]
+    some.put(eighth)
+    some.take()
+    assert not some.give_back(), "half was free before"
+
+
+def test_what_lies_before_the_offset_is_left_out() -> None:
+    some = unread()
+    some.leave_out(4)
+    some.put(["ab"])
+    some.put(["c"])
+    assert some.count == 0
+    assert some.room == WINDOW
+    some.put(["def", "g"])
+    assert list(some) == ["ef", "g"]
+    some.put(["h"])
+    assert list(some) == ["ef", "g", "h"]
+
+
+def test_nothing_is_left_out_inside_a_surrogate_pair() -> None:
+    some = unread()
+    some.leave_out(1)
+    with pytest.raises(InvalidOffsetError):
+        some.put(["\N{GRINNING FACE}"])
+
+
+async def test_everybody_who_waits_is_woken_by_what_comes() -> None:
+    some = unread()
+    waiting = [asyncio.create_task(some.arrival()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    await asyncio.wait({waiting[1]})
+    assert len(some._waiters) == 2
+    some.put([])
+    await asyncio.sleep(0)
+    assert not waiting[0].done()
+    some.put(["a"])
+    some.put(["b"])
+    await asyncio.gather(waiting[0], waiting[2])
+    assert not some._waiters
+
+
+@pytest.mark.rule("END-1")
+@pytest.mark.parametrize("error", [None, ProducerLostError("s", 1)])
+async def test_the_end_is_told_to_all_who_wait_and_to_all_who_come(
+    error: ProducerLostError | None,
+) -> None:
+    some = unread()
+    waiting = asyncio.create_task(some.arrival())
+    await asyncio.sleep(0)
+    some.end(error)
+    some.end(ProducerLostError("s", 2))
+    await waiting
+    assert some.over
+    for _ in range(2):
+        with pytest.raises((StopAsyncIteration, ProducerLostError)) as caught:
+            await some.arrival()
+        assert caught.value is error or (error is None and caught.type is StopAsyncIteration)
+
+
+@pytest.mark.rule("END-1")
+def test_what_came_before_the_end_is_read_and_nothing_else() -> None:
+    some = unread()
+    some.put(["a"])
+    some.end(None)
+    some.put(["too late"])
+    assert some.take() == ["a"]
+    assert some.take() is None
+
+
+def test_what_is_dropped_is_read_by_nobody() -> None:
+    some = unread()
+    some.put(["a"])
+    some.clear()
+    assert some.take() is None
+    assert (list(some), some.count) == ([], 0)
