@@ -14,10 +14,8 @@ from resumable_stream._producing.kept import Kept
 from resumable_stream._producing.producer import Producer
 from resumable_stream._producing.v1_audience import V1Audience
 from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown, Whereabouts, look_up
-from resumable_stream._reading.listener import Listener
+from resumable_stream._reading.elsewhere import attach
 from resumable_stream._reading.local import LocalReader
-from resumable_stream._reading.remote import Attached
-from resumable_stream._reading.v1_listener import V1Listener
 from resumable_stream._shared import Shared
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import Ending, Status, error_of
@@ -153,10 +151,8 @@ class Instance:
             raise StreamHistoryChangedError(stream_id)
         if self._ended:
             raise ContextClosedError("this context was closed while the stream was joined")
-        reader = self._reader(stream_id, generation, start)
-        if await reader.attach() is Attached.YES:
-            return ResumableStream(reader, self.loop)
-        return None
+        reader = await attach(self.shared, stream_id, generation, start)
+        return None if reader is None else ResumableStream(reader, self.loop)
 
     async def _join_ended(self, stream_id: str, over: Over, start: Start) -> ResumableStream | None:
         """Read a stream that is over from its producer, if that still serves it."""
@@ -166,8 +162,8 @@ class Instance:
                 if producer := self._kept.find(stream_id, generation):
                     return self._read(producer, start)
                 if outcome.is_served():
-                    reader = self._reader(stream_id, generation, start, ended=True)
-                    if await reader.attach() is Attached.YES:
+                    reader = await attach(self.shared, stream_id, generation, start, ended=True)
+                    if reader is not None:
                         return ResumableStream(reader, self.loop)
         _raise_unless_completed(stream_id, over.ending, start)
         return None
@@ -273,13 +269,6 @@ class Instance:
 
     def _read(self, producer: Producer, start: Start) -> ResumableStream:
         return ResumableStream(LocalReader(producer, start, self.shared.options.unit), self.loop)
-
-    def _reader(
-        self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
-    ) -> Listener | V1Listener:
-        if generation is None:
-            return V1Listener(stream_id, self.shared, start)
-        return Listener(stream_id, generation, self.shared, start, ended=ended)
 
 
 def _raise_unless_completed(stream_id: str, ending: Ending, start: Start) -> None:

@@ -144,9 +144,10 @@ class Client:
             visit.ending = "not found"
             return
         reader: Any = stream._reader
+        speaker = getattr(reader, "_dialect", reader)
         visit.attached = self._world.loop.now
-        visit.reader = type(reader).__name__
-        visit.generation = getattr(reader, "_generation", None)
+        visit.reader = type(speaker).__name__
+        visit.generation = getattr(speaker, "_generation", None)
         visit.first_event_id = stream.last_event_id
         self._world.readers.append(reader)
         try:

@@ -296,19 +296,19 @@ MUTANTS = (
     Mutant(
         "a listener has room for everything",
         "_reading/listener.py",
-        "        if self._room() <= 0:\n",
+        "        if self._unread.room <= 0:\n",
         "        if False:\n",
     ),
     Mutant(
         "a listener waits for a producer for ever",
-        "_reading/remote.py",
-        "return isinstance(where, Unknown) or (asked is not None and now - asked >= patience)",
-        "return False",
+        "_reading/liveness.py",
+        "lost = sighting is Sighting.MISSING or unanswered",
+        "lost = False",
     ),
     Mutant(
         "an outage is borne for ever",
-        "_reading/remote.py",
-        "if now - self._outage_since >= patience:",
+        "_reading/liveness.py",
+        "if now - self._outage_since >= self.tolerance:",
         "if False:",
     ),
     Mutant(
@@ -320,29 +320,23 @@ MUTANTS = (
     ),
     Mutant(
         "a chunk is taken before the reader is there to have it",
-        "_reading/remote.py",
-        "            waiter = self._loop.create_future()\n"
-        "            self._reading[waiter] = None\n"
-        "            try:\n"
-        "                await waiter\n",
-        "            waiter = self._loop.create_future()\n"
-        "            self._reading[waiter] = None\n"
-        "            try:\n"
-        "                await waiter\n"
-        "                await asyncio.sleep(0)\n"
-        "                if self._ready:\n"
-        "                    self._ready.append(self._ready.popleft())\n",
+        "_reading/unread.py",
+        "            await waiter\n",
+        "            await waiter\n"
+        "            await asyncio.sleep(0)\n"
+        "            if self._runs:\n"
+        "                self._runs.append(self._runs.popleft())\n",
     ),
     Mutant(
         "an unframed message makes a listener speak version 1",
         "_instance.py",
-        "reader = self._reader(stream_id, generation, start)",
-        "reader = self._reader(stream_id, None, start)",
+        "reader = await attach(self.shared, stream_id, generation, start)",
+        "reader = await attach(self.shared, stream_id, None, start)",
     ),
     Mutant(
         "TypeScript's end marker is believed at once",
         "_reading/v1_listener.py",
-        "return not self._same(where) and not self._dropped and len(self._inbox) == came",
+        "return not produced and not self._dropped and len(self._inbox) == came",
         "return True",
     ),
     Mutant(

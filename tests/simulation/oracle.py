@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
 from resumable_stream._reading.listener import Listener
-from resumable_stream._reading.remote import CHUNK_COST
+from resumable_stream._reading.remote import RemoteReader
+from resumable_stream._reading.unread import CHUNK_COST
 from resumable_stream._text.utf8 import decode_text
 from simulation.answers import check_cancels, check_typescript_readers
 from simulation.excuses import Excuses
@@ -228,22 +229,26 @@ class Oracle:
                 outgoing: Any = producer._outgoing
                 if len(outgoing._replies) > len(self._world.visits) + 1:
                     self.fail("P7", "more replies are owed than there are readers")
-        piece = min(_MAX_PIECE, plan.max_message_size)
         for reader in self._world.readers:
-            runs = [run for run, _cost in getattr(reader, "_ready", ())]
-            queued = sum(len(chunk) for run in runs for chunk in run)
-            # A TypeScript producer sends all earlier text as one message.
-            most = largest if isinstance(reader, Listener) else self._longest_text()
-            if queued > plan.options.window + piece + most:
-                self.fail("P7", f"a reader holds {queued}")
-            if isinstance(reader, Listener):
-                # The newest run may exceed the window; each frame here makes one run.
-                before = sum(sum(map(len, run)) + CHUNK_COST * len(run) for run in runs[:-1])
-                if before > plan.options.window:
-                    self.fail("P7", f"a reader had {before} waiting and took more")
-            assembly = getattr(reader, "_assembly", None)
-            if assembly is not None and assembly._held_bytes > plan.options.window:
-                self.fail("P7", f"a reader keeps {assembly._held_bytes} for later")
+            if isinstance(reader, RemoteReader):
+                self._check_what_it_holds(reader, largest)
+
+    def _check_what_it_holds(self, reader: RemoteReader, largest: int) -> None:
+        window, piece = self._plan.options.window, min(_MAX_PIECE, self._plan.max_message_size)
+        dialect: Any = reader._dialect
+        runs = [run for run, _cost in reader.unread._runs]
+        queued = sum(len(chunk) for run in runs for chunk in run)
+        # A TypeScript producer sends all earlier text as one message.
+        most = largest if isinstance(dialect, Listener) else self._longest_text()
+        if queued > window + piece + most:
+            self.fail("P7", f"a reader holds {queued}")
+        if isinstance(dialect, Listener):
+            # The newest run may exceed the window; each frame here makes one run.
+            before = sum(sum(map(len, run)) + CHUNK_COST * len(run) for run in runs[:-1])
+            if before > window:
+                self.fail("P7", f"a reader had {before} waiting and took more")
+            if dialect._assembly._held_bytes > window:
+                self.fail("P7", f"a reader keeps {dialect._assembly._held_bytes} for later")
 
     def _longest_text(self) -> int:
         runs = [run for sources in self._world.sources.values() for run in sources.runs]

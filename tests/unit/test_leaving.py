@@ -6,11 +6,9 @@ import asyncio
 
 import pytest
 
-from resumable_stream import Options, ResumableStream
-from resumable_stream._protocol.places import Start
-from resumable_stream._reading.listener import Listener
+from resumable_stream import ResumableStream
 from support.virtual_time import in_virtual_time, loop_time
-from support.world import ID, LEASE, World, begin, rest, shared_on, world
+from support.world import ID, LEASE, World, begin, rest, world
 
 
 async def join(here: World) -> ResumableStream:
@@ -45,22 +43,6 @@ async def test_a_reader_leaves_though_the_broker_stands_still() -> None:
         await remote.aclose()
         assert loop_time() - began < 3
         broker.running.set()
-
-
-@pytest.mark.rule("LSN-6")
-@pytest.mark.parametrize(("took", "troubled"), [(0.3, False), (0.5, True)])
-def test_a_slow_answer_counts_as_trouble(took: float, *, troubled: bool) -> None:
-    """Slow for its lease: half a second is nothing to a long one."""
-
-    @in_virtual_time
-    async def run() -> None:
-        async with world() as here:
-            for lease, expected in ((2.0, troubled), (LEASE, False)):
-                reader = Listener(ID, 1, shared_on(here.raw, Options(lease=lease)), Start())
-                reader._broker_answered(loop_time() - took)
-                assert (reader._disturbed_at == loop_time()) is expected
-
-    run()
 
 
 @pytest.mark.rule("LSN-4", "P10")

@@ -135,7 +135,7 @@ async def state(request: Request) -> Response:
         {
             "process": os.getpid(),
             "readers": sum(type(one) is LocalReader and not one._closed for one in objects)
-            + sum(isinstance(one, RemoteReader) and not one._over for one in objects),
+            + sum(isinstance(one, RemoteReader) and not one.unread.over for one in objects),
             "listeners": sum(" listener " in one.get_name() for one in asyncio.all_tasks()),
             "requests": in_progress,
         }

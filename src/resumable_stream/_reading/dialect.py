@@ -1,0 +1,47 @@
+"""What a reader asks of the dialect that its producer understands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from resumable_stream._protocol.whereabouts import Whereabouts
+    from resumable_stream._reading.liveness import Sighting
+    from resumable_stream._text.endings import Status
+
+
+class Dialect(Protocol):
+    """How a reader speaks with one kind of producer.
+
+    What comes is handed to the reader that the dialect was made for. All that waits is called by
+    the reader's task, one call at a time; the broker's failures may be raised or given to
+    ``RemoteReader.broker_failed``.
+    """
+
+    @property
+    def replaced(self) -> Status:
+        """How the stream has ended for an attached reader, if it is another's by now."""
+        ...
+
+    async def open(self) -> None:
+        """Subscribe."""
+        ...
+
+    async def act(self) -> float:
+        """Do what is due; return for how many seconds nothing else is."""
+        ...
+
+    async def leave(self) -> None:
+        """Tell the producer that this reader is gone."""
+        ...
+
+    def sight(self, where: Whereabouts) -> Sighting:
+        """Take in where the stream was found; tell what that says of the producer."""
+        ...
+
+    def event_id(self, unread: int, *, begun: bool) -> str | None:
+        """Name the place before the last ``unread`` chunks that came; None if it has no name.
+
+        Before any chunk was read (``begun``), the place may lie inside a chunk.
+        """
+        ...
