@@ -22,7 +22,13 @@ from resumable_stream import (
 )
 from resumable_stream._protocol.names import live_id
 from resumable_stream._protocol.places import Place
-from resumable_stream._protocol.wire import EndFrame, decode_request, encode_frame
+from resumable_stream._protocol.wire import (
+    EndFrame,
+    Refusal,
+    RefusalFrame,
+    decode_request,
+    encode_frame,
+)
 from resumable_stream._text.endings import Ending, Status
 from support.virtual_time import in_virtual_time, loop_time
 from support.world import ID, LEASE, NAMES, SENTINEL, Source, World, data_frame, rest, world
@@ -363,6 +369,28 @@ async def test_frames_of_other_generations_are_ignored() -> None:
         source.put("b")
         source.finish()
         assert await rest(stream) == ["a", "true"]
+
+
+@pytest.mark.rule("LSN-6", "FRM-6")
+@in_virtual_time
+async def test_a_zombies_refusal_after_a_loss_ends_no_reader() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, broker = here.instance()
+        stream = await join(context)
+        assert await anext(stream) == "a"
+        request = decode_request(broker.published[0][1])
+        assert request is not None
+        here.brokers[0].drop = lambda _channel, _message: True  # else its own producer is faster
+        broker.reconnect()
+        refusal = RefusalFrame(77, Refusal.OTHER_GENERATION)
+        channel_id = request.listener_id
+        await here.raw.publish(NAMES.chunk(channel_id), encode_frame(channel_id, refusal))
+        await asyncio.sleep(1)
+        here.brokers[0].drop = lambda _channel, _message: False
+        source.put("b")
+        source.finish()
+        assert await rest(stream) == ["b"]
 
 
 @pytest.mark.rule("P9", "END-5")

@@ -307,6 +307,19 @@ def test_trouble_that_never_ends_is_no_reason_to_wait_for_ever(sighting: Sightin
     assert troubled.weigh(sighting, OUTAGE + LEASE + 0.1) is LOST
 
 
+@pytest.mark.rule("LSN-6", "FRM-6")
+@pytest.mark.parametrize("sighting", [ACTIVE, OVER, MISSING])
+def test_nor_does_the_word_of_another_generation_prove_anything_after_trouble(
+    sighting: Sighting,
+) -> None:
+    troubled = liveness()
+    troubled.disturbed(0)
+    troubled.contradicted(0)
+    assert troubled.weigh(sighting, 0) is ASK
+    troubled.disturbed(OUTAGE + LEASE)
+    assert troubled.weigh(sighting, OUTAGE + LEASE + 0.1) is LOST
+
+
 @pytest.mark.parametrize(
     ("lease", "took", "troubled"),
     [

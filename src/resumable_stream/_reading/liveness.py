@@ -272,7 +272,7 @@ class Liveness:
             return Verdict.MOVED
         lease, outage = self._options.lease, self._options.outage_timeout
         if self._disturbed_at is not None and now - self._disturbed_at < lease:
-            lost = self._contradicted or now - self._heard_at > outage + lease
+            lost = now - self._heard_at > outage + lease
         else:
             asked, patience = self._asking_since, lease
             if self._typescript:
