@@ -140,13 +140,12 @@ class RemoteReader(RunReader):
     async def _next_run(self) -> None:
         unread = self.unread
         while self._read == len(self._run):
-            if self._run:
-                self._begin_run([])
-                if unread.give_back():
-                    self.wake()
+            if self._run and unread.give_back():
+                self.wake()
             if (run := unread.take()) is not None:
                 self._begin_run(run)
                 return
+            self._begin_run([])  # what was read is not held while nothing comes
             await unread.arrival()
 
     # For the dialect
