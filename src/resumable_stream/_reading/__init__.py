@@ -1,1 +1,1 @@
-"""The other side of the wire: the readers'."""
+"""The readers' side of the wire."""

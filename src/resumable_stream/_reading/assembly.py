@@ -6,16 +6,21 @@ from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._text.utf8 import decode_text
 
-# No more frames than this are kept: the bytes of text alone do not bound those of empty chunks.
+# At most this many frames are kept: a bound of their bytes would not bound empty chunks.
 _MAX_HELD = 4096
 
 
 class Assembly:
-    """Yields each chunk once, in order, whatever happens to the frames.
+    """Gives each chunk once and in order, whatever happens to the frames.
 
     Args:
         hold: how many bytes of frames to keep that came before their turn.
-        place: where to begin; None until the first reply says so.
+        place: where to begin; None if the first reply is to say so.
+
+    Attributes:
+        place: where the text continues.
+        final: the end, once it is known.
+        known_end: how many chunks the stream has, as far as is known.
     """
 
     __slots__ = (
@@ -39,7 +44,7 @@ class Assembly:
 
     @property
     def complete(self) -> bool:
-        """Everything up to the stream's end has been handed out."""
+        """Everything up to the stream's end has come."""
         return (
             self.final is not None
             and self.place is not None
@@ -48,17 +53,17 @@ class Assembly:
 
     @property
     def behind(self) -> bool:
-        """The producer has text that has not come yet."""
+        """The producer has text that has not come."""
         return self.place is None or self.place.sequence < self.known_end
 
     def note(self, frame: DataFrame | EndFrame) -> None:
-        """Take in how far the stream goes, and nothing of the text."""
+        """Take in how far the stream goes, and none of the frame's text."""
         self.known_end = max(self.known_end, frame.end)
         if isinstance(frame, EndFrame):
             self.final = frame
 
     def accept(self, frame: DataFrame) -> list[str]:
-        """Take in a frame; return the chunks it completes, as a list to read only."""
+        """Take in a frame; return the chunks that it completes. The list must not be changed."""
         self.note(frame)
         if self.place is None:
             if frame.offset is None:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 class Dialect(Protocol):
     """How a reader speaks with one kind of producer.
 
-    What comes is handed to the reader that the dialect was made for. All that waits is called by
-    the reader's task, one call at a time; the broker's failures may be raised or given to
-    ``RemoteReader.broker_failed``.
+    A dialect hands what comes to the reader that it was made for. The reader's task calls all that
+    waits, one call at a time. A failure of the broker that is raised there ends the reader; one
+    that is given to ``RemoteReader.broker_failed`` is tolerated for a while.
     """
 
     @property
     def replaced(self) -> Status:
-        """How the stream has ended for an attached reader, if it is another's by now."""
+        """How the stream has ended for an attached reader once it is another producer's."""
         ...
 
     async def open(self) -> None:
@@ -32,7 +32,7 @@ class Dialect(Protocol):
         ...
 
     async def leave(self) -> None:
-        """Tell the producer that this reader is gone."""
+        """Tell the producer that this reader leaves."""
         ...
 
     def sight(self, where: Whereabouts) -> Sighting:

@@ -1,4 +1,4 @@
-"""Read a stream of one of this library's own producers: shake hands, follow, notice, repair."""
+"""How to read from this library's own producers: shake hands, follow, notice gaps, repair them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 _LEAST_WAIT = 0.01
-# A handshake may be answered several times over: ask for little until it is done.
+# Until attached, each request asks for little: several of them may be answered.
 _FIRST_WINDOW = 128 * 1024
 
 
@@ -84,7 +84,7 @@ class Listener:
         self._came_chunks = 0
         self._was_behind = True
         self._resync = False
-        self._whole = False  # the text begins with a whole chunk
+        self._whole = False  # the reader's text begins with a whole chunk
 
     def event_id(self, unread: int, *, begun: bool) -> str | None:
         place = self._assembly.place
@@ -138,12 +138,12 @@ class Listener:
         return self._reader.shared.options.window
 
     def _most_text(self) -> int:
-        """How much text there is room for, if the chunks to come are like those that came."""
+        """Return how much text there is room for, if its chunks are like those that came."""
         text, room = self._came_bytes, self._unread.room
         return room * text // (text + self._came_chunks * CHUNK_COST) if text else room
 
     def _idle_for(self) -> float:
-        """How long until something is due, if nothing comes."""
+        """Return for how long nothing is due, if nothing comes."""
         now = self._reader.loop.time()
         verdict, due = self._liveness.verdict(now), self._liveness.due(now)
         if verdict is Verdict.ALIVE:
@@ -201,7 +201,7 @@ class Listener:
                 if foreign is (frame.refusal is Refusal.OTHER_GENERATION):
                     self._refused(frame)
             case None:
-                # Damaged, or a TypeScript producer's, who would have left its mark in the sentinel.
+                # A damaged frame, or a TypeScript producer has taken over: the sentinel tells.
                 self._liveness.suspect(self._reader.loop.time())
                 self._reader.wake()
 
@@ -239,7 +239,7 @@ class Listener:
         self._look_on()
 
     def _look_on(self) -> None:
-        """End, if all is there, or see to what is missing by now."""
+        """End if all has come; wake the task if something is missing since this frame."""
         assembly = self._assembly
         if assembly.final is not None and assembly.complete:
             self._reader.end_as(assembly.final.ending)
@@ -249,7 +249,7 @@ class Listener:
         self._was_behind = behind
 
     def _begin(self, frame: DataFrame, offset: int) -> None:
-        """Begin with the first reply, which says where its text begins."""
+        """Begin with the first reply, which says at which offset its text begins."""
         left_out = 0
         if self._reader.start.event_id is not None:
             self._reader.start_at(offset)

@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 # just as well be on its way over a slow link.
 _FIRST_PAUSE = 0.03
 _NEXT_PAUSE = 0.25
-# While nobody answers, the sentinel is looked at this often, or ten times a lease.
+# In silence the stream is looked up this often, and at least ten times a lease.
 _CHECK_EVERY = 1.0
 _CHECK_FIRST = 0.2
-# A stream that is over may be served no longer: its producer is not waited for as a living one is.
+# How long the producer of a stream that is over is waited for: it may no longer serve its text.
 _ENDED_TIMEOUT = 2.0
-# The TypeScript package itself waits this long for an answer.
+# How long the TypeScript package itself waits for an answer.
 ANSWER_TIMEOUT = 1.0
-# A broker that takes longer than this to answer, or than a fifth of a lease, may have stood still.
+# A broker that takes longer to answer, or longer than a fifth of a lease, may have stood still.
 _SLOW = 1.0
 
 
@@ -99,7 +99,7 @@ class Sighting(Enum):
     """The sentinel names it."""
 
     OVER = auto()
-    """It has ended, or somebody has and nobody can tell who; it may still serve its text."""
+    """It has ended, or the record of who has cannot be read; it may still serve its text."""
 
     MISSING = auto()
     """There is no sentinel."""
@@ -202,13 +202,13 @@ class Liveness:
         self.pauses.upcoming = _NEXT_PAUSE
 
     def asked(self, now: float) -> None:
-        """A question to the producer is open."""
+        """The producer is being asked."""
         self._asked_at = now
         if self._asking_since is None:
             self._asking_since = now
 
     def sent(self, now: float) -> None:
-        """The question goes out only now: the producer's time runs from here."""
+        """The question is sent only now: the time to answer it begins here."""
         self._asked_at = now
 
     def contradicted(self, now: float) -> None:
@@ -217,7 +217,7 @@ class Liveness:
         self._check_at = now
 
     def suspect(self, now: float) -> None:
-        """Something unreadable came: if the producer is not heard either, look up at once."""
+        """Something unreadable came: in silence, look up at once."""
         self._check_at = now
 
     def checking(self, now: float) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A reader that never finds the log empty gives way to the event loop after this many chunks.
 _YIELD_EVERY = 256
-# How long the end may wait for its record.
+# How long a reader waits at the end for its record.
 _END_GRACE = 0.1
 
 
@@ -30,7 +30,7 @@ class Produced(Protocol):
     """What a reader needs of the producer beside it.
 
     Attributes:
-        log: the text so far.
+        log: the text that has come.
         settled: done once the end is recorded, or cannot be.
     """
 
@@ -77,11 +77,10 @@ class LocalReader(RunReader):
         position = self._locate(start)
         self._offset = self._log.offset(position, unit)
         self._sequence = position.sequence  # of the run's first chunk
-        # What to leave out of the text that comes next.
-        self._index = position.index
+        self._index = position.index  # what to leave out of the run's first chunk
         self._skip = Skip(0, unit)
         if start.offset > self._offset and not start.event_id:
-            # Beyond the present end: wait until the text has come so far.
+            # Beyond the present end: leave out what comes until then.
             self._skip.remaining = start.offset - self._offset
             self._offset = start.offset
 
@@ -116,7 +115,7 @@ class LocalReader(RunReader):
                 await log.changed()
 
     def _take(self, sequence: int) -> None:
-        """Take chunks off the log, and leave out what lies before the offset."""
+        """Begin a run of the log's chunks from ``sequence``, without what precedes the offset."""
         taken = wanted = self._log.texts(sequence)
         self._unbroken += len(taken)
         if self._index:
@@ -128,10 +127,10 @@ class LocalReader(RunReader):
         self._sequence = sequence + len(taken) - len(wanted)
 
     async def _settling(self) -> None:
-        """Let the end be recorded first, so that whoever is told next finds it everywhere.
+        """Wait for the end's record for a moment, so that whoever learns the end finds it there.
 
-        For a moment only, however often the caller asks: this reader does not wait for a broker
-        that is slow or away.
+        The moment begins once, however often the caller asks: this reader does not wait for a
+        broker that is slow or away.
         """
         now = asyncio.get_running_loop().time()
         if self._grace_until is None:

@@ -1,4 +1,4 @@
-"""The reader of a producer elsewhere: one task that owns what the reader has, and its end."""
+"""Read a stream that is produced elsewhere: one task owns the subscriptions and the end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ logger = logging.getLogger("resumable_stream")
 
 _LEAVE_TIMEOUT = 2.0
 
-# What does not pass by itself.
+# Errors that do not pass by themselves.
 _LASTING = (AccessDeniedError, BackendFaultError, WrongKeyTypeError)
 
 
@@ -110,7 +110,7 @@ class RemoteReader(RunReader):
         self._task = self.shared.background.start(
             self._follow(), f"resumable-stream listener {self.stream_id!r}"
         )
-        # A task that is cancelled before it begins runs nothing of itself.
+        # A task that is cancelled before its first step never runs its own ``finally``.
         self._task.add_done_callback(lambda _task: self.end(_closed_under_it()))
         try:
             attachment = await self._attached
@@ -168,13 +168,14 @@ class RemoteReader(RunReader):
             await self._subscriptions.pop().aclose()
 
     def start_at(self, offset: int) -> None:
-        """Let the text begin at this offset, which only the producer knows for an event id."""
+        """Count from this offset: where an event id lies in the text, only the producer knows."""
         self._offset = offset
 
     def join(self) -> None:
         """The producer has answered the handshake."""
+        if not self.liveness.attached:
+            self._decide(Joined())
         self.liveness.attach()
-        self._decide(Joined())
 
     def deliver(self, chunks: list[str]) -> None:
         """Hand over the chunks that come next in the text."""
@@ -184,14 +185,14 @@ class RemoteReader(RunReader):
             self.end(error)
 
     def end(self, error: ResumableStreamError | None = None) -> None:
-        """Let nothing more come; what has come is still read first, then the error is raised."""
+        """End the text: what has come is read first, then the error is raised."""
         if not self.unread.over:
             self._decide(Refused(error) if error is not None else Joined())
             self.wake()
             self.unread.end(error)
 
     def end_as(self, ending: Ending) -> None:
-        """End as the stream has ended."""
+        """End the text as the stream has ended."""
         self.end(error_of(self.stream_id, ending, self.received()))
 
     def received(self) -> int:
@@ -200,7 +201,7 @@ class RemoteReader(RunReader):
         return self.offset + length("".join(unread), self._unit)
 
     def wake(self) -> None:
-        """Let the task look for what is due."""
+        """Make the task do what is due."""
         self._changed.set()
 
     def on_loss(self, loss: Loss) -> None:
@@ -211,7 +212,7 @@ class RemoteReader(RunReader):
         self.wake()
 
     def broker_failed(self, error: BackendError) -> None:
-        """Tolerate an outage of the broker for as long as liveness allows."""
+        """Tolerate the failure, unless the broker has been away for too long."""
         lasting = isinstance(error, _LASTING)
         verdict = self.liveness.failed(self.loop.time(), lasting=lasting)
         if verdict is Verdict.UNAVAILABLE:
@@ -221,7 +222,7 @@ class RemoteReader(RunReader):
             self.end(error)
 
     async def check(self) -> None:
-        """Look up where the stream is, because nobody answers, and draw the conclusion."""
+        """Look up where the stream is, since nobody answers, and end if that says so."""
         asked = self.loop.time()
         try:
             where = await look_up(self.shared.backend, self.shared.names, self.stream_id)
@@ -256,7 +257,7 @@ class RemoteReader(RunReader):
                 except TimeoutError:
                     pass
         except asyncio.CancelledError:
-            # By ``close`` it is over already; else the context or the event loop goes.
+            # ``close`` has ended the text before it cancels; else the context or the loop ends.
             if not self.unread.over:
                 self.shared.background.notice_end()
             self.end(_closed_under_it())
@@ -278,7 +279,7 @@ class RemoteReader(RunReader):
             async with asyncio.timeout(_LEAVE_TIMEOUT):
                 await self._dialect.leave()
         except (BackendError, TimeoutError) as error:
-            # It will be missed, and expire.
+            # The producer forgets a follower that it no longer hears.
             logger.debug("stream %r: left without a word: %r", self.stream_id, error)
 
     def _decide(self, attachment: Attachment) -> None:

@@ -1,4 +1,4 @@
-"""What all readers have in common: they take text in runs of chunks and hand out one at a time."""
+"""What all readers have in common: they take runs of chunks, and hand out one chunk at a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from resumable_stream._text.offsets import OffsetUnit, length
 
 
 class RunReader(ABC):
-    """Hands out the chunks of a run, then asks for the next.
+    """Hands out the chunks of one run after another.
 
-    Per chunk it does as little as can be done: the offset is counted only when it is asked for.
+    For each chunk it does as little as it can: the offset is counted only when it is asked for.
     """
 
     __slots__ = (
@@ -25,14 +25,14 @@ class RunReader(ABC):
     def __init__(self, offset: int, unit: OffsetUnit) -> None:
         self._unit = unit
         self._run: list[str] = []
-        self._read = 0  # how many chunks of the run
-        self._offset = offset  # after the first chunks of the run that are counted in
+        self._read = 0  # how many chunks of the run were handed out
+        self._offset = offset  # after the first ``_counted`` chunks of the run
         self._counted = 0
-        self._begun = False  # some chunk of an earlier run was read
+        self._begun = False  # a chunk of an earlier run was handed out
 
     @property
     def offset(self) -> int:
-        """How far the text was read."""
+        """How much of the text was read, from its beginning."""
         if self._counted < self._read:
             self._offset += length("".join(self._run[self._counted : self._read]), self._unit)
             self._counted = self._read
@@ -47,7 +47,7 @@ class RunReader(ABC):
 
     @abstractmethod
     async def _next_run(self) -> None:
-        """Begin another run once there is one, unless another caller did; raise at the end."""
+        """Wait for another run and begin it, or for another caller who does; raise at the end."""
 
     def _begin_run(self, run: list[str]) -> None:
         if self._read:

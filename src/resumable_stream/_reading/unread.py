@@ -53,7 +53,7 @@ class Unread:
         self._window = self.room = window
         self._skip = Skip(0, unit)
         self._runs: deque[tuple[list[str], int]] = deque()  # with their cost
-        self._taken = 0  # what the run costs that is being read
+        self._taken = 0  # the cost of the run that is being read
         self._waiters: dict[asyncio.Future[None], None] = {}
         self.count = 0
         self.over = False
@@ -63,11 +63,11 @@ class Unread:
         return chain.from_iterable(run for run, _cost in self._runs)
 
     def leave_out(self, units: int) -> None:
-        """Leave out this much of the text to come, which lies before the reader's offset."""
+        """Leave out this much of the text that comes next: it precedes the reader's offset."""
         self._skip.remaining = units
 
     def put(self, chunks: list[str]) -> None:
-        """Take in what has come, unless it is over, and wake who waits for it.
+        """Take in what has come and wake those who wait for it; nothing after the end.
 
         Raises:
             InvalidOffsetError: what to leave out ends inside a surrogate pair.
@@ -93,7 +93,10 @@ class Unread:
         return run
 
     def give_back(self) -> bool:
-        """The run that was taken is read: tell whether that has just made half of the room free."""
+        """Free the room of the run that was taken; tell whether half of the window is free now.
+
+        It is told once, at the moment when it becomes true.
+        """
         enough, before = self._window - self._window // 2, self.room
         self.room += self._taken
         self._taken = 0
@@ -118,7 +121,7 @@ class Unread:
             self._waiters.pop(waiter, None)
 
     def end(self, error: ResumableStreamError | None) -> None:
-        """Let nothing more come; what has come is still read first."""
+        """Take in nothing more; what has come is still read first."""
         if not self.over:
             self.over = True
             self.error = error

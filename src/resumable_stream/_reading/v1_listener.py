@@ -1,7 +1,7 @@
-"""Read a stream that a TypeScript peer produces: raw text, no numbers, one marker at the end.
+"""How to read from a TypeScript producer: raw text, no numbers, one marker at the end.
 
-Such a producer tells nothing but text, so everything else is found out by asking under a fresh
-listener id, from the offset reached: what a gap has swallowed, and whether it is still alive.
+Such a producer sends nothing but text. What a gap has swallowed, and whether the producer is alive,
+is found out by asking from the offset reached, under a fresh listener id.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class V1Listener:
         """Nothing to send: the npm protocol has no leave message."""
 
     async def _shake_hands(self) -> None:
-        """Ask under a fresh listener id; the answer begins where this reader stands."""
+        """Ask under a fresh listener id: the answer begins where this reader's text ends."""
         await self._reader.unsubscribe(keep=0)
         self._inbox.clear()
         self._inbox_bytes = 0
@@ -127,7 +127,7 @@ class V1Listener:
         self._hear()
         window = self._reader.shared.options.window
         if self._overflowed or self._inbox_bytes + len(message) > 2 * max(window, len(message)):
-            # Asked for again once there is room.
+            # What does not fit is asked for again once there is room.
             self._overflowed = self._dropped = True
         else:
             self._inbox.append(message)
@@ -155,7 +155,7 @@ class V1Listener:
         return max(_LEAST_WAIT, liveness.due(now) - now)
 
     def _repairable(self) -> bool:
-        """Something was lost, and there is room for it."""
+        """Tell whether something was lost, and half of the window is free for it."""
         half = self._reader.shared.options.window // 2
         return self._overflowed and not self._inbox and self._unread.room >= half
 
@@ -170,7 +170,7 @@ class V1Listener:
                 if self._whole and not liveness.shaking_hands:
                     self._reader.end()
                 else:
-                    # If anything may be missing around it, it may as well be text.
+                    # If anything may be missing around the marker, it may as well be text.
                     self._reader.end_as(Ending(Status.LOST))
                 return
             self._inbox.popleft()
@@ -223,7 +223,7 @@ class V1Listener:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await self._marked.wait()
             except TimeoutError:
-                continue  # a lost connection is noticed in time
+                continue  # it may have been lost: send it again
             return True
         return False
 
