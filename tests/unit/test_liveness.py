@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from known import HANDSHAKE, LEASE, OUTAGE, liveness
 from resumable_stream._reading.liveness import Sighting, Verdict
+from support.liveness import HANDSHAKE, LEASE, OUTAGE, liveness
 
 ASK, LOST, MOVED, TIMED_OUT, UNAVAILABLE = (
     Verdict.ASK,

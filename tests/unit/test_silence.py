@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from known import LEASE, liveness
 from resumable_stream._reading.liveness import Verdict
+from support.liveness import LEASE, liveness
 
 ALIVE, ASK, CHECK = Verdict.ALIVE, Verdict.ASK, Verdict.CHECK
 
