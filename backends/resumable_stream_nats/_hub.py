@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from resumable_stream._worker import Worker, stop
+from resumable_stream.adapter_kit import Worker, stop
 from resumable_stream.errors import BackendError
 from resumable_stream.ports import Loss
 from resumable_stream_nats._channel import Channel, Interest

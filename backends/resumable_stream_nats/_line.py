@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import nats.errors
 
-from resumable_stream._worker import stop
+from resumable_stream.adapter_kit import stop
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
 

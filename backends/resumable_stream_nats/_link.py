@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nats.errors import NoServersError, StaleConnectionError
 
-from resumable_stream._worker import heed_cancellation, is_cut_off, stop
+from resumable_stream.adapter_kit import heed_cancellation, is_cut_off, stop
 from resumable_stream.errors import BackendError, BackendUnavailableError
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import again, closed, ending, failed, refused, unusable

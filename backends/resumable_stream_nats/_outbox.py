@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from resumable_stream._worker import Worker
+from resumable_stream.adapter_kit import Worker
 from resumable_stream.errors import BackendError, BackendUnavailableError, MessageTooLargeError
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import again, closed, ending, failed, lost, refused

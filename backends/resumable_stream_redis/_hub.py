@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import InvalidResponse
 
-from resumable_stream._worker import Worker, stop
+from resumable_stream.adapter_kit import Worker, stop
 from resumable_stream.ports import Loss
 from resumable_stream_redis import _wire
 from resumable_stream_redis._errors import again, bug_in, closed, ending, failed, refused

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import InvalidResponse
 
-from resumable_stream._worker import Worker
+from resumable_stream.adapter_kit import Worker
 from resumable_stream.errors import BackendError, BackendUnavailableError
 from resumable_stream_redis import _wire
 from resumable_stream_redis._errors import STALE_CONNECTION, again, closed, ending, failed, lost

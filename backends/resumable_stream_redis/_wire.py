@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from resumable_stream._worker import heed_cancellation
+from resumable_stream.adapter_kit import heed_cancellation
 from resumable_stream_redis._errors import failed, refused
 
 if TYPE_CHECKING:

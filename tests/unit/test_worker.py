@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from resumable_stream._worker import Worker, heed_cancellation
+from resumable_stream.adapter_kit import Worker, heed_cancellation
 
 
 class Part:
