@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from resumable_stream.errors import InvalidSettingError, WrongEventLoopError
+from resumable_stream.adapter_kit import LoopBound
+from resumable_stream.errors import InvalidSettingError
 from resumable_stream_nats import _driver
 from resumable_stream_nats._bucket import Bucket
-from resumable_stream_nats._errors import closed, ending
+from resumable_stream_nats._errors import BACKEND
 from resumable_stream_nats._hub import Hub
 from resumable_stream_nats._link import OwnLink, SharedLink
 from resumable_stream_nats._names import subject_of
@@ -107,35 +107,34 @@ class NatsBackend:
             given.get("replicas") if replicas is None else replicas,
             given.get("domain") if domain is None else domain,
         )
-        self._parts: _Parts | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._bound = LoopBound(BACKEND, self._make_parts)
 
     @property
     def max_message_size(self) -> int:
-        known = self._parts.link.max_message_size if self._parts is not None else None
+        parts = self._bound.parts
+        known = None if parts is None else parts.link.max_message_size
         return known or _LEAST_MESSAGE_SIZE
 
     async def get(self, key: str) -> str | None:
-        return await self._bind().bucket.get(key)
+        return await self._bound.get().bucket.get(key)
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
-        await self._bind().bucket.set(key, value, ttl=ttl)
+        await self._bound.get().bucket.set(key, value, ttl=ttl)
 
     async def create(self, key: str, value: str, *, ttl: int) -> bool:
-        return await self._bind().bucket.create(key, value, ttl=ttl)
+        return await self._bound.get().bucket.create(key, value, ttl=ttl)
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
-        return await self._bind().bucket.compare_and_set(key, expected, value, ttl=ttl)
+        return await self._bound.get().bucket.compare_and_set(key, expected, value, ttl=ttl)
 
     async def delete(self, key: str) -> None:
-        await self._bind().bucket.delete(key)
+        await self._bound.get().bucket.delete(key)
 
     async def publish(self, channel: str, message: bytes) -> None:
         await self.publish_many([(channel, message)])
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        outbox = self._bind().outbox
+        outbox = self._bound.get().outbox
         if messages:
             await outbox.publish([(subject_of(channel), message) for channel, message in messages])
 
@@ -145,33 +144,16 @@ class NatsBackend:
         on_message: Callable[[bytes], None],
         on_loss: Callable[[Loss], None],
     ) -> Subscription:
-        return await self._bind().hub.subscribe(subject_of(channel), on_message, on_loss)
+        return await self._bound.get().hub.subscribe(subject_of(channel), on_message, on_loss)
 
     async def aclose(self) -> None:
-        self._closed = True
-        parts, self._parts = self._parts, None
-        if parts is None or self._loop is not asyncio.get_running_loop():
-            return  # its connection belongs to another loop, and ends with it
-        await parts.hub.aclose()
-        await parts.outbox.aclose()
-        await parts.link.aclose()
+        if (parts := self._bound.close()) is not None:
+            await parts.hub.aclose()
+            await parts.outbox.aclose()
+            await parts.link.aclose()
 
-    def _bind(self) -> _Parts:
-        """Bind to the running event loop; a connection ends with the loop that it belongs to."""
-        if self._closed:
-            raise closed()
-        loop = asyncio.get_running_loop()
-        if self._parts is not None and self._loop is loop:
-            if self._parts.cut_off:
-                raise ending()
-            return self._parts
-        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
-            raise WrongEventLoopError(
-                "this NATS backend is in use by another event loop: open one for each loop"
-            )
-        self._loop = loop
-        self._parts = _Parts(self._make_link(), self._bucket_settings, self._timeout)
-        return self._parts
+    def _make_parts(self) -> _Parts:
+        return _Parts(self._make_link(), self._bucket_settings, self._timeout)
 
 
 class _Parts:

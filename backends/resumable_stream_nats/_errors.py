@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import ssl
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import nats.errors
 from nats.js import errors as js_errors
 
+from resumable_stream.adapter_kit import PROGRAM_ERRORS, caused
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,
@@ -19,6 +20,9 @@ from resumable_stream.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+# What users call the broker, in the messages of every backend.
+BACKEND = "NATS"
 
 RIGHTS = (
     "to publish and subscribe below the context's key prefix, to publish to the bucket's subjects "
@@ -37,9 +41,6 @@ NO_META_LEADER = 10008
 NAME_IN_USE = 10058
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _JETSTREAM_OFF = frozenset({10039, 10076})
-
-# What only a mistake in a program raises. Others, such as ValueError, come from the world, too.
-_BUGS = (AttributeError, NameError, NotImplementedError, TypeError)
 
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
@@ -77,7 +78,7 @@ def refused(error: BaseException) -> BackendUnavailableError:
     detail = str(error) or type(error).__name__
     remedy = _remedy(error, detail.lower())
     kind = AccessDeniedError if isinstance(error, DeniedError) else BackendUnavailableError
-    return _caused(
+    return caused(
         kind(f"NATS refused: {remedy} ({detail})" if remedy else f"NATS is unavailable: {detail}"),
         error,
     )
@@ -85,9 +86,9 @@ def refused(error: BaseException) -> BackendUnavailableError:
 
 def failed(error: BaseException) -> BackendError:
     """Describe why no connection came about: an outage, a refusal, or a mistake in a program."""
-    if not isinstance(error, _BUGS):
+    if not isinstance(error, PROGRAM_ERRORS):
         return refused(error)
-    return _caused(
+    return caused(
         BackendFaultError(
             f"connecting to NATS failed by a mistake in a program, no outage: {error!r}"
         ),
@@ -99,36 +100,21 @@ def lost(error: BaseException, *, write: bool) -> BackendError:
     """Describe what was on its way when the connection broke, or was waited for too long."""
     detail = str(error) or type(error).__name__
     if write:
-        return _caused(
+        return caused(
             OutcomeUnknownError(f"NATS has not answered what was sent to it: {detail}"), error
         )
-    return _caused(BackendUnavailableError(f"the connection to NATS failed: {detail}"), error)
+    return caused(BackendUnavailableError(f"the connection to NATS failed: {detail}"), error)
 
 
 def unusable(what: str) -> BackendUnavailableError:
     """Describe a server or a bucket that cannot hold the contract."""
-    return _caused(BackendUnavailableError(f"NATS cannot be used: {what}"), UnusableError(what))
-
-
-def again(error: BackendError) -> BackendError:
-    """Say the same once more: each caller gets an exception, and traceback, of its own."""
-    return _caused(type(error)(*error.args), error.__cause__)
-
-
-def ending() -> BackendUnavailableError:
-    return BackendUnavailableError(
-        "the event loop is being shut down: close the NATS backend, or its context, before"
-    )
-
-
-def closed() -> BackendUnavailableError:
-    return BackendUnavailableError("this NATS backend was closed; open another one")
+    return caused(BackendUnavailableError(f"NATS cannot be used: {what}"), UnusableError(what))
 
 
 def is_final(error: BackendError) -> bool:
     """Tell whether a connection was refused for a reason that time alone does not heal."""
     cause = error.__cause__
-    if isinstance(cause, (UnusableError, ssl.SSLCertVerificationError, *_BUGS)):
+    if isinstance(cause, (UnusableError, ssl.SSLCertVerificationError, *PROGRAM_ERRORS)):
         return True
     return cause is not None and _remedy(cause, str(cause).lower()) is not None
 
@@ -151,11 +137,3 @@ def _remedy(error: BaseException, detail: str) -> str | None:
     if isinstance(error, nats.errors.SecureConnWantedError):
         return "a tls:// URL, but the server does not ask for TLS: configure its tls block"
     return None
-
-
-_E = TypeVar("_E", bound=BackendError)
-
-
-def _caused(mapped: _E, error: BaseException | None) -> _E:
-    mapped.__cause__ = error
-    return mapped

@@ -1,4 +1,4 @@
-"""Every subscription of a backend: one of NATS for each subject, made anew on each line."""
+"""Every subscription of a backend: one of NATS for each subject, made again on each line."""
 
 from __future__ import annotations
 
@@ -9,24 +9,16 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from resumable_stream.adapter_kit import Worker, stop
+from resumable_stream.adapter_kit import Backoff, Subscribers, Worker, stop
 from resumable_stream.errors import BackendError
-from resumable_stream.ports import Loss
-from resumable_stream_nats._channel import Channel, Interest
-from resumable_stream_nats._errors import (
-    DeniedError,
-    again,
-    closed,
-    ending,
-    is_final,
-    refused,
-)
-from resumable_stream_nats._line import call_safely
+from resumable_stream_nats._errors import BACKEND, DeniedError, is_final, refused
+from resumable_stream_nats._interest import Interest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream.errors import BackendUnavailableError
+    from resumable_stream.adapter_kit import Channel, Subscriber
+    from resumable_stream.ports import Loss
     from resumable_stream_nats._line import Line
     from resumable_stream_nats._link import Link
 
@@ -36,34 +28,13 @@ logger = logging.getLogger("resumable_stream")
 MAX_PENDING_MESSAGES = 16 * 1024
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 
-# Subscribed without a turn of the event loop when very many subjects are subscribed anew.
+# Subscribed in one turn of the event loop when very many subjects are subscribed again.
 _TURN_SUBJECTS = 64
 
 _FIRST_DELAY = 0.02
-# A subject that was allowed, and after a reconnect no longer is, is tried again this often.
+# A subject that was allowed, and is denied after a reconnect, is tried again this often.
 _DENIED_DELAY = 2.0
 _LEAVE_TIMEOUT = 1.0
-
-
-class HubSubscription:
-    """One subscriber of a channel."""
-
-    def __init__(
-        self,
-        hub: Hub,
-        channel: Channel,
-        on_message: Callable[[bytes], None],
-        on_loss: Callable[[Loss], None],
-    ) -> None:
-        self.channel = channel
-        self.on_message = on_message
-        self.on_loss = on_loss
-        self.ended = False
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._hub = hub
-
-    async def aclose(self) -> None:
-        self._hub.end(self)
 
 
 class Hub:
@@ -72,11 +43,19 @@ class Hub:
     def __init__(self, link: Link, timeout: float) -> None:
         self._link = link
         self._timeout = timeout
-        self._channels: dict[str, Channel] = {}
+        self._subscribers: Subscribers[str] = Subscribers(
+            self._join, self._leave, timeout=timeout, unconfirmed=lambda: refused(self._trouble)
+        )
+        self._interests: dict[Channel[str], Interest] = {}
         self._left: list[Interest] = []
+        self._line: Line | None = None
         self._wake = asyncio.Event()
         self._worker = Worker(
-            self._run, "resumable-stream nats interests", self._is_left, self._ended
+            self._run,
+            "resumable-stream nats interests",
+            self._is_left,
+            self._ended,
+            backend=BACKEND,
         )
         self._progress = False
         self._trouble: BaseException = TimeoutError("the server did not confirm in time")
@@ -88,38 +67,11 @@ class Hub:
 
     async def subscribe(
         self, subject: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
-    ) -> HubSubscription:
-        if self._worker.over:
-            raise self._over()
-        channel = self._channels.get(subject)
-        if channel is None:
-            channel = self._channels[subject] = Channel(subject)
-        subscription = HubSubscription(self, channel, on_message, on_loss)
-        channel.subscribers += (subscription,)
-        if channel.line is not None and channel.line.alive:
-            subscription.ready.set_result(None)
-            return subscription
-        self._start()
-        try:
-            await asyncio.wait([subscription.ready], timeout=self._timeout)
-            if not subscription.ready.done():
-                subscription.ready.set_exception(refused(self._trouble))
-            subscription.ready.result()
-        except BaseException:
-            self.end(subscription)
-            raise
-        return subscription
-
-    def end(self, subscription: HubSubscription) -> None:
-        if subscription.ended:
-            return
-        subscription.ended = True
-        _settle(subscription.ready)
-        channel = subscription.channel
-        channel.subscribers = tuple(s for s in channel.subscribers if s is not subscription)
-        if not channel.subscribers and self._channels.get(channel.subject) is channel:
-            del self._channels[channel.subject]
-            self._leave(channel)
+    ) -> Subscriber:
+        self._worker.check()
+        if self._line is not None and not self._line.alive:
+            self._be_on(None)
+        return await self._subscribers.subscribe(subject, on_message, on_loss)
 
     async def aclose(self) -> None:
         await self._worker.stop()
@@ -130,25 +82,41 @@ class Hub:
         await asyncio.wait({leaving}, timeout=_LEAVE_TIMEOUT)
         await stop(leaving)
 
+    def _join(self, _channel: Channel[str]) -> None:
+        self._start()
+
+    def _leave(self, channel: Channel[str]) -> None:
+        if self._drop(channel):
+            self._start()
+
     def _start(self) -> None:
         self._wake.set()
         self._worker.begin()
 
-    def _leave(self, channel: Channel) -> None:
-        if channel.interest is not None:
-            self._left.append(channel.interest)
-            channel.interest = None
-            self._start()
+    def _drop(self, channel: Channel[str]) -> bool:
+        """Have the channel's interest unsubscribed, if it has one."""
+        interest = self._interests.pop(channel, None)
+        if interest is None:
+            return False
+        interest.over = True
+        self._left.append(interest)
+        return True
+
+    def _be_on(self, line: Line | None) -> None:
+        """Note on which line channels are live: those of the line before are not any more."""
+        if line is not self._line:
+            self._line = line
+            self._subscribers.interrupt()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        delay = _FIRST_DELAY
+        backoff = Backoff(_FIRST_DELAY, self._link.longest_delay)
         while self._is_left():
             await self._unsubscribe()
             if self._link.over:
                 self._close_all()
                 continue
-            if not self._channels:
+            if not self._subscribers.channels:
                 continue
             self._progress = False
             try:
@@ -157,27 +125,28 @@ class Hub:
             except BackendError as error:
                 self._trouble = error.__cause__ or error
                 if is_final(error):
-                    self._fail_new(error)
+                    # What will not change by itself is not worth waiting for.
+                    self._subscribers.refuse(error)
             except (nats.errors.Error, OSError) as error:
                 self._trouble = error
             if self._progress:
-                delay = _FIRST_DELAY
-            if self._channels:
-                await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-                delay = min(delay * 2, self._link.longest_delay)
+                backoff.reset()
+            if self._subscribers.channels:
+                await asyncio.sleep(backoff.next() * random.uniform(0.5, 1.5))
 
     def _is_left(self) -> bool:
-        return bool(self._channels or self._left)
+        return bool(self._subscribers.channels or self._left)
 
     def _ended(self, _error: BaseException | None) -> None:
         if self._worker.over:
             self._close_all()
 
-    def _over(self) -> BackendUnavailableError:
-        return ending() if self.cut_off else closed()
+    def _close_all(self) -> None:
+        self._subscribers.close(self._worker.refusal())
 
     async def _serve(self, line: Line) -> None:
         """Subscribe what is not subscribed, drop what was left, until the line is lost or idle."""
+        self._be_on(line)
         line.lost.add_done_callback(self._line_lost)
         try:
             await self._keep_subscribed(line)
@@ -189,12 +158,12 @@ class Hub:
         self._wake.set()
 
     async def _keep_subscribed(self, line: Line) -> None:
-        while line.alive and self._channels:
+        while line.alive and self._subscribers.channels:
             self._wake.clear()
             await self._unsubscribe()
             now = asyncio.get_running_loop().time()
-            missing = [c for c in self._channels.values() if c.line is not line]
-            if due := [channel for channel in missing if channel.denied_until <= now]:
+            missing = [c for c in self._subscribers.channels.values() if not c.live]
+            if due := [channel for channel in missing if self._retry_at(channel) <= now]:
                 await self._subscribe(line, due)
                 continue
             try:
@@ -203,9 +172,13 @@ class Hub:
             except TimeoutError:
                 continue
 
-    async def _subscribe(self, line: Line, channels: list[Channel]) -> None:
+    def _retry_at(self, channel: Channel[str]) -> float:
+        interest = self._interests.get(channel)
+        return 0.0 if interest is None else interest.retry_at
+
+    async def _subscribe(self, line: Line, channels: list[Channel[str]]) -> None:
         loop = asyncio.get_running_loop()
-        with line.watch("subscription", (channel.subject for channel in channels)) as watch:
+        with line.watch("subscription", (channel.name for channel in channels)) as watch:
             work = self._send_subscribes(line, channels)
             try:
                 await line.run(work, until=loop.time() + self._timeout)
@@ -214,57 +187,36 @@ class Hub:
                 line.fail(error)
                 raise
         for channel in channels:
-            # One that was left and joined again meanwhile is another object, and is due again.
-            if self._channels.get(channel.subject) is not channel:
+            if not channel.subscribers:
                 continue
-            if denial := watch.denial_of(channel.subject):
+            if denial := watch.denial_of(channel.name):
                 self._refuse(channel, denial)
             else:
-                self._confirm(channel, line)
+                self._progress = True
+                self._subscribers.confirm(channel)
 
-    async def _send_subscribes(self, line: Line, channels: list[Channel]) -> None:
+    async def _send_subscribes(self, line: Line, channels: list[Channel[str]]) -> None:
         for number, channel in enumerate(channels):
-            if self._channels.get(channel.subject) is not channel:
+            if not channel.subscribers:
                 continue
-            if channel.interest is not None:
-                self._left.append(channel.interest)
-            interest = channel.interest = Interest(channel)
+            self._drop(channel)
+            interest = self._interests[channel] = Interest(channel)
             interest.subscription = await line.client.subscribe(
-                channel.subject,
+                channel.name,
                 cb=interest.receive,
                 pending_msgs_limit=MAX_PENDING_MESSAGES,
                 pending_bytes_limit=MAX_PENDING_BYTES,
             )
-            if channel.interest is not interest:
+            if interest.over:
                 self._left.append(interest)
             if number % _TURN_SUBJECTS == 0:
                 await asyncio.sleep(0)
 
-    def _confirm(self, channel: Channel, line: Line) -> None:
-        self._progress = True
-        channel.line = line
-        for subscription in channel.subscribers:
-            if subscription.ended:
-                continue
-            if subscription.ready.done():
-                call_safely(subscription.on_loss, Loss.RECONNECTED)
-            else:
-                subscription.ready.set_result(None)
-
-    def _fail_new(self, error: BackendError) -> None:
-        """Whoever asks for the first time need not wait for what will not change by itself."""
-        for channel in list(self._channels.values()):
-            for subscription in channel.subscribers:
-                if not subscription.ready.done():
-                    subscription.ready.set_exception(again(error))
-                    self.end(subscription)
-
-    def _refuse(self, channel: Channel, denial: DeniedError) -> None:
-        channel.denied_until = asyncio.get_running_loop().time() + _DENIED_DELAY
-        for subscription in channel.subscribers:
-            if not subscription.ready.done():
-                subscription.ready.set_exception(refused(denial))
-                self.end(subscription)
+    def _refuse(self, channel: Channel[str], denial: DeniedError) -> None:
+        interest = self._interests.get(channel)
+        if interest is not None:
+            interest.retry_at = asyncio.get_running_loop().time() + _DENIED_DELAY
+        self._subscribers.refuse(refused(denial), channel)
 
     async def _unsubscribe(self) -> None:
         left, self._left = self._left, []
@@ -275,25 +227,3 @@ class Hub:
                 except (nats.errors.Error, OSError) as error:
                     # It went with its connection.
                     logger.debug("nats: unsubscribing failed: %r", error)
-
-    def _close_all(self) -> None:
-        for channel in list(self._channels.values()):
-            for subscription in channel.subscribers:
-                established = _established(subscription)
-                if not subscription.ready.done():
-                    subscription.ready.set_exception(self._over())
-                self.end(subscription)
-                if established:
-                    call_safely(subscription.on_loss, Loss.CLOSED)
-
-
-def _established(subscription: HubSubscription) -> bool:
-    ready = subscription.ready
-    return ready.done() and not ready.cancelled() and ready.exception() is None
-
-
-def _settle(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.cancel()
-    elif not ready.cancelled():
-        ready.exception()  # retrieved, lest asyncio report it as forgotten

@@ -15,7 +15,7 @@ from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Coroutine, Iterable, Iterator, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -253,12 +253,3 @@ def _overdue(answer: asyncio.Future[Msg]) -> None:
 def _fail(answer: asyncio.Future[Msg], error: Exception) -> None:
     if not answer.done():
         answer.set_exception(error)
-
-
-def call_safely(handler: Callable[..., None], argument: object) -> None:
-    try:
-        handler(argument)
-    except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "a subscription's handler raised", "exception": error}
-        )

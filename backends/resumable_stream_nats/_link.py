@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nats.errors import NoServersError, StaleConnectionError
 
-from resumable_stream.adapter_kit import heed_cancellation, is_cut_off, stop
+from resumable_stream.adapter_kit import again, closed, ending, heed_cancellation, is_cut_off, stop
 from resumable_stream.errors import BackendError, BackendUnavailableError
 from resumable_stream_nats import _driver
-from resumable_stream_nats._errors import again, closed, ending, failed, refused, unusable
+from resumable_stream_nats._errors import BACKEND, failed, refused, unusable
 from resumable_stream_nats._line import Line
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class OwnLink:
 
     async def reach(self, until: float) -> Line:
         if self._closed:
-            raise closed()
+            raise closed(BACKEND)
         if self.cut_off:
-            raise ending()
+            raise ending(BACKEND)
         if self._line is not None and self._line.alive:
             return self._line
         if self._opening is None or self._opening.done():
@@ -137,7 +137,7 @@ class OwnLink:
             await asyncio.wait(self._attending)
 
     def _over(self) -> BackendUnavailableError:
-        return ending() if self.cut_off else closed()
+        return ending(BACKEND) if self.cut_off else closed(BACKEND)
 
     async def _open(self) -> Line:
         """Connect to the first server that answers; those given come before those announced."""
@@ -257,7 +257,7 @@ class SharedLink:
 
     async def reach(self, until: float) -> Line:  # noqa: ARG002 - it is there or it is not
         if self._closed:
-            raise closed()
+            raise closed(BACKEND)
         if self._line is not None and self._line.alive:
             return self._line
         if self._client.is_closed:

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from resumable_stream.adapter_kit import Worker
-from resumable_stream.errors import BackendError, BackendUnavailableError, MessageTooLargeError
+from resumable_stream.adapter_kit import Call, Calls, Worker, again
+from resumable_stream.errors import BackendError, MessageTooLargeError
 from resumable_stream_nats import _driver
-from resumable_stream_nats._errors import again, closed, ending, failed, lost, refused
+from resumable_stream_nats._errors import BACKEND, failed, lost, refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from resumable_stream_nats._line import Line, Watch
     from resumable_stream_nats._link import Link
+
+    Messages = Sequence[tuple[str, bytes]]
+    Batch = list[tuple[Messages, Call[None]]]
 
 # What is sent before the server must confirm. Small enough that a lost connection leaves few calls
 # in doubt.
@@ -28,36 +31,6 @@ _BATCH_MESSAGES = 1024
 
 # A call held up by others waits longer than the time-out: so many times.
 _PATIENCE = 4
-
-
-class _Call:
-    """Some messages published together."""
-
-    def __init__(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        loop = asyncio.get_running_loop()
-        self.messages = messages
-        self.done: asyncio.Future[None] = loop.create_future()
-        self.began = loop.time()
-        self.sent = False
-
-    @property
-    def size(self) -> int:
-        return sum(len(message) for _, message in self.messages)
-
-    def succeed(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: BackendError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def withdraw(self) -> None:
-        """Nobody waits any longer; what is not yet sent will not be."""
-        if self.done.done():
-            self.done.exception()  # retrieved, lest asyncio report it as forgotten
-        else:
-            self.done.cancel()
 
 
 class Outbox:
@@ -70,11 +43,15 @@ class Outbox:
     def __init__(self, link: Link, timeout: float) -> None:
         self._link = link
         self._timeout = timeout
-        self._queue: deque[_Call] = deque()
-        self._unanswered: deque[_Call] = deque()
+        self._calls: Calls[Messages, Call[None]] = Calls()
+        self._unanswered: deque[Call[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._worker = Worker(
-            self._run, "resumable-stream nats messages", self._drop_withdrawn, self._ended
+            self._run,
+            "resumable-stream nats messages",
+            self._calls.is_left,
+            self._ended,
+            backend=BACKEND,
         )
 
     @property
@@ -82,15 +59,14 @@ class Outbox:
         """The event loop is being shut down."""
         return self._worker.cut_off
 
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+    async def publish(self, messages: Messages) -> None:
         """Publish the messages, adjacent and in order; each is a subject and a payload.
 
         The place in the order is taken before the first suspension.
         """
-        if self._worker.over:
-            raise self._over()
-        call = _Call(messages)
-        self._queue.append(call)
+        self._worker.check()
+        call: Call[None] = Call()
+        self._calls.put(call, messages)
         self._unanswered.append(call)
         if self._timer is None:
             self._check_later(call)
@@ -107,7 +83,7 @@ class Outbox:
             self._timer.cancel()
         await self._worker.stop()
 
-    def _check_later(self, call: _Call) -> None:
+    def _check_later(self, call: Call[None]) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_at(call.began + _PATIENCE * self._timeout, self._check)
 
@@ -126,82 +102,73 @@ class Outbox:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._drop_withdrawn():
+        while self._calls.is_left():
             try:
                 line = await self._link.reach(loop.time() + self._timeout)
             except BackendError as error:
-                self._fail_queue(error)
+                self._give_up(error)
                 continue
             if batch := self._next_batch(line.max_message_size):
                 await self._send(line, batch)
 
     def _ended(self, error: BaseException | None) -> None:
         if self._worker.over:
-            self._fail_queue(self._over())
+            self._give_up(self._worker.refusal())
         elif error is not None:
-            self._fail_queue(failed(error))
+            self._give_up(failed(error))
 
-    def _over(self) -> BackendUnavailableError:
-        return ending() if self.cut_off else closed()
+    def _give_up(self, error: BackendError) -> None:
+        for call in self._calls.give_up():
+            call.fail(again(error))
 
-    async def _send(self, line: Line, batch: list[_Call]) -> None:
+    async def _send(self, line: Line, batch: Batch) -> None:
         loop = asyncio.get_running_loop()
-        messages = [message for call in batch for message in call.messages]
+        messages = [message for messages, _ in batch for message in messages]
         subjects = {subject for subject, _ in messages}
         commands = [*chain.from_iterable(starmap(_driver.publication, messages))]
         cause: BaseException = ConnectionAbortedError("the backend was closed")
         try:
             with line.watch("publish", subjects) as watch:
                 await line.confirm(commands, until=loop.time() + self._timeout)
-            for call in batch:
-                _settle(call, watch)
+            for sent, call in batch:
+                _settle(call, sent, watch)
         except TimeoutError as error:
             cause = error
             line.fail(error)
         except (nats.errors.Error, OSError) as error:
             cause = error
         finally:
-            for call in batch:
-                call.fail(lost(cause, write=True))
+            for _, call in batch:
+                if not call.done.done():
+                    call.fail(lost(cause, write=True))
 
-    def _next_batch(self, limit: int) -> list[_Call]:
-        batch: list[_Call] = []
+    def _next_batch(self, limit: int) -> Batch:
+        batch: Batch = []
         size = count = 0
-        while self._drop_withdrawn() and size < _BATCH_BYTES and count < _BATCH_MESSAGES:
-            call = self._queue.popleft()
-            largest = max((len(message) for _, message in call.messages), default=0)
-            if largest > limit:
+        while size < _BATCH_BYTES and count < _BATCH_MESSAGES and (taken := self._calls.take()):
+            messages, call = taken
+            sizes = [len(message) for _, message in messages]
+            if sizes and max(sizes) > limit:
                 call.fail(
                     MessageTooLargeError(
-                        f"a message of {largest} bytes exceeds max_message_size {limit}"
+                        f"a message of {max(sizes)} bytes exceeds max_message_size {limit}"
                     )
                 )
                 continue
-            call.sent = True
-            batch.append(call)
-            size += call.size
-            count += len(call.messages)
+            batch.append(taken)
+            size += sum(sizes)
+            count += len(sizes)
         return batch
 
-    def _drop_withdrawn(self) -> bool:
-        """Drop what nobody waits for any more from the head; tell whether anything is left."""
-        while self._queue and self._queue[0].done.done():
-            self._queue.popleft()
-        return bool(self._queue)
 
-    def _fail_queue(self, error: BackendError) -> None:
-        while self._queue:
-            self._queue.popleft().fail(again(error))
-
-
-def _settle(call: _Call, watch: Watch) -> None:
+def _settle(call: Call[None], messages: Messages, watch: Watch) -> None:
     if watch.quiet:
-        call.succeed()
+        call.succeed(None)
         return
-    denials = [watch.denial_of(subject) for subject, _ in call.messages]
+    denials = [watch.denial_of(subject) for subject, _ in messages]
     found = next((denial for denial in denials if denial is not None), None)
     if found is None:
-        call.succeed()
+        call.succeed(None)
     elif all(denials):
         call.fail(refused(found))
     else:

@@ -16,21 +16,14 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from resumable_stream.adapter_kit import LoopBound
 from resumable_stream.errors import (
     BackendUnavailableError,
     InvalidSettingError,
     MessageTooLargeError,
-    WrongEventLoopError,
 )
 from resumable_stream_redis import _driver
-from resumable_stream_redis._errors import (
-    closed,
-    ending,
-    failed,
-    is_wrong_type,
-    refused,
-    wrong_type,
-)
+from resumable_stream_redis._errors import BACKEND, failed, is_wrong_type, refused, wrong_type
 from resumable_stream_redis._hub import Hub
 from resumable_stream_redis._pipe import Pipe
 from resumable_stream_redis._settings import checked_client, checked_timeout, checked_url
@@ -95,10 +88,7 @@ class RedisBackend:
         else:
             raise InvalidSettingError("pass either a URL or client=")
         self._timeout = checked_timeout(timeout)
-        self._pipes: dict[str, Pipe] = {}
-        self._hub: Hub | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._bound = LoopBound(BACKEND, lambda: _Parts(self._topology, self._timeout))
 
     @property
     def max_message_size(self) -> int:
@@ -143,12 +133,12 @@ class RedisBackend:
                 raise MessageTooLargeError(
                     f"a message of {len(message)} bytes exceeds max_message_size {MAX_MESSAGE_SIZE}"
                 )
-        self._bind()
+        parts = self._bound.get()
         if not messages:
             return
         commands = [pack(b"PUBLISH", channel.encode(), message) for channel, message in messages]
         try:
-            await self._pipe(HUB).call(commands, write=True)
+            await parts.pipe(HUB).call(commands, write=True)
         except RedisError as error:
             raise refused(error) from error
 
@@ -158,11 +148,7 @@ class RedisBackend:
         on_message: Callable[[bytes], None],
         on_loss: Callable[[Loss], None],
     ) -> Subscription:
-        self._bind()
-        if self._hub is None:
-            watch = None if self._topology.watch is None else self._watch
-            self._hub = Hub(partial(self._topology.open, HUB), self._timeout, watch)
-        return await self._hub.subscribe(channel.encode(), on_message, on_loss)
+        return await self._bound.get().hub.subscribe(channel.encode(), on_message, on_loss)
 
     async def count_subscribers(self, channels: Sequence[str]) -> list[int] | None:
         if not self._topology.sees_all_subscribers:
@@ -172,19 +158,12 @@ class RedisBackend:
         return [int(count) for count in reply[1::2]]
 
     async def aclose(self) -> None:
-        self._closed = True
-        pipes, self._pipes = self._pipes, {}
-        hub, self._hub = self._hub, None
-        if self._loop is not asyncio.get_running_loop():
-            return  # its connections belong to another loop, and end with it
-        if hub is not None:
-            await hub.aclose()
-        for pipe in pipes.values():
-            await pipe.aclose()
+        if (parts := self._bound.close()) is not None:
+            await parts.aclose()
 
     async def _execute(self, key: str, *command: bytes, write: bool) -> object:
         """Run a command on the node that has the key, and follow the cluster's redirections."""
-        self._bind()
+        parts = self._bound.get()
         commands = [pack(*command)]
         try:
             node = await self._topology.locate(key.encode(), self._timeout)
@@ -193,7 +172,7 @@ class RedisBackend:
         try:
             for _ in range(_MAX_REDIRECTIONS):
                 try:
-                    return await self._pipe(node).call(commands, write=write)
+                    return await parts.pipe(node).call(commands, write=write)
                 except MovedError as error:
                     node = self._topology.redirected(node, error)
                     commands = commands[-1:]
@@ -210,37 +189,35 @@ class RedisBackend:
                 raise wrong_type(key, error) from error
             raise refused(error) from error
 
-    @property
-    def _cut_off(self) -> bool:
-        """The event loop is being shut down: what is begun now would never finish."""
-        hub = self._hub
-        return (hub is not None and hub.cut_off) or any(p.cut_off for p in self._pipes.values())
 
-    def _pipe(self, node: str) -> Pipe:
+class _Parts:
+    """What belongs to one event loop."""
+
+    def __init__(self, topology: Topology, timeout: float) -> None:
+        self._topology = topology
+        self._timeout = timeout
+        self._pipes: dict[str, Pipe] = {}
+        watch = None if topology.watch is None else self._watch
+        self.hub = Hub(partial(topology.open, HUB), timeout, watch)
+
+    @property
+    def cut_off(self) -> bool:
+        """The event loop is being shut down: what was begun now would not come to its end."""
+        return self.hub.cut_off or any(pipe.cut_off for pipe in self._pipes.values())
+
+    def pipe(self, node: str) -> Pipe:
         pipe = self._pipes.get(node)
         if pipe is None:
             pipe = self._pipes[node] = Pipe(partial(self._topology.open, node), self._timeout)
         return pipe
+
+    async def aclose(self) -> None:
+        await self.hub.aclose()
+        for pipe in self._pipes.values():
+            await pipe.aclose()
 
     async def _watch(self, connection: Connection) -> None:
         if self._topology.watch is not None:
             await self._topology.watch(connection)
             for pipe in self._pipes.values():
                 pipe.renew()
-
-    def _bind(self) -> None:
-        """Bind to the running event loop; connections end with the loop that they belong to."""
-        if self._closed:
-            raise closed()
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            if self._cut_off:
-                raise ending()
-            return
-        if self._loop is not None and not self._loop.is_closed():
-            raise WrongEventLoopError(
-                "this Redis backend is in use by another event loop: open one for each loop"
-            )
-        self._loop = loop
-        self._pipes = {}
-        self._hub = None

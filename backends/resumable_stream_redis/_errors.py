@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from redis import exceptions
 
+from resumable_stream.adapter_kit import PROGRAM_ERRORS, caused
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendError,
@@ -14,6 +13,9 @@ from resumable_stream.errors import (
     OutcomeUnknownError,
     WrongKeyTypeError,
 )
+
+# What users call the broker, in the messages of every backend.
+BACKEND = "Redis"
 
 # An error reply arrives over a connection that works: the server refused the command and did
 # nothing. redis-py derives some of them from its ConnectionError all the same.
@@ -36,9 +38,6 @@ RIGHTS = (
     "on the keys and channels that start with the context's key prefix "
     "(pubsub|numsub is optional, for TypeScript listeners that vanish)"
 )
-
-# What only a mistake in a program raises. Others, such as ValueError, come from the world, too.
-_BUGS = (AttributeError, NameError, NotImplementedError, TypeError)
 
 # Looked up along the error's own bases, so that the nearest entry wins.
 _REMEDIES: dict[type[BaseException], str] = {
@@ -67,7 +66,7 @@ def refused(error: BaseException) -> BackendUnavailableError:
     detail = str(error) or type(error).__name__
     denied = isinstance(error, exceptions.NoPermissionError)
     kind = AccessDeniedError if denied else BackendUnavailableError
-    return _caused(
+    return caused(
         kind(
             f"Redis refused: {remedy} ({detail})" if remedy else f"Redis is unavailable: {detail}"
         ),
@@ -78,7 +77,7 @@ def refused(error: BaseException) -> BackendUnavailableError:
 def failed(error: BaseException) -> BackendError:
     """Describe why no connection came about: an outage, a refusal, or a mistake in a program."""
     if (bug := bug_in(error)) is not None:
-        return _caused(
+        return caused(
             BackendFaultError(
                 f"connecting to Redis failed by a mistake in a program, no outage: {bug!r}"
             ),
@@ -89,7 +88,7 @@ def failed(error: BaseException) -> BackendError:
 
 def bug_in(error: BaseException | None) -> BaseException | None:
     """Return the mistake that the error comes from; redis-py wraps whatever it meets."""
-    while error is not None and not isinstance(error, _BUGS):
+    while error is not None and not isinstance(error, PROGRAM_ERRORS):
         error = error.__cause__
     return error
 
@@ -100,7 +99,7 @@ def is_wrong_type(error: BaseException) -> bool:
 
 
 def wrong_type(key: str, error: BaseException) -> WrongKeyTypeError:
-    return _caused(
+    return caused(
         WrongKeyTypeError(
             f"key {key!r} holds no plain value: another program uses it; choose another key_prefix "
             f"({error})"
@@ -113,33 +112,10 @@ def lost(error: BaseException, *, sent: bool, write: bool) -> BackendError:
     """Describe what was on its way when the connection broke, or was waited for too long."""
     detail = str(error) or type(error).__name__
     if sent and write:
-        return _caused(
+        return caused(
             OutcomeUnknownError(
                 f"the connection to Redis failed after a command was sent: {detail}"
             ),
             error,
         )
-    return _caused(BackendUnavailableError(f"the connection to Redis failed: {detail}"), error)
-
-
-def again(error: BackendError) -> BackendError:
-    """Say the same once more: each caller gets an exception, and traceback, of its own."""
-    return _caused(type(error)(*error.args), error.__cause__)
-
-
-def ending() -> BackendUnavailableError:
-    return BackendUnavailableError(
-        "the event loop is being shut down: close the Redis backend, or its context, before"
-    )
-
-
-def closed() -> BackendUnavailableError:
-    return BackendUnavailableError("this Redis backend was closed; open another one")
-
-
-_E = TypeVar("_E", bound=BackendError)
-
-
-def _caused(mapped: _E, error: BaseException | None) -> _E:
-    mapped.__cause__ = error
-    return mapped
+    return caused(BackendUnavailableError(f"the connection to Redis failed: {detail}"), error)

@@ -9,59 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import InvalidResponse
 
-from resumable_stream.adapter_kit import Worker, stop
-from resumable_stream.ports import Loss
+from resumable_stream.adapter_kit import Backoff, Subscribers, Worker, deliver, stop
 from resumable_stream_redis import _wire
-from resumable_stream_redis._errors import again, bug_in, closed, ending, failed, refused
+from resumable_stream_redis._errors import BACKEND, bug_in, failed, refused
 from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from resumable_stream.errors import BackendError, BackendUnavailableError
+    from resumable_stream.adapter_kit import Channel, Subscriber
+    from resumable_stream.ports import Loss
     from resumable_stream_redis._driver import Connection
 
 # A frozen server is given up after this many intervals in which nothing arrived, not even a pong.
-# Counted, not timed: a process that was itself stopped must first read what has come meanwhile.
+# Intervals are counted, because a process that was itself stopped must first read what has come.
 PING_INTERVAL = 2.0
 _SILENT_INTERVALS = 3
 
-# Commands written at once when very many channels are subscribed anew.
+# Commands written at once when very many channels are subscribed again.
 _BATCH_COMMANDS = 256
 
-# So many subscribers of a channel get a message one after the other; then these may read it.
+# This many subscribers of a channel get a message in one turn of the event loop, and may read it
+# before the others get theirs.
 _TURN_SUBSCRIBERS = 16
 
 _FIRST_DELAY = 0.02
 _LONGEST_DELAY = 2.0
-
-
-class _Channel:
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.subscribers: tuple[HubSubscription, ...] = ()
-        self.live = False  # confirmed on the present connection
-
-
-class HubSubscription:
-    """One subscriber of a channel."""
-
-    def __init__(
-        self,
-        hub: Hub,
-        channel: _Channel,
-        on_message: Callable[[bytes], None],
-        on_loss: Callable[[Loss], None],
-    ) -> None:
-        self.channel = channel
-        self.on_message = on_message
-        self.on_loss = on_loss
-        self.ended = False
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._hub = hub
-
-    async def aclose(self) -> None:
-        self._hub.end(self)
 
 
 class Hub:
@@ -76,16 +49,19 @@ class Hub:
         self._open = open_connection
         self._timeout = timeout
         self._watch = watch
-        self._channels: dict[bytes, _Channel] = {}
-        self._outbox: deque[tuple[bytes, _Channel | None]] = deque()
+        self._subscribers: Subscribers[bytes] = Subscribers(
+            self._join, self._leave, timeout=timeout, unconfirmed=lambda: refused(self._trouble)
+        )
+        self._outbox: deque[tuple[bytes, Channel[bytes] | None]] = deque()
         # One entry for each command that is not answered yet; replies come in order.
-        self._expected: deque[_Channel | None] = deque()
+        self._expected: deque[Channel[bytes] | None] = deque()
         self._wake = asyncio.Event()
         self._worker = Worker(
             self._run,
             "resumable-stream redis messages",
-            lambda: bool(self._channels),
+            lambda: bool(self._subscribers.channels),
             self._ended,
+            backend=BACKEND,
         )
         self._connected = False
         self._heard = False
@@ -99,50 +75,32 @@ class Hub:
 
     async def subscribe(
         self, name: bytes, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
-    ) -> HubSubscription:
-        if self._worker.over:
-            raise self._over()
-        channel = self._channels.get(name)
-        if channel is None:
-            channel = self._channels[name] = _Channel(name)
-            if self._connected:
-                self._send_subscribe(channel)
-        subscription = HubSubscription(self, channel, on_message, on_loss)
-        channel.subscribers += (subscription,)
-        if channel.live:
-            subscription.ready.set_result(None)
-            return subscription
-        self._worker.begin()
-        try:
-            await asyncio.wait([subscription.ready], timeout=self._timeout)
-            if not subscription.ready.done():
-                subscription.ready.set_exception(refused(self._trouble))
-            subscription.ready.result()
-        except BaseException:
-            self.end(subscription)
-            raise
-        return subscription
-
-    def end(self, subscription: HubSubscription) -> None:
-        if subscription.ended:
-            return
-        subscription.ended = True
-        _settle(subscription.ready)
-        channel = subscription.channel
-        channel.subscribers = tuple(s for s in channel.subscribers if s is not subscription)
-        if not channel.subscribers and self._channels.get(channel.name) is channel:
-            del self._channels[channel.name]
-            if self._connected:
-                self._outbox.append((_wire.pack(b"UNSUBSCRIBE", channel.name), None))
-                self._wake.set()
+    ) -> Subscriber:
+        self._worker.check()
+        return await self._subscribers.subscribe(name, on_message, on_loss)
 
     async def aclose(self) -> None:
         await self._worker.stop()
-        self._close_all()
+        self._subscribers.close(self._worker.refusal())
+
+    def _join(self, channel: Channel[bytes]) -> None:
+        if self._connected:
+            self._send(b"SUBSCRIBE", channel, channel)
+        self._worker.begin()
+
+    def _leave(self, channel: Channel[bytes]) -> None:
+        if self._connected:
+            self._send(b"UNSUBSCRIBE", channel, None)
+
+    def _send(
+        self, command: bytes, channel: Channel[bytes], expected: Channel[bytes] | None
+    ) -> None:
+        self._outbox.append((_wire.pack(command, channel.name), expected))
+        self._wake.set()
 
     async def _run(self) -> None:
-        delay = _FIRST_DELAY
-        while self._channels:
+        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
+        while self._subscribers.channels:
             self._confirmed = False
             try:
                 connection = await _wire.connect(self._open, self._timeout)
@@ -150,24 +108,24 @@ class Hub:
             except Exception as error:  # noqa: BLE001 - whatever broke it, nobody may stay deaf
                 self._trouble = error.__cause__ or error
                 if bug_in(error) is not None:
-                    self._fail_new(failed(error))
+                    # A mistake in a program will not change: nobody need wait for it.
+                    self._subscribers.refuse(failed(error))
             if self._confirmed:
-                delay = _FIRST_DELAY
-            if self._channels:
-                await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-                delay = min(delay * 2, _LONGEST_DELAY)
+                backoff.reset()
+            if self._subscribers.channels:
+                await asyncio.sleep(backoff.next() * random.uniform(0.5, 1.5))
 
     def _ended(self, _error: BaseException | None) -> None:
         if self._worker.over:
-            self._close_all()
+            self._subscribers.close(self._worker.refusal())
 
     async def _serve(self, connection: Connection) -> None:
         """Subscribe to everything, then deliver until the connection is lost or idle."""
         self._expected.clear()
         self._outbox.clear()
         self._connected = True
-        for channel in self._channels.values():
-            self._send_subscribe(channel)
+        for channel in self._subscribers.channels.values():
+            self._send(b"SUBSCRIBE", channel, channel)
         line = Line(connection, self._on_reply, self._wake.set)
         watch = None
         if self._watch is not None:
@@ -179,8 +137,7 @@ class Hub:
             await self._write(line, watch)
         finally:
             self._connected = False
-            for channel in self._channels.values():
-                channel.live = False
+            self._subscribers.interrupt()
             await line.close()
             if watch is not None:
                 await stop(watch)
@@ -207,7 +164,7 @@ class Hub:
             if silent >= _SILENT_INTERVALS:
                 raise ConnectionResetError("the server has stopped answering")
             self._heard = False
-            idle = 0 if self._channels else idle + 1
+            idle = 0 if self._subscribers.channels else idle + 1
             if idle > 1:
                 return
             self._outbox.append((_wire.pack(b"PING"), None))
@@ -215,9 +172,14 @@ class Hub:
     def _on_reply(self, line: Line, reply: object) -> None:
         self._heard = True
         if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":  # noqa: PLR2004 - the kind, the channel, the message
-            channel = self._channels.get(reply[1])
-            if channel is not None:
-                self._deliver(line, channel.subscribers, reply[2])
+            channel = self._subscribers.channels.get(reply[1])
+            if channel is None:
+                return
+            if len(channel.subscribers) > _TURN_SUBSCRIBERS:
+                line.hold()
+                self._deliver_in_turns(line, channel.subscribers, reply[2])
+            else:
+                deliver(reply[2], channel.subscribers)
         elif self._expected:
             self._answered(self._expected.popleft(), reply)
         else:
@@ -228,98 +190,24 @@ class Hub:
         self._expected.extend(channel for _, channel in batch)
         return b"".join(command for command, _ in batch)
 
-    def _send_subscribe(self, channel: _Channel) -> None:
-        self._outbox.append((_wire.pack(b"SUBSCRIBE", channel.name), channel))
-        self._wake.set()
-
-    def _deliver(
-        self, line: Line, subscribers: tuple[HubSubscription, ...], message: bytes
+    def _deliver_in_turns(
+        self, line: Line, subscribers: tuple[Subscriber, ...], message: bytes
     ) -> None:
-        for subscription in subscribers[:_TURN_SUBSCRIBERS]:
-            if not subscription.ended:
-                try:
-                    subscription.on_message(message)
-                except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
-                    _report(error)
-        rest = subscribers[_TURN_SUBSCRIBERS:]
-        if rest:
-            line.hold()
-            asyncio.get_running_loop().call_soon(self._deliver_on, line, rest, message)
-
-    def _deliver_on(
-        self, line: Line, subscribers: tuple[HubSubscription, ...], message: bytes
-    ) -> None:
-        self._deliver(line, subscribers, message)
-        if len(subscribers) <= _TURN_SUBSCRIBERS:
+        deliver(message, subscribers[:_TURN_SUBSCRIBERS])
+        if rest := subscribers[_TURN_SUBSCRIBERS:]:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._deliver_in_turns, line, rest, message)
+        else:
             line.go_on()
 
-    def _answered(self, channel: _Channel | None, reply: object) -> None:
-        # A channel that was left and joined again meanwhile is another object, with its own reply.
-        if channel is None or self._channels.get(channel.name) is not channel:
+    def _answered(self, channel: Channel[bytes] | None, reply: object) -> None:
+        if channel is None or not channel.subscribers:
             return
-        if isinstance(reply, Exception):
-            self._refuse(channel, reply)
+        if not isinstance(reply, Exception):
+            self._confirmed = True
+            self._subscribers.confirm(channel)
             return
-        channel.live = self._confirmed = True
-        for subscription in channel.subscribers:
-            if subscription.ended:
-                continue
-            if subscription.ready.done():
-                _call(subscription.on_loss, Loss.RECONNECTED)
-            else:
-                subscription.ready.set_result(None)
-
-    def _refuse(self, channel: _Channel, error: Exception) -> None:
-        for subscription in channel.subscribers:
-            if not subscription.ready.done():
-                subscription.ready.set_exception(refused(error))
-                self.end(subscription)
+        self._subscribers.refuse(refused(reply), channel)
         if channel.subscribers:
             # It was allowed once and must not stay deaf: try again until it is allowed or ended.
-            raise error
-
-    def _fail_new(self, error: BackendError) -> None:
-        """Whoever asks for the first time need not wait for what will not change by itself."""
-        for channel in list(self._channels.values()):
-            for subscription in channel.subscribers:
-                if not subscription.ready.done():
-                    subscription.ready.set_exception(again(error))
-                    self.end(subscription)
-
-    def _close_all(self) -> None:
-        for channel in list(self._channels.values()):
-            for subscription in channel.subscribers:
-                established = _established(subscription)
-                if not subscription.ready.done():
-                    subscription.ready.set_exception(self._over())
-                self.end(subscription)
-                if established:
-                    _call(subscription.on_loss, Loss.CLOSED)
-
-    def _over(self) -> BackendUnavailableError:
-        return ending() if self.cut_off else closed()
-
-
-def _established(subscription: HubSubscription) -> bool:
-    ready = subscription.ready
-    return ready.done() and not ready.cancelled() and ready.exception() is None
-
-
-def _settle(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.cancel()
-    elif not ready.cancelled():
-        ready.exception()  # retrieved, lest asyncio report it as forgotten
-
-
-def _call(handler: Callable[[Loss], None], loss: Loss) -> None:
-    try:
-        handler(loss)
-    except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
-        _report(error)
-
-
-def _report(error: Exception) -> None:
-    asyncio.get_running_loop().call_exception_handler(
-        {"message": "a subscription's handler raised", "exception": error}
-    )
+            raise reply

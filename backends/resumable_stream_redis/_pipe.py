@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from redis.exceptions import InvalidResponse
 
-from resumable_stream.adapter_kit import Worker
-from resumable_stream.errors import BackendError, BackendUnavailableError
+from resumable_stream.adapter_kit import Call, Calls, Worker, again
+from resumable_stream.errors import BackendError
 from resumable_stream_redis import _wire
-from resumable_stream_redis._errors import STALE_CONNECTION, again, closed, ending, failed, lost
+from resumable_stream_redis._errors import BACKEND, STALE_CONNECTION, failed, lost
 from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from resumable_stream_redis._driver import Connection
 
@@ -32,17 +31,14 @@ _GRACE = 0.1
 _LINGER = 10.0
 
 
-class _Call:
+class _Commands(Call[object]):
     """Some commands sent together, waiting for their replies."""
 
-    __slots__ = ("_error", "_missing", "began", "done", "sent", "write")
+    __slots__ = ("_error", "_missing", "write")
 
     def __init__(self, replies: int, *, write: bool) -> None:
-        loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[object] = loop.create_future()
-        self.began = loop.time()
+        super().__init__()
         self.write = write
-        self.sent = False
         self._missing = replies
         self._error: Exception | None = None
 
@@ -56,17 +52,6 @@ class _Call:
             self.done.set_result(reply)
         else:
             self.done.set_exception(self._error)
-
-    def withdraw(self) -> None:
-        """Send no more of it; nobody waits any longer."""
-        if self.done.done():
-            self.done.exception()  # retrieved, lest asyncio report it as forgotten
-        else:
-            self.done.cancel()
-
-    def fail(self, error: BackendError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
 
 
 class Pipe:
@@ -82,11 +67,16 @@ class Pipe:
     ) -> None:
         self._open = open_connection
         self._timeout = timeout
-        self._queue: deque[tuple[bytes, _Call]] = deque()
-        self._unanswered: deque[_Call] = deque()
+        self._calls: Calls[bytes, _Commands] = Calls()
+        # One entry for each command that was sent; replies come in order.
+        self._unanswered: deque[_Commands] = deque()
         self._wake = asyncio.Event()
         self._worker = Worker(
-            self._run, "resumable-stream redis commands", self._drop_withdrawn, self._ended
+            self._run,
+            "resumable-stream redis commands",
+            self._calls.is_left,
+            self._ended,
+            backend=BACKEND,
         )
         self._line: Line | None = None
         self._stale = False
@@ -110,11 +100,9 @@ class Pipe:
             BackendUnavailableError: surely not executed, or a read.
             OutcomeUnknownError: perhaps executed.
         """
-        if self._worker.over:
-            raise self._over()
-        call = _Call(len(commands), write=write)
-        for command in commands:
-            self._queue.append((command, call))
+        self._worker.check()
+        call = _Commands(len(commands), write=write)
+        self._calls.put(call, *commands)
         if not self._unanswered:
             self._flush()
         elif not self._flushing:
@@ -162,10 +150,10 @@ class Pipe:
         if wait is not None:
             self._check_later(wait)
 
-    def _look_for_overdue(self, now: float) -> tuple[list[_Call], float | None]:
+    def _look_for_overdue(self, now: float) -> tuple[list[_Commands], float | None]:
         """Return the calls that are overdue, and in how long the next one will be."""
-        overdue: list[_Call] = []
-        for call in chain(self._unanswered, (call for _, call in self._queue)):
+        overdue: list[_Commands] = []
+        for call in chain(self._unanswered, self._calls):
             if call.done.done():
                 continue
             latest = call.began + _PATIENCE * self._timeout
@@ -181,28 +169,25 @@ class Pipe:
         line = self._line
         if line is not None and not self._stale and line.has_room:
             line.write(self._next_batch())
-        if line is None or self._queue:
+        if line is None or self._calls.is_left():
             self._wake.set()
 
     async def _run(self) -> None:
-        while self._drop_withdrawn():
+        while self._calls.is_left():
             begun = asyncio.get_running_loop().time()
             try:
                 connection = await _wire.connect(self._open, self._timeout)
             except BackendError as error:
-                # Whoever came meanwhile has not had the whole time: for them, once more.
-                self._fail_queue(error, until=begun)
+                # Calls that came meanwhile have not had the whole time: another attempt is theirs.
+                self._give_up(self._calls.give_up(until=begun), error)
                 continue
             await self._serve(connection)
 
     def _ended(self, error: BaseException | None) -> None:
         if self._worker.over:
-            self._fail_queue(self._over())
+            self._give_up(self._calls.give_up(), self._worker.refusal())
         elif error is not None:
-            self._fail_queue(failed(error))
-
-    def _over(self) -> BackendUnavailableError:
-        return ending() if self.cut_off else closed()
+            self._give_up(self._calls.give_up(), failed(error))
 
     async def _serve(self, connection: Connection) -> None:
         """Send and receive until the connection is idle, outdated or lost."""
@@ -220,7 +205,7 @@ class Pipe:
             while self._unanswered:
                 call = self._unanswered.popleft()
                 call.fail(lost(cause, sent=True, write=call.write))
-        if self._queue:
+        if self._calls.is_left():
             # A server that accepts and hangs up at once is not asked again in a tight loop.
             await asyncio.sleep(0.02)
 
@@ -239,7 +224,7 @@ class Pipe:
                     await self._wake.wait()
             except TimeoutError:
                 idle = clock() - self._last_reply
-                if idle >= _LINGER and not self._unanswered and not self._queue:
+                if idle >= _LINGER and not self._unanswered and not self._calls.is_left():
                     return
 
     def _on_reply(self, _line: Line, reply: object) -> None:
@@ -255,23 +240,15 @@ class Pipe:
     def _next_batch(self) -> bytes:
         parts: list[bytes] = []
         size = 0
-        while self._drop_withdrawn() and size < _BATCH_BYTES:
-            command, call = self._queue.popleft()
-            call.sent = True
+        while size < _BATCH_BYTES and (taken := self._calls.take()):
+            command, call = taken
             self._unanswered.append(call)
             parts.append(command)
             size += len(command)
         return b"".join(parts)
 
-    def _drop_withdrawn(self) -> bool:
-        """Drop what nobody waits for any more from the head; tell whether anything is left."""
-        while self._queue and self._queue[0][1].done.done():
-            self._queue.popleft()
-        return bool(self._queue)
-
-    def _fail_queue(self, error: BackendError, until: float = math.inf) -> None:
-        while self._queue and self._queue[0][1].began <= until:
-            _, call = self._queue.popleft()
+    def _give_up(self, calls: Iterable[_Commands], error: BackendError) -> None:
+        for call in calls:
             if call.sent:
                 call.fail(lost(error, sent=True, write=call.write))
             else:

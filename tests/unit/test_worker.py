@@ -17,7 +17,9 @@ class Part:
         self.work = self.left = True
         self.ends: list[BaseException | None] = []
         self.error: Exception | None = None
-        self.worker = Worker(self._run, "part", lambda: self.left, self.ends.append)
+        self.worker = Worker(
+            self._run, "part", lambda: self.left, self.ends.append, backend="Carrier"
+        )
 
     async def _run(self) -> None:
         self.begun += 1

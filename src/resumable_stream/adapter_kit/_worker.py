@@ -6,21 +6,25 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from resumable_stream._loops import is_ending
+from resumable_stream.adapter_kit._errors import closed, ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from resumable_stream.errors import BackendUnavailableError
 
 _STOP_INTERVAL = 0.2
 
 
 class Worker:
-    """One task at a time, for whom only ``stop`` and the end of the event loop are final.
+    """Runs one task at a time, again and again; only ``stop`` and the end of the event loop end it.
 
     Args:
         run: what the task does; it ends when there is nothing left to do.
         name: the task's name.
-        is_left: tells whether there is something left to do. Then the task begins again.
-        on_end: called after each end of the task, before that, with what it raised.
+        is_left: tells whether there is anything left to do, in which case the task begins again.
+        on_end: called after each end of the task, before it begins again, with what it raised.
+        backend: what users call the backend, for messages.
     """
 
     def __init__(
@@ -29,11 +33,14 @@ class Worker:
         name: str,
         is_left: Callable[[], bool],
         on_end: Callable[[BaseException | None], None],
+        *,
+        backend: str,
     ) -> None:
         self._run = run
         self._name = name
         self._is_left = is_left
         self._on_end = on_end
+        self._backend = backend
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self._cut_off = False
@@ -48,7 +55,21 @@ class Worker:
 
     @property
     def over(self) -> bool:
+        """The task never begins again: the worker was stopped or cut off."""
         return self._stopped or self.cut_off
+
+    def refusal(self) -> BackendUnavailableError:
+        """Say why a worker that is over takes no more work."""
+        return ending(self._backend) if self.cut_off else closed(self._backend)
+
+    def check(self) -> None:
+        """Let a caller pass who brings work.
+
+        Raises:
+            BackendUnavailableError: the worker is over.
+        """
+        if self.over:
+            raise self.refusal()
 
     def begin(self) -> None:
         """Begin, unless the task runs already or the worker is over."""

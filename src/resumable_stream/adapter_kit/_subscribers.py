@@ -1,0 +1,214 @@
+"""Who is subscribed to what, where a backend subscribes each channel once for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from resumable_stream.adapter_kit._errors import again
+from resumable_stream.ports import Loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from resumable_stream.errors import BackendError
+
+N = TypeVar("N")
+T = TypeVar("T")
+
+
+class Channel(Generic[N]):
+    """A channel that somebody is subscribed to.
+
+    One that is left and joined again is another object, so that what the broker answers late is
+    not taken for the answer about its successor.
+
+    Attributes:
+        name: what the broker calls it.
+        live: the broker has confirmed it, and its connection has not been lost since.
+        subscribers: whom its messages are for; empty once it was left.
+    """
+
+    __slots__ = ("live", "name", "subscribers")
+
+    def __init__(self, name: N) -> None:
+        self.name = name
+        self.live = False
+        self.subscribers: tuple[Subscriber, ...] = ()
+
+
+class Subscriber:
+    """One subscription to a channel, as ``PubSub.subscribe`` returns it.
+
+    Attributes:
+        ended: no handler is called any more.
+    """
+
+    __slots__ = ("channel", "ended", "on_loss", "on_message", "ready", "registry")
+
+    def __init__(
+        self,
+        registry: Subscribers[Any],
+        channel: Channel[Any],
+        on_message: Callable[[bytes], None],
+        on_loss: Callable[[Loss], None],
+    ) -> None:
+        self.registry = registry
+        self.channel = channel
+        self.on_message = on_message
+        self.on_loss = on_loss
+        self.ended = False
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def aclose(self) -> None:
+        self.registry.end(self)
+
+
+class Subscribers(Generic[N]):
+    """The subscribers of a backend, by channel: when each is ready, told of a loss, or ended.
+
+    The backend tells what becomes of its connection (``confirm``, ``refuse``, ``interrupt``,
+    ``close``), and is told which channels to subscribe at the broker. It hands messages to
+    ``deliver``.
+
+    Args:
+        join: called with a channel that has its first subscriber; the backend is to subscribe it.
+        leave: called with a channel that has lost its last; the backend is to unsubscribe it.
+        timeout: for how many seconds a new subscriber waits for its channel to be confirmed.
+        unconfirmed: makes the error for a subscriber that has waited in vain.
+
+    Attributes:
+        channels: those with a subscriber, by name. Only for looking up.
+    """
+
+    def __init__(
+        self,
+        join: Callable[[Channel[N]], None],
+        leave: Callable[[Channel[N]], None],
+        *,
+        timeout: float,
+        unconfirmed: Callable[[], BackendError],
+    ) -> None:
+        self._channels: dict[N, Channel[N]] = {}
+        self.channels: Mapping[N, Channel[N]] = self._channels
+        self._join = join
+        self._leave = leave
+        self._timeout = timeout
+        self._unconfirmed = unconfirmed
+
+    async def subscribe(
+        self, name: N, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
+    ) -> Subscriber:
+        """Return a subscriber once its channel is live; leave none behind if that fails."""
+        channel = self._channels.get(name)
+        first = channel is None
+        if channel is None:
+            channel = self._channels[name] = Channel(name)
+        subscriber = Subscriber(self, channel, on_message, on_loss)
+        channel.subscribers += (subscriber,)
+        try:
+            if first:
+                self._join(channel)
+            if channel.live:
+                subscriber.ready.set_result(None)
+                return subscriber
+            await asyncio.wait([subscriber.ready], timeout=self._timeout)
+            if not subscriber.ready.done():
+                subscriber.ready.set_exception(self._unconfirmed())
+            subscriber.ready.result()
+        except BaseException:
+            self.end(subscriber)
+            raise
+        return subscriber
+
+    def confirm(self, channel: Channel[N]) -> None:
+        """The broker delivers the channel's messages from here on.
+
+        Who waits for that is ready; who was ready before is told ``Loss.RECONNECTED``. A channel
+        that was left meanwhile stays left.
+        """
+        channel.live = bool(channel.subscribers)
+        for subscriber in channel.subscribers:
+            if subscriber.ended:
+                continue
+            if subscriber.ready.done():
+                call_safely(subscriber.on_loss, Loss.RECONNECTED)
+            else:
+                subscriber.ready.set_result(None)
+
+    def refuse(self, error: BackendError, channel: Channel[N] | None = None) -> None:
+        """Fail whoever waits for the channel, or for any; each gets a copy of the error.
+
+        Who was ready before stays subscribed: the backend is to try again.
+        """
+        for refused in [channel] if channel is not None else list(self._channels.values()):
+            for subscriber in refused.subscribers:
+                if not subscriber.ready.done():
+                    subscriber.ready.set_exception(again(error))
+                    self.end(subscriber)
+
+    def interrupt(self) -> None:
+        """The connection was lost: no channel is live until it is confirmed again."""
+        for channel in self._channels.values():
+            channel.live = False
+
+    def close(self, error: BackendError) -> None:
+        """End all: who waits gets a copy of the error, who was ready is told ``Loss.CLOSED``."""
+        self.refuse(error)
+        for channel in list(self._channels.values()):
+            for subscriber in channel.subscribers:
+                if not subscriber.ended:
+                    self.end(subscriber)
+                    call_safely(subscriber.on_loss, Loss.CLOSED)
+
+    def end(self, subscriber: Subscriber) -> None:
+        """End one subscription, as its ``aclose`` does."""
+        if subscriber.ended:
+            return
+        subscriber.ended = True
+        settle(subscriber.ready)
+        channel = subscriber.channel
+        channel.subscribers = tuple(s for s in channel.subscribers if s is not subscriber)
+        if not channel.subscribers and self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
+            channel.live = False
+            self._leave(channel)
+
+
+def deliver(message: bytes, subscribers: Iterable[Subscriber]) -> None:
+    """Hand a message to each of the subscribers that has not ended, whatever the others raise."""
+    for subscriber in subscribers:
+        if not subscriber.ended:
+            try:
+                subscriber.on_message(message)
+            except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
+                _report(error)
+
+
+def report_loss(loss: Loss, subscribers: Iterable[Subscriber]) -> None:
+    """Tell each of the subscribers that has not ended of a loss."""
+    for subscriber in subscribers:
+        if not subscriber.ended:
+            call_safely(subscriber.on_loss, loss)
+
+
+def call_safely(handler: Callable[[T], None], argument: T) -> None:
+    """Call a handler; what it raises goes to the event loop's exception handler."""
+    try:
+        handler(argument)
+    except Exception as error:  # noqa: BLE001 - one owner's bug must not deafen the others
+        _report(error)
+
+
+def settle(future: asyncio.Future[Any]) -> None:
+    """Let go of a future: nobody waits for it any more."""
+    if not future.done():
+        future.cancel()
+    elif not future.cancelled():
+        future.exception()  # retrieved, lest asyncio report it as forgotten
+
+
+def _report(error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a subscription's handler raised", "exception": error}
+    )
