@@ -10,9 +10,9 @@ from resumable_stream_nats import _driver
 from resumable_stream_nats._bucket import Bucket
 from resumable_stream_nats._errors import BACKEND
 from resumable_stream_nats._hub import Hub
-from resumable_stream_nats._link import OwnLink, SharedLink
 from resumable_stream_nats._names import subject_of
 from resumable_stream_nats._outbox import Outbox
+from resumable_stream_nats._own_link import OwnLink
 from resumable_stream_nats._settings import (
     BucketSettings,
     check_client,
@@ -21,6 +21,7 @@ from resumable_stream_nats._settings import (
     checked_url,
     parse_url,
 )
+from resumable_stream_nats._shared_link import SharedLink
 
 if TYPE_CHECKING:
     import ssl

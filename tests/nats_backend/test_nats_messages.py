@@ -21,7 +21,7 @@ from support.servers import eventually
 if TYPE_CHECKING:
     from support.nats_servers import NatsServer
 
-INTERVAL = "resumable_stream_nats._link.PING_INTERVAL"
+INTERVAL = "resumable_stream_nats._own_link.PING_INTERVAL"
 
 
 async def test_channels_that_come_and_go_leave_nothing_in_the_client(
