@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LAYERS = {
     "ports": (
-        *("_kv_laws", "_pubsub_laws", "_subscription_laws", "_count_laws"),
+        *("_kv_laws", "_ttl_laws", "_pubsub_laws", "_subscription_laws", "_count_laws"),
         "_lifecycle_laws",
     ),
     "protocol": ("_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws"),
