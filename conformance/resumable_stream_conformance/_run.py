@@ -24,7 +24,10 @@ LAYERS = {
         *("_kv_laws", "_ttl_laws", "_pubsub_laws", "_subscription_laws", "_count_laws"),
         "_lifecycle_laws",
     ),
-    "protocol": ("_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws"),
+    "protocol": (
+        *("_protocol_laws", "_ending_laws", "_grace_laws", "_producer_laws"),
+        "_economy_laws",
+    ),
     "faults": ("_fault_laws",),
 }
 
