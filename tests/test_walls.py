@@ -7,8 +7,9 @@ from collections import defaultdict
 from pathlib import Path
 
 CORE = Path(__file__).parent.parent / "src" / "resumable_stream"
+BACKENDS = Path(__file__).parent.parent / "backends"
 # What stands above the core and is built from it.
-ABOVE = {"_cli", "sse", "__main__"}
+ABOVE = {"_cli", "adapter_kit", "sse", "__main__"}
 # The public names: whoever imports them imports what they are made of.
 FACE = {"__init__"}
 
@@ -64,6 +65,18 @@ def test_the_core_imports_no_backend_and_no_driver() -> None:
             package = name.partition(".")[0]
             assert not package.startswith("resumable_stream_"), path
             assert package not in {"redis", "hiredis", "nats", "valkey"}, path
+
+
+def test_backends_import_only_what_a_stranger_may() -> None:
+    """Public modules of the core, and the backend's own."""
+    for path in BACKENDS.rglob("*.py"):
+        own = path.relative_to(BACKENDS).parts[0]
+        for name in imported(path):
+            package, *inner = name.split(".")
+            if package == "resumable_stream":
+                assert not any(part.startswith("_") for part in inner), f"{path}: {name}"
+            else:
+                assert package == own or not package.startswith("resumable_stream_"), path
 
 
 def test_no_room_is_reached_from_itself() -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
+from resumable_stream.adapter_kit import call_safely
 from resumable_stream.ports import Loss
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Inbox:
     def report_closed(self) -> None:
         self.close()
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on_loss, Loss.CLOSED)
+            self._loop.call_soon_threadsafe(call_safely, self._on_loss, Loss.CLOSED)
 
     def _drain(self) -> None:
         with self._lock:
@@ -167,6 +168,6 @@ class Inbox:
             self._pending_bytes = 0
             overflowed, self._overflowed = self._overflowed, False
         while messages and not self._closed:
-            self._on_message(messages.popleft())
+            call_safely(self._on_message, messages.popleft())
         if overflowed and not self._closed:
-            self._on_loss(Loss.OVERFLOW)
+            call_safely(self._on_loss, Loss.OVERFLOW)

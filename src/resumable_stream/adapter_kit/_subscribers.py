@@ -1,4 +1,4 @@
-"""Who is subscribed to what, where a backend subscribes each channel once for all of them."""
+"""The subscribers of a backend, which subscribes each channel once for all of them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class Channel(Generic[N]):
-    """A channel that somebody is subscribed to.
+    """A channel with at least one subscriber, until it is left.
 
-    One that is left and joined again is another object, so that what the broker answers late is
-    not taken for the answer about its successor.
+    A channel that is left and joined again is another object, so that a late answer about the
+    first is not taken for one about the second.
 
     Attributes:
         name: what the broker calls it.
-        live: the broker has confirmed it, and its connection has not been lost since.
-        subscribers: whom its messages are for; empty once it was left.
+        live: the broker has confirmed it, and the connection has not been lost since.
+        subscribers: who gets its messages; empty once it was left.
     """
 
     __slots__ = ("live", "name", "subscribers")
@@ -38,10 +38,10 @@ class Channel(Generic[N]):
 
 
 class Subscriber:
-    """One subscription to a channel, as ``PubSub.subscribe`` returns it.
+    """One subscription to a channel: what ``PubSub.subscribe`` returns.
 
     Attributes:
-        ended: no handler is called any more.
+        ended: its handlers are not called any more.
     """
 
     __slots__ = ("channel", "ended", "on_loss", "on_message", "ready", "registry")
@@ -65,17 +65,17 @@ class Subscriber:
 
 
 class Subscribers(Generic[N]):
-    """The subscribers of a backend, by channel: when each is ready, told of a loss, or ended.
+    """The subscribers of a backend, by channel.
 
-    The backend tells what becomes of its connection (``confirm``, ``refuse``, ``interrupt``,
-    ``close``), and is told which channels to subscribe at the broker. It hands messages to
-    ``deliver``.
+    They decide which channels the backend subscribes at its broker (``join``, ``leave``). The
+    backend says what became of that (``confirm``, ``refuse``, ``interrupt``, ``close``), and hands
+    messages to ``deliver``. Every handler is called safely.
 
     Args:
-        join: called with a channel that has its first subscriber; the backend is to subscribe it.
-        leave: called with a channel that has lost its last; the backend is to unsubscribe it.
+        join: called with a channel when it gets its first subscriber; it is to be subscribed.
+        leave: called with a channel when it loses its last subscriber; it is to be unsubscribed.
         timeout: for how many seconds a new subscriber waits for its channel to be confirmed.
-        unconfirmed: makes the error for a subscriber that has waited in vain.
+        unconfirmed: makes the error for a subscriber that has waited that long.
 
     Attributes:
         channels: those with a subscriber, by name. Only for looking up.
@@ -99,7 +99,12 @@ class Subscribers(Generic[N]):
     async def subscribe(
         self, name: N, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
     ) -> Subscriber:
-        """Return a subscriber once its channel is live; leave none behind if that fails."""
+        """Return a subscriber once its channel is live; leave none behind if that does not happen.
+
+        Raises:
+            BackendError: the channel was refused, the subscribers were closed, or nothing happened
+                within ``timeout``.
+        """
         channel = self._channels.get(name)
         first = channel is None
         if channel is None:
@@ -122,10 +127,10 @@ class Subscribers(Generic[N]):
         return subscriber
 
     def confirm(self, channel: Channel[N]) -> None:
-        """The broker delivers the channel's messages from here on.
+        """Note that the broker delivers the channel's messages from here on.
 
-        Who waits for that is ready; who was ready before is told ``Loss.RECONNECTED``. A channel
-        that was left meanwhile stays left.
+        Subscribers that wait for it are ready; those that were ready before are told
+        ``Loss.RECONNECTED``. A channel that was left meanwhile stays left.
         """
         channel.live = bool(channel.subscribers)
         for subscriber in channel.subscribers:
@@ -137,9 +142,9 @@ class Subscribers(Generic[N]):
                 subscriber.ready.set_result(None)
 
     def refuse(self, error: BackendError, channel: Channel[N] | None = None) -> None:
-        """Fail whoever waits for the channel, or for any; each gets a copy of the error.
+        """Fail those that wait for the channel, or for any; each gets a copy of the error.
 
-        Who was ready before stays subscribed: the backend is to try again.
+        Those that were ready before stay subscribed: the backend is to try again.
         """
         for refused in [channel] if channel is not None else list(self._channels.values()):
             for subscriber in refused.subscribers:
@@ -148,12 +153,12 @@ class Subscribers(Generic[N]):
                     self.end(subscriber)
 
     def interrupt(self) -> None:
-        """The connection was lost: no channel is live until it is confirmed again."""
+        """Note that the connection was lost: no channel is live until it is confirmed again."""
         for channel in self._channels.values():
             channel.live = False
 
     def close(self, error: BackendError) -> None:
-        """End all: who waits gets a copy of the error, who was ready is told ``Loss.CLOSED``."""
+        """End all: those that wait get a copy of the error, the others are told ``Loss.CLOSED``."""
         self.refuse(error)
         for channel in list(self._channels.values()):
             for subscriber in channel.subscribers:
@@ -176,7 +181,7 @@ class Subscribers(Generic[N]):
 
 
 def deliver(message: bytes, subscribers: Iterable[Subscriber]) -> None:
-    """Hand a message to each of the subscribers that has not ended, whatever the others raise."""
+    """Hand a message to each subscriber that has not ended, whatever the others raise."""
     for subscriber in subscribers:
         if not subscriber.ended:
             try:
@@ -186,7 +191,7 @@ def deliver(message: bytes, subscribers: Iterable[Subscriber]) -> None:
 
 
 def report_loss(loss: Loss, subscribers: Iterable[Subscriber]) -> None:
-    """Tell each of the subscribers that has not ended of a loss."""
+    """Tell each subscriber that has not ended of a loss, whatever the others raise."""
     for subscriber in subscribers:
         if not subscriber.ended:
             call_safely(subscriber.on_loss, loss)
