@@ -174,9 +174,8 @@ class Subscribers(Generic[N]):
         settle(subscriber.ready)
         channel = subscriber.channel
         channel.subscribers = tuple(s for s in channel.subscribers if s is not subscriber)
-        if not channel.subscribers and self._channels.get(channel.name) is channel:
+        if not channel.subscribers:
             del self._channels[channel.name]
-            channel.live = False
             self._leave(channel)
 
 
