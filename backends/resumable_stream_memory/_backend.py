@@ -27,8 +27,8 @@ class MemoryBackend:
 
     Args:
         name: backends of the same name share one bus.
-        clock: seconds that never go back; what times to live are measured by. Backends of one name
-            must share it.
+        clock: gives seconds that never go back, for times to live. Backends of one name must share
+            it.
     """
 
     def __init__(self, name: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:

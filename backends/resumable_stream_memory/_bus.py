@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_PENDING_MESSAGES = 1024
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 
-# After so many writes, or one for each key that was left, what has expired is dropped.
+# Expired keys are dropped after this many writes, or one for each key if there are more keys.
 _SWEEP_EVERY = 1024
 
 _buses: WeakValueDictionary[str, Bus] = WeakValueDictionary()
@@ -26,7 +26,7 @@ _buses_lock = threading.Lock()
 
 
 def join_bus(name: str, user: object) -> Bus:
-    """Return the bus of that name, for as long as ``user`` lives or until it leaves."""
+    """Return the bus of that name, which is kept until ``user`` leaves or is forgotten."""
     with _buses_lock:
         bus = _buses.get(name)
         if bus is None:
@@ -36,7 +36,7 @@ def join_bus(name: str, user: object) -> Bus:
 
 
 def leave_bus(name: str, user: object) -> None:
-    """Forget the bus with its last user, though some reader may still hold on to it."""
+    """Forget the bus once its last user has left, even if a reader still holds it."""
     with _buses_lock:
         bus = _buses.get(name)
         if bus is not None:
@@ -68,7 +68,7 @@ class Bus:
         now: float,
         only_if: Callable[[str | None], bool],
     ) -> bool:
-        """Write if ``only_if`` holds for the present value."""
+        """Write if ``only_if`` accepts the present value; tell whether it did."""
         with self._lock:
             if not only_if(self._live(key, now)):
                 return False

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TTL = api.Header.MSG_TTL.value
 _DELETED_FOR = 1
 
-# Headers count towards max_payload: at most this much of them with each write.
+# Headers count towards max_payload; those of one write take at most this much.
 _HEADER_ROOM = 512
 
 
@@ -72,12 +72,12 @@ class Bucket:
             try:
                 await self._write_after(present, key, value, ttl, until)
             except _ChangedError:
-                continue  # perhaps only renewed
+                continue  # it may have been written with the same value
             return True
         return False
 
     async def delete(self, key: str) -> None:
-        # The mark goes, too: one without a time to live would stay for ever.
+        # The mark of removal expires, too: without a time to live it would stay for ever.
         await self._write(key, b"", {OPERATION: "DEL"}, _DELETED_FOR, self._deadline())
 
     def _deadline(self) -> float:
@@ -141,7 +141,7 @@ class Bucket:
             except js_errors.NotFoundError as error:
                 if not has_code(error, {STREAM_NOT_FOUND}):
                     return ABSENT
-                # A bucket that is gone holds nothing; it is there again for what comes next.
+                # A bucket that is gone holds nothing: look again, which makes a new one.
                 await self._stream.look_again(error, until)
             except js_errors.ServiceUnavailableError as error:
                 await self._stream.look_again(error, until)

@@ -71,6 +71,7 @@ class BucketStream:
         self._checking = asyncio.Lock()
 
     def check_age(self, ttl: int) -> None:
+        """Refuse a time to live that the bucket would cut short."""
         if self._max_age and ttl > self._max_age:
             raise unusable(
                 f"bucket {self._settings.name!r} limits the age of its keys (max_age) to "
@@ -78,6 +79,12 @@ class BucketStream:
             )
 
     async def last(self, key: str, until: float) -> Entry:
+        """Return the last message of a key, as the stream's leader knows it.
+
+        Raises:
+            NotFoundError: there is no such message, or no stream: its code tells which.
+            ServiceUnavailableError: nobody answers for the stream just now.
+        """
         subject = self._api("MSG.GET")
         wanted = json.dumps({"last_by_subj": self._subject + subject_of(key)}).encode()
         question = directly(
@@ -90,7 +97,7 @@ class BucketStream:
         return await self._jetstream.ask(question, subject, until)
 
     async def prepare(self, until: float) -> None:
-        """See to it that the bucket is there and can hold the contract."""
+        """Make sure that the bucket is there and can hold the contract."""
         if self._checked:
             return
         async with self._checking:
@@ -105,6 +112,11 @@ class BucketStream:
             self._checked = True
 
     async def look_again(self, error: Exception, until: float) -> None:
+        """Pause, and have the next ``prepare`` look for the stream again.
+
+        Raises:
+            BackendUnavailableError: there is no time left; the error is its cause.
+        """
         self._checked = False
         loop = asyncio.get_running_loop()
         if loop.time() + PAUSE >= until:
@@ -112,16 +124,16 @@ class BucketStream:
         await asyncio.sleep(PAUSE)
 
     async def _try_reading(self, until: float) -> None:
-        """Whoever may write and not read would hear of it only at the end of a first stream."""
+        """Find a missing right to read now: else only the end of a first stream would show it."""
         try:
             await self.last("", until)
         except DeniedError as error:
             raise refused(error) from error
         except nats.errors.Error:
-            return  # it may be read, but there is nothing, or nobody who knows it just now
+            return  # reading is allowed; there is nothing to read, or nobody to answer just now
 
     async def _find(self, until: float) -> api.StreamConfig | None:
-        """Return the bucket's settings; None if it was not found, and may be there by now."""
+        """Return the bucket's settings; None if it is to be looked for again."""
         try:
             config = await self._info(until)
             if config is None:
@@ -167,13 +179,13 @@ class BucketStream:
         except js_errors.APIError as error:
             if not has_code(error, {NAME_IN_USE}):
                 raise
-            # Somebody else was faster, with other settings: theirs hold.
+            # Somebody else was faster, with other settings, which hold.
 
     async def _check(self, config: api.StreamConfig, until: float) -> None:
         name = f"bucket {self._settings.name!r}"
         if f"{self._subject}>" not in (config.subjects or ()):
             raise unusable(
-                f"{name} is none: its stream {self._stream} has other subjects than "
+                f"{name} is no key-value bucket: its stream {self._stream} has other subjects than "
                 f"{self._subject}>; choose another bucket"
             )
         if not config.allow_msg_ttl:

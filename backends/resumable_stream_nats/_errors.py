@@ -35,7 +35,7 @@ _JETSTREAM = (
     "check the domain if one is set, or wait until its cluster has a leader"
 )
 
-# JetStream's own error codes, which tell apart what HTTP-like ones do not.
+# JetStream's own error codes: they tell apart what its HTTP-like codes do not.
 STREAM_NOT_FOUND = 10059
 NO_META_LEADER = 10008
 NAME_IN_USE = 10058
@@ -46,7 +46,7 @@ _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "(
 
 
 class DeniedError(nats.errors.Error):
-    """The server denied a subject. It says so beside the conversation, not as an answer.
+    """The server denied a subject. It reports so by itself, not as an answer.
 
     Attributes:
         kind: ``publish`` or ``subscription``.
@@ -60,7 +60,7 @@ class DeniedError(nats.errors.Error):
 
 
 class LineLostError(nats.errors.Error):
-    """The connection broke, or fell silent, under what was asked over it."""
+    """The connection broke or fell silent before the answer came."""
 
 
 class UnusableError(Exception):
@@ -74,7 +74,7 @@ def denial_in(error: Exception) -> DeniedError | None:
 
 
 def refused(error: BaseException) -> BackendUnavailableError:
-    """Describe what was surely not executed: a refusal, or a connection that never was."""
+    """Describe what was certainly not executed: it was refused, or there was no connection."""
     detail = str(error) or type(error).__name__
     remedy = _remedy(error, detail.lower())
     kind = AccessDeniedError if isinstance(error, DeniedError) else BackendUnavailableError
@@ -97,7 +97,7 @@ def failed(error: BaseException) -> BackendError:
 
 
 def lost(error: BaseException, *, write: bool) -> BackendError:
-    """Describe what was on its way when the connection broke, or was waited for too long."""
+    """Describe a call whose connection broke, or whose answer is overdue."""
     detail = str(error) or type(error).__name__
     if write:
         return caused(

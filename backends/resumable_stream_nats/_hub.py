@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# What nats-py may hold for one subscription before it drops, which is then reported.
+# What nats-py may hold for one subscription. Beyond that it drops, and a loss is reported.
 MAX_PENDING_MESSAGES = 16 * 1024
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 
@@ -38,7 +38,7 @@ _LEAVE_TIMEOUT = 1.0
 
 
 class Hub:
-    """Keeps every channel subscribed on the present line, as long as there are any."""
+    """Keeps every channel subscribed on the present line, while there are channels."""
 
     def __init__(self, link: Link, timeout: float) -> None:
         self._link = link
@@ -77,7 +77,7 @@ class Hub:
         await self._worker.stop()
         self._close_all()
         if self.cut_off:
-            return  # what was subscribed goes with its connection
+            return  # the server forgets subscriptions with their connection
         leaving = asyncio.create_task(self._unsubscribe(), name="resumable-stream nats leave")
         await asyncio.wait({leaving}, timeout=_LEAVE_TIMEOUT)
         await stop(leaving)
@@ -103,7 +103,7 @@ class Hub:
         return True
 
     def _be_on(self, line: Line | None) -> None:
-        """Note on which line channels are live: those of the line before are not any more."""
+        """Note on which line channels are live: a change of line interrupts all of them."""
         if line is not self._line:
             self._line = line
             self._subscribers.interrupt()
@@ -125,7 +125,7 @@ class Hub:
             except BackendError as error:
                 self._trouble = error.__cause__ or error
                 if is_final(error):
-                    # What will not change by itself is not worth waiting for.
+                    # Time alone does not heal this: fail new subscribers at once.
                     self._subscribers.refuse(error)
             except (nats.errors.Error, OSError) as error:
                 self._trouble = error
@@ -145,13 +145,13 @@ class Hub:
         self._subscribers.close(self._worker.refusal())
 
     async def _serve(self, line: Line) -> None:
-        """Subscribe what is not subscribed, drop what was left, until the line is lost or idle."""
+        """Subscribe new channels and unsubscribe left ones, until the line is lost or idle."""
         self._be_on(line)
         line.lost.add_done_callback(self._line_lost)
         try:
             await self._keep_subscribed(line)
         finally:
-            # A line outlives many a last channel, and would keep one callback for each.
+            # A line may be served again and again, and would collect callbacks.
             line.lost.remove_done_callback(self._line_lost)
 
     def _line_lost(self, _: object) -> None:
@@ -225,5 +225,5 @@ class Hub:
                 try:
                     await interest.subscription.unsubscribe()
                 except (nats.errors.Error, OSError) as error:
-                    # It went with its connection.
+                    # The subscription went with its connection.
                     logger.debug("nats: unsubscribing failed: %r", error)

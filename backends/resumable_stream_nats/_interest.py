@@ -33,7 +33,7 @@ class Interest:
 
     async def receive(self, msg: Msg) -> None:
         if self.over:
-            return  # whatever is lost with it has been reported
+            return  # its successor reports what is lost
         self._handled += 1
         deliver(msg.data, self._channel.subscribers)
         if self._has_dropped():

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Question = Callable[["Line", "Watch", float], Awaitable[T]]
-"""Asks over a line, while denials are watched for, until a time of the event loop."""
+"""Asks over a line, with a watch for denials, until a time of the event loop."""
 
 NO_HEADERS = b"NATS/1.0\r\n\r\n"
 
-# Between two questions to a stream without a leader.
+# The pause between two questions to a stream without a leader, in seconds.
 PAUSE = 0.1
 
-# The part of the time-out after which a question is first asked again; each time it is doubled.
+# A question is first repeated after this part of the time-out; then the wait doubles each time.
 _FIRST_PATIENCE = 1 / 8
 
 
 class StrangeAnswerError(nats.errors.Error):
-    """What answered is not JetStream."""
+    """The answer is not one of JetStream's."""
 
 
 class JetStream:
@@ -55,10 +55,10 @@ class JetStream:
         write: bool = False,
         check: Callable[[Client], None] | None = None,
     ) -> T:
-        """Ask; what is answered, errors included, is the caller's to read.
+        """Return the answer; an error that JetStream answers with is raised as it is.
 
         A stream that is being made, or moves to another leader, drops what it is asked. So a
-        question is repeated; a write never is.
+        question is repeated. A write never is.
         """
         loop = asyncio.get_running_loop()
         patience = self._timeout * (1 if write else _FIRST_PATIENCE)
@@ -108,7 +108,7 @@ def directly(
     nobody: type[js_errors.Error],
     read: Callable[[dict[str, Any]], T],
 ) -> Question[T]:
-    """Ask without nats-py, which takes several times as long: leases are renewed in this way."""
+    """Ask without nats-py, which takes several times as long; leases are renewed like this."""
 
     async def ask(line: Line, watch: Watch, until: float) -> T:
         message = await line.ask(subject, headers, payload, until=until, watch=watch)

@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger("resumable_stream")
 
-# What one publish may carry at most; a server's max_payload may set a lower limit.
+# The most bytes that one publish may carry; a server's max_payload may be a lower limit.
 MAX_MESSAGE_SIZE = 512 * 1024
 
 _GRACE = 0.1
 
 
 class Watch:
-    """What the server denies while something is asked of it."""
+    """Collects what the server denies while something is asked of it."""
 
     def __init__(self, kind: str, subjects: Iterable[str], *, replies: bool) -> None:
         self.replies = replies
@@ -61,9 +61,9 @@ class Watch:
 class Line:
     """A connection of a client, and all that is under way on it.
 
-    nats-py's own calls swallow cancellations, wait for ever on a server that is gone, and learn of
-    a denied subject only by the time-out. Over a line each runs in a task of its own, or is not
-    used; and whoever waits is told at once of the connection's end and of a denial.
+    nats-py's own calls swallow cancellations, wait for ever for a server that is gone, and learn of
+    a denied subject only by the time-out. A line runs each of them in a task of its own, or does
+    without it. Waiting ends at once when the connection does or the subject is denied.
 
     Attributes:
         lost: done once the connection is over, with the cause.
@@ -83,7 +83,7 @@ class Line:
         self._reader: asyncio.Task[None] | None = None
 
     def stand(self) -> None:
-        """The client is connected: from here on the line lives as long as this connection."""
+        """Take up the client's present connection; the line lives as long as it does."""
         self._reader = _driver.reader_of(self.client)
         self._reader.add_done_callback(self._reader_ended)
 
@@ -103,12 +103,12 @@ class Line:
                 _fail(answer, self._why())
 
     def fail(self, cause: BaseException) -> None:
-        """The server did not answer in time: try another connection, unless it is the user's."""
+        """Give up a connection that did not answer in time, unless it is the user's own."""
         if self._own:
             self.end(cause)
 
     async def hear(self, error: Exception) -> None:
-        """Take in what the client reports beside the conversation."""
+        """Take note of an error that the client reports outside of any call."""
         denial = denial_in(error)
         if denial is None:
             self.trouble = error
@@ -201,18 +201,18 @@ class Line:
             raise self._why()
 
     def probe(self, pong: asyncio.Future[bool]) -> None:
-        """Ask for a sign of life, and wait for nothing."""
-        with suppress(nats.errors.Error):  # its end is told elsewhere
+        """Ask for a sign of life, without waiting for it."""
+        with suppress(nats.errors.Error):  # the connection's end is reported by ``lost``
             _driver.send(self.client, (), pong)
 
     async def settle(self) -> None:
-        """Wait for what was cancelled on this line to end."""
+        """Wait for the cancelled tasks of this line to end."""
         for task in list(self._tasks):
             await stop(task)
 
     async def _wait(self, futures: set[asyncio.Future[Any]], until: float) -> None:
         left = until - asyncio.get_running_loop().time()
-        # A process that was stopped, or a busy loop, first reads what has come meanwhile.
+        # Answers may have come while the process was stopped or the loop busy: read them first.
         for patience in (max(0.0, left), _GRACE):
             done, _ = await asyncio.wait(
                 futures, timeout=patience, return_when=asyncio.FIRST_COMPLETED
@@ -233,11 +233,11 @@ class Line:
 
     def _task_ended(self, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        work.close()  # where the task was cancelled before its first step
+        work.close()  # it was never begun if the task was cancelled before its first step
 
 
 async def _outcome(work: Coroutine[Any, Any, T]) -> tuple[T | None, Exception | None]:
-    """Return what the work raises, lest asyncio report it where nobody waits any more."""
+    """Return what the work raises, which asyncio would report if nobody retrieves it."""
     try:
         return await work, None
     except Exception as error:  # noqa: BLE001 - the caller's to handle, if there is one
@@ -245,7 +245,7 @@ async def _outcome(work: Coroutine[Any, Any, T]) -> tuple[T | None, Exception | 
 
 
 def _overdue(answer: asyncio.Future[Msg]) -> None:
-    # A process that was stopped, or a busy loop, first reads what has come meanwhile.
+    # Answers may have come while the process was stopped or the loop busy: read them first.
     late = TimeoutError("no answer in time")
     asyncio.get_running_loop().call_later(_GRACE, _fail, answer, late)
 

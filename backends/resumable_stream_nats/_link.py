@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 class Link(Protocol):
     longest_delay: float
-    """Seconds between two attempts to get through, at most."""
+    """The longest pause between two attempts to connect, in seconds."""
 
     @property
     def over(self) -> bool:
-        """No connection will ever come any more."""
+        """There will be no more connections."""
         ...
 
     @property
@@ -24,15 +24,15 @@ class Link(Protocol):
 
     @property
     def max_message_size(self) -> int | None:
-        """What the server takes that was connected last; None if none has been yet."""
+        """The limit of the server that was connected last; None before the first."""
         ...
 
     async def reach(self, until: float) -> Line:
         """Return the present connection, by the loop's time ``until``.
 
         Raises:
-            BackendUnavailableError: there is none.
-            BackendFaultError: nor will there be, until somebody mends a program.
+            BackendUnavailableError: there is no connection.
+            BackendFaultError: there will be none until a mistake in a program is corrected.
         """
         ...
 

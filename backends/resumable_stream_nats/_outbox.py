@@ -23,21 +23,20 @@ if TYPE_CHECKING:
     Messages = Sequence[tuple[str, bytes]]
     Batch = list[tuple[Messages, Call[None]]]
 
-# What is sent before the server must confirm. Small enough that a lost connection leaves few calls
+# What is sent before the server must confirm: little enough that a lost connection leaves few calls
 # in doubt.
 _BATCH_BYTES = 256 * 1024
-
 _BATCH_MESSAGES = 1024
 
-# A call held up by others waits longer than the time-out: so many times.
+# A call behind others may wait for this many time-outs.
 _PATIENCE = 4
 
 
 class Outbox:
     """One writer for all calls.
 
-    A publish on NATS is not answered. So that none is lost without a word, the writer has the
-    server confirm each batch, and gathers meanwhile what comes into the next.
+    NATS does not answer a publish. So that none is lost silently, the writer has the server confirm
+    each batch, and gathers the next one meanwhile.
     """
 
     def __init__(self, link: Link, timeout: float) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PING_INTERVAL = 2.0
 _SILENT_INTERVALS = 3
 
-# Beyond it nats-py holds a publisher up; what is on its way is bounded by ourselves, and lower.
+# Beyond this many bytes nats-py blocks publishers. The outbox sets a lower limit of its own.
 _PENDING_SIZE = 8 * 1024 * 1024
 _RETRY_AFTER = 0.01
 _LEAST_SHARE = 0.5
@@ -45,8 +45,8 @@ _LEAST_PAYLOAD = 4096
 class OwnLink:
     """Connections of the backend's own, one after another.
 
-    nats-py reconnects by itself, but then sends what it still held, long after its caller was told
-    that it failed. Here a connection that is lost takes with it what was not sent.
+    nats-py can reconnect by itself, but then sends what it still holds, long after its caller was
+    told that it failed. Here what was not sent is dropped with its connection.
     """
 
     longest_delay = 2.0
@@ -116,7 +116,7 @@ class OwnLink:
         return ending(BACKEND) if self.cut_off else closed(BACKEND)
 
     async def _open(self) -> Line:
-        """Connect to the first server that answers; those given come before those announced."""
+        """Connect to the first server that answers; the given ones come before the announced."""
         given, announced = list(self._servers.urls), list(self._announced)
         random.shuffle(given)
         random.shuffle(announced)
@@ -143,7 +143,7 @@ class OwnLink:
             async with asyncio.timeout(limit):
                 await client.connect(server, error_cb=line.hear, **self._options(server, limit))
                 line.stand()
-                # By then the account's limits are known, too.
+                # Once this is confirmed, the account's limits are known, too.
                 await line.confirm(until=asyncio.get_running_loop().time() + limit)
             _check_payload(client)
             connected = True
@@ -154,11 +154,11 @@ class OwnLink:
         except NoServersError as error:
             raise failed(line.trouble or error) from error
         except Exception as error:
-            # Credential files and resolvers are the user's own: anything may come out.
+            # Credential files and resolvers are the user's own: they may raise anything.
             raise failed(error) from error
         finally:
             if not connected:
-                # Also one that has closed itself: it may have done so half-way.
+                # Even a client that has closed itself: it may have stopped half-way.
                 await _driver.discard(client)
         return line
 
@@ -195,7 +195,7 @@ class OwnLink:
 
     def _attended(self, line: Line, task: asyncio.Task[None]) -> None:
         if self.cut_off:
-            # Also where the task was cancelled before its first step, and has run nothing.
+            # A task that is cancelled before its first step does not clear away by itself.
             line.end(StaleConnectionError())
             _driver.abort(line.client)
         self._attending.discard(task)

@@ -54,7 +54,7 @@ class SharedLink:
             raise unusable("the client was connected on another event loop")
         self._line = line
         if self._theirs is None:
-            # Denials are told to this callback only.
+            # The client reports denials to this callback only.
             self._theirs = _driver.error_callback(self._client)
             _driver.set_error_callback(self._client, self._hear)
         return line

@@ -17,8 +17,8 @@ from resumable_stream.errors import (
 # What users call the broker, in the messages of every backend.
 BACKEND = "Redis"
 
-# An error reply arrives over a connection that works: the server refused the command and did
-# nothing. redis-py derives some of them from its ConnectionError all the same.
+# An error reply comes over a connection that works: the server refused the command and did
+# nothing. redis-py derives some of these from its ConnectionError nevertheless.
 REPLY_ERRORS = (
     exceptions.ResponseError,
     exceptions.BusyLoadingError,
@@ -39,7 +39,7 @@ RIGHTS = (
     "(pubsub|numsub is optional, for TypeScript listeners that vanish)"
 )
 
-# Looked up along the error's own bases, so that the nearest entry wins.
+# Looked up along the bases of an error's class: the nearest entry wins.
 _REMEDIES: dict[type[BaseException], str] = {
     exceptions.AuthenticationError: (
         "the server refused the credentials: check the user name and password"
@@ -61,7 +61,7 @@ _REMEDIES: dict[type[BaseException], str] = {
 
 
 def refused(error: BaseException) -> BackendUnavailableError:
-    """Describe what was surely not executed: an error reply, or a connection that never was."""
+    """Describe what was certainly not executed: it was refused, or there was no connection."""
     remedy = next((text for kind in type(error).__mro__ if (text := _REMEDIES.get(kind))), None)
     detail = str(error) or type(error).__name__
     denied = isinstance(error, exceptions.NoPermissionError)
@@ -87,14 +87,14 @@ def failed(error: BaseException) -> BackendError:
 
 
 def bug_in(error: BaseException | None) -> BaseException | None:
-    """Return the mistake that the error comes from; redis-py wraps whatever it meets."""
+    """Return the mistake in a program that caused the error, if any: redis-py wraps errors."""
     while error is not None and not isinstance(error, PROGRAM_ERRORS):
         error = error.__cause__
     return error
 
 
 def is_wrong_type(error: BaseException) -> bool:
-    # From a script, older servers tell it in the middle of the text.
+    # Older servers put the code into the middle of the text when a script meets it.
     return isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in str(error)
 
 
@@ -109,7 +109,7 @@ def wrong_type(key: str, error: BaseException) -> WrongKeyTypeError:
 
 
 def lost(error: BaseException, *, sent: bool, write: bool) -> BackendError:
-    """Describe what was on its way when the connection broke, or was waited for too long."""
+    """Describe a call whose connection broke, or whose reply is overdue."""
     detail = str(error) or type(error).__name__
     if sent and write:
         return caused(

@@ -105,10 +105,10 @@ class Hub:
             try:
                 connection = await _wire.connect(self._open, self._timeout)
                 await self._serve(connection)
-            except Exception as error:  # noqa: BLE001 - whatever broke it, nobody may stay deaf
+            except Exception as error:  # noqa: BLE001 - whatever it was, subscribers must not stay deaf
                 self._trouble = error.__cause__ or error
                 if bug_in(error) is not None:
-                    # A mistake in a program will not change: nobody need wait for it.
+                    # Time alone does not heal this: fail new subscribers at once.
                     self._subscribers.refuse(failed(error))
             if self._confirmed:
                 backoff.reset()
@@ -209,5 +209,5 @@ class Hub:
             return
         self._subscribers.refuse(refused(reply), channel)
         if channel.subscribers:
-            # It was allowed once and must not stay deaf: try again until it is allowed or ended.
+            # Older subscribers must not stay deaf: reconnect until it is allowed again or left.
             raise reply

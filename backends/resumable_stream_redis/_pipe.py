@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from resumable_stream_redis._driver import Connection
 
-# What is written at once. Small enough that a lost connection leaves few calls in doubt.
+# Bytes written at once: few enough that a lost connection leaves few calls in doubt.
 _BATCH_BYTES = 256 * 1024
 
-# A call held up by others waits longer than the time-out while replies keep coming: so many times.
+# While replies keep coming, a call behind others may wait for this many time-outs.
 _PATIENCE = 4
 _GRACE = 0.1
 
-# An idle connection is closed before a firewall on the way forgets it without telling anyone.
+# An idle connection is closed before a firewall on the way silently forgets it.
 _LINGER = 10.0
 
 
 class _Commands(Call[object]):
-    """Some commands sent together, waiting for their replies."""
+    """A call of some commands that are sent together; its result is the last reply."""
 
     __slots__ = ("_error", "_missing", "write")
 
@@ -97,7 +97,7 @@ class Pipe:
 
         Raises:
             RedisError: the first error reply.
-            BackendUnavailableError: surely not executed, or a read.
+            BackendUnavailableError: certainly not executed, or only a read.
             OutcomeUnknownError: perhaps executed.
         """
         self._worker.check()
@@ -106,7 +106,7 @@ class Pipe:
         if not self._unanswered:
             self._flush()
         elif not self._flushing:
-            # The server is busy: with all that is called in this turn of the event loop.
+            # The server is busy: send this with all else that is called in this turn of the loop.
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
         self._worker.begin()
@@ -118,7 +118,7 @@ class Pipe:
             call.withdraw()
 
     def renew(self) -> None:
-        """Go on over a new connection, once what was sent over this one is answered."""
+        """Change to a new connection once all that was sent over this one is answered."""
         self._stale = True
         self._wake.set()
 
@@ -136,7 +136,7 @@ class Pipe:
         now = asyncio.get_running_loop().time()
         overdue, wait = self._look_for_overdue(now)
         if overdue and not self._doubting:
-            # A process that was stopped, or a busy loop, first reads what has come meanwhile.
+            # Replies may have come while the process was stopped or the loop busy: read them first.
             self._doubting = True
             self._check_later(_GRACE)
             return
@@ -164,7 +164,7 @@ class Pipe:
         return overdue, None
 
     def _flush(self) -> None:
-        """Send what is queued, or leave it to the writer, who may wait."""
+        """Send what is queued, or leave it to the worker, which may wait."""
         self._flushing = False
         line = self._line
         if line is not None and not self._stale and line.has_room:
@@ -178,7 +178,7 @@ class Pipe:
             try:
                 connection = await _wire.connect(self._open, self._timeout)
             except BackendError as error:
-                # Calls that came meanwhile have not had the whole time: another attempt is theirs.
+                # Calls made during this attempt have not waited for long: they get another one.
                 self._give_up(self._calls.give_up(until=begun), error)
                 continue
             await self._serve(connection)
@@ -206,7 +206,7 @@ class Pipe:
                 call = self._unanswered.popleft()
                 call.fail(lost(cause, sent=True, write=call.write))
         if self._calls.is_left():
-            # A server that accepts and hangs up at once is not asked again in a tight loop.
+            # A server that accepts and hangs up must not be asked again in a tight loop.
             await asyncio.sleep(0.02)
 
     async def _write(self, line: Line) -> None:

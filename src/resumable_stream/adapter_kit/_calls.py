@@ -22,7 +22,7 @@ class Call(Generic[R]):
 
     Attributes:
         began: when it was made, by the event loop's clock.
-        done: what became of it. Done also means that nobody waits for it any more.
+        done: what became of it. A call is also done once nobody waits for it.
         sent: some of it was handed to a connection, so that it may have been executed.
     """
 
@@ -45,7 +45,7 @@ class Call(Generic[R]):
             self.done.set_exception(error)
 
     def withdraw(self) -> None:
-        """Nobody waits any more: what is not yet sent of it will not be."""
+        """Stop waiting for the call; what is not yet sent of it never will be."""
         settle(self.done)
 
 
@@ -85,6 +85,6 @@ class Calls(Generic[T, C]):
         return bool(waiting)
 
     def give_up(self, until: float = math.inf) -> Iterator[C]:
-        """Take off all items whose call began by ``until``; yield their calls, for the errors."""
+        """Remove the items of calls that began by ``until``; yield the call of each, to fail it."""
         while self._waiting and self._waiting[0][1].began <= until:
             yield self._waiting.popleft()[1]

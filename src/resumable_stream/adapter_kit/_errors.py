@@ -10,7 +10,7 @@ from resumable_stream.errors import BackendError, BackendUnavailableError
 E = TypeVar("E", bound=BackendError)
 
 PROGRAM_ERRORS = (AttributeError, NameError, NotImplementedError, TypeError)
-"""What only a mistake in a program raises. Others, such as ValueError, come from the world, too."""
+"""What only a mistake in a program raises; ValueError, say, may come from outside, too."""
 
 
 def caused(error: E, cause: BaseException | None) -> E:

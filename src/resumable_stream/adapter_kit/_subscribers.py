@@ -41,7 +41,7 @@ class Subscriber:
     """One subscription to a channel: what ``PubSub.subscribe`` returns.
 
     Attributes:
-        ended: its handlers are not called any more.
+        ended: its handlers are never called again.
     """
 
     __slots__ = ("channel", "ended", "on_loss", "on_message", "ready", "registry")
@@ -205,11 +205,11 @@ def call_safely(handler: Callable[[T], None], argument: T) -> None:
 
 
 def settle(future: asyncio.Future[Any]) -> None:
-    """Let go of a future: nobody waits for it any more."""
+    """Let go of a future that nobody waits for."""
     if not future.done():
         future.cancel()
     elif not future.cancelled():
-        future.exception()  # retrieved, lest asyncio report it as forgotten
+        future.exception()  # retrieved: asyncio reports an error that nobody has
 
 
 def _report(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The task of a backend's part: begun when there is work, and lost with its event loop."""
+"""The task of a backend's part: begun when there is work, and over with its event loop."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Worker:
         return ending(self._backend) if self.cut_off else closed(self._backend)
 
     def check(self) -> None:
-        """Let a caller pass who brings work.
+        """Refuse work once the worker is over.
 
         Raises:
             BackendUnavailableError: the worker is over.
@@ -75,7 +75,7 @@ class Worker:
         """Begin, unless the task runs already or the worker is over."""
         if self._task is None and not self.over:
             self._task = asyncio.create_task(self._run(), name=self._name)
-            # A task that is cancelled before its first step runs nothing of itself.
+            # A callback: a task that is cancelled before its first step runs nothing at all.
             self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
@@ -87,7 +87,7 @@ class Worker:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not self.over:
             self._task = None
-            # One that ended just before all were cancelled was not cancelled itself.
+            # A task that ended just before the loop cancelled all of them was not cancelled.
             self._cut_off = self._is_left() and is_ending(task.get_loop())
         self._on_end(None if task.cancelled() else task.exception())
         if self._is_left():
@@ -95,15 +95,15 @@ class Worker:
 
 
 def is_cut_off(task: asyncio.Task[Any]) -> bool:
-    """Tell whether the shutdown of its event loop has cancelled a task that nobody else cancels."""
+    """Tell whether the event loop's shutdown has cancelled a task that nobody else cancels."""
     return bool(task.cancelling()) and is_ending(task.get_loop())
 
 
 def heed_cancellation() -> None:
-    """Cancel the current task now, if a driver's call that has just returned swallowed that.
+    """Cancel the current task now if a driver's call has swallowed its cancellation.
 
     Raises:
-        CancelledError: it did.
+        CancelledError: the task was cancelled.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
