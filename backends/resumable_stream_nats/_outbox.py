@@ -65,7 +65,7 @@ class Outbox:
         """
         self._worker.check()
         call: Call[None] = Call()
-        self._calls.put(call, messages)
+        self._calls.put(call, [messages])
         self._unanswered.append(call)
         if self._timer is None:
             self._check_later(call)

@@ -102,7 +102,7 @@ class Pipe:
         """
         self._worker.check()
         call = _Commands(len(commands), write=write)
-        self._calls.put(call, *commands)
+        self._calls.put(call, commands)
         if not self._unanswered:
             self._flush()
         elif not self._flushing:

@@ -17,7 +17,7 @@ def some(count: int) -> tuple[Calls[str, Call[int]], list[Call[int]]]:
     queue: Calls[str, Call[int]] = Calls()
     calls: list[Call[int]] = [Call() for _ in range(count)]
     for name, call in zip("abcdef", calls, strict=False):
-        queue.put(call, f"{name}0", f"{name}1")
+        queue.put(call, [f"{name}0", f"{name}1"])
     return queue, calls
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from resumable_stream.adapter_kit._subscribers import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -63,9 +63,11 @@ class Calls(Generic[T, C]):
         """Iterate over the calls, once for each item."""
         return (call for _, call in self._waiting)
 
-    def put(self, call: C, *items: T) -> None:
+    def put(self, call: C, items: Iterable[T]) -> None:
         """Add a call's items at the end."""
-        self._waiting.extend([(item, call) for item in items])
+        append = self._waiting.append
+        for item in items:
+            append((item, call))
 
     def take(self) -> tuple[T, C] | None:
         """Take the first item to send it, and mark its call as sent; None if nothing is left."""

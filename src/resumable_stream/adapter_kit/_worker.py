@@ -49,7 +49,8 @@ class Worker:
     def cut_off(self) -> bool:
         """The event loop is being shut down, and has cancelled the task."""
         task = self._task
-        if task is not None and not (self._stopped or self._cut_off):
+        # Every call of a backend asks this: the check that usually settles it comes first.
+        if task is not None and task.cancelling() and not (self._stopped or self._cut_off):
             self._cut_off = is_cut_off(task)
         return self._cut_off
 
