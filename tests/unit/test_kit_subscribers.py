@@ -38,9 +38,9 @@ class Hub:
             unconfirmed=lambda: BackendUnavailableError("not confirmed"),
         )
 
-    async def ready(self, name: str) -> Ear:
-        """Subscribe, and confirm the channel for whoever is waiting for it."""
-        ear = Ear(self, name)
+    async def ready(self, name: str, handler: Callable[[object], None] | None = None) -> Ear:
+        """Subscribe, and have the channel confirmed."""
+        ear = Ear(self, name, handler)
         await turns()
         if not ear.task.done():
             self.subscribers.confirm(self.subscribers.channels[name])
@@ -51,12 +51,13 @@ class Hub:
 class Ear:
     """One subscription, and what it hears."""
 
-    def __init__(self, hub: Hub, name: str) -> None:
+    def __init__(
+        self, hub: Hub, name: str, handler: Callable[[object], None] | None = None
+    ) -> None:
         self.messages: list[bytes] = []
         self.losses: list[Loss] = []
-        self.task = asyncio.create_task(
-            hub.subscribers.subscribe(name, self.messages.append, self.losses.append)
-        )
+        handlers = handler or self.messages.append, handler or self.losses.append
+        self.task = asyncio.create_task(hub.subscribers.subscribe(name, *handlers))
 
     @property
     def subscriber(self) -> Subscriber:
@@ -237,36 +238,8 @@ async def test_a_subscriber_that_has_ended_hears_nothing() -> None:
     assert (second.messages, second.losses) == ([b"message"], [Loss.OVERFLOW, Loss.RECONNECTED])
 
 
-@pytest.mark.parametrize(
-    "tell",
-    [
-        lambda hub, all_: deliver(b"message", all_),
-        lambda hub, all_: report_loss(Loss.OVERFLOW, all_),
-        lambda hub, all_: hub.subscribers.confirm(hub.joined[0]),
-        lambda hub, all_: hub.subscribers.close(BackendUnavailableError("closed")),
-    ],
-    ids=["message", "loss", "confirm", "close"],
-)
-async def test_a_handler_that_ends_another_subscriber_has_ended_it(
-    tell: Callable[[Hub, tuple[Subscriber, ...]], None],
-) -> None:
-    hub = Hub()
-    heard: list[object] = []
-
-    def end_last(argument: object) -> None:
-        heard.append(argument)
-        hub.subscribers.end(last.subscriber)
-
-    first = asyncio.create_task(hub.subscribers.subscribe("a", end_last, end_last))
-    await turns()
-    hub.subscribers.confirm(hub.joined[0])
-    await first
-    last = await hub.ready("a")
-    tell(hub, hub.joined[0].subscribers)
-    assert (len(heard), last.messages, last.losses) == (1, [], [])
-
-
-@pytest.mark.parametrize(
+# Each way in which handlers of a channel are called.
+each_way = pytest.mark.parametrize(
     "tell",
     [
         lambda hub: deliver(b"message", hub.joined[0].subscribers),
@@ -276,17 +249,33 @@ async def test_a_handler_that_ends_another_subscriber_has_ended_it(
     ],
     ids=["message", "loss", "confirm", "close"],
 )
-async def test_a_handler_that_raises_deafens_nobody(tell: Callable[[Hub], None]) -> None:
+
+
+@each_way
+async def test_a_handler_that_ends_another_subscriber_has_ended_it(
+    tell: Callable[[Hub], None],
+) -> None:
     hub = Hub()
-    broken, reported = ValueError("broken"), reports()
+    heard: list[object] = []
+
+    def end_last(argument: object) -> None:
+        heard.append(argument)
+        hub.subscribers.end(last.subscriber)
+
+    await hub.ready("a", end_last)
+    last = await hub.ready("a")
+    tell(hub)
+    assert (len(heard), last.messages, last.losses) == (1, [], [])
+
+
+@each_way
+async def test_a_handler_that_raises_deafens_nobody(tell: Callable[[Hub], None]) -> None:
+    hub, broken, reported = Hub(), ValueError("broken"), reports()
 
     def fail(_argument: object) -> None:
         raise broken
 
-    first = asyncio.create_task(hub.subscribers.subscribe("a", fail, fail))
-    await turns()
-    hub.subscribers.confirm(hub.joined[0])
-    await first
+    await hub.ready("a", fail)
     second = await hub.ready("a")
     tell(hub)
     assert len(second.messages) + len(second.losses) == 1
