@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 import resumable_stream.adapter_kit as kit
@@ -71,3 +73,24 @@ async def test_a_stopped_worker_lets_no_caller_pass() -> None:
     with pytest.raises(BackendUnavailableError, match="this Carrier backend was closed"):
         worker.check()
     assert str(worker.refusal()) == str(closed("Carrier"))
+
+
+def test_a_worker_that_is_being_cut_off_lets_no_caller_pass() -> None:
+    refusals: list[str] = []
+
+    async def run() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with pytest.raises(BackendUnavailableError) as refused:
+                worker.check()
+            refusals.append(str(refused.value))
+
+    worker = Worker(run, "part", lambda: True, lambda _error: None, backend="Carrier")
+
+    async def main() -> None:
+        worker.begin()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert refusals == [str(ending("Carrier"))]
