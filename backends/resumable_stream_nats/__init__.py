@@ -8,7 +8,7 @@ that it is given.
 
 from __future__ import annotations
 
-from resumable_stream._drivers import refuse_import
+from resumable_stream.adapter_kit import refuse_import
 from resumable_stream_nats._versions import TESTED
 
 try:

@@ -23,8 +23,13 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionClosedError, ConnectionDrainingError, SecureConnWantedError
 
-from resumable_stream._drivers import check_inside, check_versions, lacking
-from resumable_stream.adapter_kit import heed_cancellation, is_ending
+from resumable_stream.adapter_kit import (
+    check_inside,
+    check_versions,
+    heed_cancellation,
+    is_ending,
+    lacking,
+)
 from resumable_stream_nats._versions import TESTED
 
 if TYPE_CHECKING:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from resumable_stream._drivers import Tested
+from resumable_stream.adapter_kit import Tested
 
 TESTED = (Tested("nats-py", "2.14", "2.17"),)

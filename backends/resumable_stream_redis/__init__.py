@@ -8,7 +8,7 @@ Both open at the first use and close when idle.
 
 from __future__ import annotations
 
-from resumable_stream._drivers import refuse_import
+from resumable_stream.adapter_kit import refuse_import
 from resumable_stream_redis._versions import TESTED
 
 try:

@@ -21,8 +21,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import InvalidResponse
 
-from resumable_stream._drivers import check_inside, check_versions, lacking
-from resumable_stream.adapter_kit import heed_cancellation
+from resumable_stream.adapter_kit import check_inside, check_versions, heed_cancellation, lacking
 from resumable_stream_redis._versions import TESTED
 
 if TYPE_CHECKING:

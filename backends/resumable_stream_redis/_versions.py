@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from resumable_stream._drivers import Tested
+from resumable_stream.adapter_kit import Tested
 
 TESTED = (Tested("redis", "6.2", "8.2"), Tested("hiredis", "3.2", "3.6"))

@@ -15,11 +15,21 @@ common beneath it. All of them belong to one event loop, and none imports a driv
   cancellations that a driver swallows, and with event loops that are being shut down.
 * :func:`closed` and :func:`ending` are the errors that every backend says in the same words.
   :func:`caused` and :func:`again` make errors, :data:`PROGRAM_ERRORS` tells mistakes from outages.
+* :class:`Tested` names the versions of a client library that a backend was tested with;
+  :func:`check_versions`, :func:`check_inside` (with :func:`lacking`) and :func:`refuse_import`
+  refuse others with one typed error.
 """
 
 from __future__ import annotations
 
 from resumable_stream._backoff import Backoff
+from resumable_stream._drivers import (
+    Tested,
+    check_inside,
+    check_versions,
+    lacking,
+    refuse_import,
+)
 from resumable_stream._loops import is_ending
 from resumable_stream.adapter_kit._calls import Call, Calls
 from resumable_stream.adapter_kit._errors import PROGRAM_ERRORS, again, caused, closed, ending
@@ -43,16 +53,21 @@ __all__ = [
     "LoopBound",
     "Subscriber",
     "Subscribers",
+    "Tested",
     "Worker",
     "again",
     "call_safely",
     "caused",
+    "check_inside",
+    "check_versions",
     "closed",
     "deliver",
     "ending",
     "heed_cancellation",
     "is_cut_off",
     "is_ending",
+    "lacking",
+    "refuse_import",
     "report_loss",
     "stop",
 ]
