@@ -118,7 +118,7 @@ def test_trespass_is_seen(source: str) -> None:
     "source",
     [
         "self._connection.close()",
-        "from resumable_stream._worker import Worker",
+        "from resumable_stream.adapter_kit import Worker",
         "import asyncio\nclass Line(asyncio.Protocol):\n    def f(self): self._held",
         "from resumable_stream_redis import _driver\n_driver.drop(connection)",
         "type(self).__name__",

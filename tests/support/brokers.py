@@ -163,7 +163,7 @@ class RedisBroker(ValkeyServer):
 
 
 class NatsBroker(NatsServer):
-    ping_interval: ClassVar[str] = "resumable_stream_nats._link.PING_INTERVAL"
+    ping_interval: ClassVar[str] = "resumable_stream_nats._own_link.PING_INTERVAL"
     # It reads before it writes.
     unsent_compare: ClassVar[type[BackendError]] = BackendUnavailableError
     recovers_at_once: ClassVar[bool] = False
