@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from resumable_stream import ProducerLostError, ResumableStream, ResumableStreamContext
+from resumable_stream import (
+    OutcomeUnknownError,
+    ProducerLostError,
+    ResumableStream,
+    ResumableStreamContext,
+)
 from resumable_stream._protocol.wire import V1_END, decode_request
 from resumable_stream_memory._backend import MAX_MESSAGE_SIZE
 from support.virtual_time import in_virtual_time
@@ -304,6 +309,35 @@ async def test_an_end_that_comes_while_text_is_told_from_it_is_the_end(
         monkeypatch.setattr(broker, "get", get_late)
         await producer.send(V1_END)
         assert await rest(stream) == [V1_END]
+
+
+@pytest.mark.rule("V1-4", "P1")
+@in_virtual_time
+async def test_a_readers_own_message_that_comes_late_is_no_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The reader sends itself a message, to learn whether all before it has come."""
+    async with world() as here:
+        producer = TypeScriptProducer(here)
+        await producer.start()
+        context, broker = here.instance()
+        stream = await join(context)
+        publish = broker.publish
+        late: list[bytes] = []
+
+        async def publish_late(channel: str, message: bytes) -> None:
+            if channel == NAMES.chunk(producer.listeners[0]):
+                if not late:
+                    late.append(message)
+                    raise OutcomeUnknownError("it will be executed later")
+                await here.raw.publish(channel, late[0])
+            await publish(channel, message)
+
+        monkeypatch.setattr(broker, "publish", publish_late)
+        await producer.send("a")
+        await producer.finish()
+        assert await rest(stream) == ["a"]
+        assert late
 
 
 @pytest.mark.rule("V1-4", "P1")

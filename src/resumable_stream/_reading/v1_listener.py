@@ -44,6 +44,7 @@ class V1Listener:
         "_listener_id",
         "_liveness",
         "_mark",
+        "_mark_prefix",
         "_marked",
         "_overflowed",
         "_reader",
@@ -66,7 +67,8 @@ class V1Listener:
         self._dropped = False
         self._whole = False
         self._listener_id = ""
-        self._mark: bytes | None = None
+        self._mark_prefix = secrets.token_bytes(16)
+        self._mark = b""
         self._marked = asyncio.Event()
         self._turn = 0
         # Code points cannot be asked for, nor an offset that may lie beyond the text.
@@ -121,8 +123,9 @@ class V1Listener:
     def _on_message(self, turn: int, message: bytes) -> None:
         if self._unread.over or turn != self._turn:
             return
-        if message == self._mark:
-            self._marked.set()
+        if message.startswith(self._mark_prefix):
+            if message == self._mark:  # else an earlier one, which a broker was slow to send
+                self._marked.set()
             return
         self._hear()
         window = self._reader.shared.options.window
@@ -215,7 +218,7 @@ class V1Listener:
     async def _catch_up(self) -> bool:
         """Wait until what the producer has sent so far is here: a message sent now comes after."""
         self._marked.clear()
-        self._mark = secrets.token_bytes(16)
+        self._mark = self._mark_prefix + secrets.token_bytes(8)
         channel = self._reader.shared.names.chunk(self._listener_id)
         for _ in range(_MARKS):
             await self._reader.shared.backend.publish(channel, self._mark)
