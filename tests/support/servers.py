@@ -190,8 +190,11 @@ class SentinelSet:
                 stack.callback(server.close)
                 server.start()
             for sentinel in self.sentinels:
-                self._hurry(sentinel)
+                self._set_periods(sentinel, INFO=1000, ASK=100, PUBLISH=200)
             wait_until(self._ready, "the Sentinels to know each other and the replica")
+            for sentinel in self.sentinels:
+                # After four of these a Sentinel demotes a primary that it has not heard of.
+                self._set_periods(sentinel, PUBLISH=2000)
             self._stack = stack.pop_all()
         return self
 
@@ -199,13 +202,12 @@ class SentinelSet:
         self._stack.close()
 
     @staticmethod
-    def _hurry(sentinel: ValkeyServer) -> None:
-        """Let it look around, and say what it sees, ten times as often as by default."""
-        periods = {"INFO-PERIOD": 1000, "PUBLISH-PERIOD": 200, "ASK-PERIOD": 100}
+    def _set_periods(sentinel: ValkeyServer, **milliseconds: int) -> None:
+        """Change how often it looks around, and says what it sees."""
         # Only from Redis 7.0 on; older ones are as slow as they are.
         with contextlib.suppress(redis.ResponseError), sentinel.client() as client:
-            for name, milliseconds in periods.items():
-                client.execute_command("SENTINEL", "DEBUG", name, milliseconds)
+            for name, period in milliseconds.items():
+                client.execute_command("SENTINEL", "DEBUG", f"{name}-PERIOD", period)
 
     def _ready(self) -> bool:
         for sentinel in self.sentinels:
