@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 from resumable_stream._loops import Background
 from resumable_stream._producing.claim import Claim
@@ -43,8 +42,7 @@ _PAUSE = 0.05
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Here:
+class Here(NamedTuple):
     """This instance produces the stream."""
 
     producer: Producer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from resumable_stream._protocol.wire import Decoder, encode_request
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from resumable_stream.ports import Backend
 
 
-@dataclass(frozen=True, slots=True)
 class Shared:
     """Created once for an instance, and passed to each of its producers and readers.
 
@@ -29,12 +27,17 @@ class Shared:
         decoder: decodes a message once, however many readers get it.
     """
 
-    backend: Backend
-    names: Names
-    options: Options
-    background: Background
-    ticks: Ticks = field(default_factory=Ticks)
-    decoder: Decoder = field(default_factory=Decoder)
+    __slots__ = ("backend", "background", "decoder", "names", "options", "ticks")
+
+    def __init__(
+        self, backend: Backend, names: Names, options: Options, background: Background
+    ) -> None:
+        self.backend = backend
+        self.names = names
+        self.options = options
+        self.background = background
+        self.ticks = Ticks()
+        self.decoder = Decoder()
 
     async def ask(self, stream_id: str, request: Request) -> None:
         """Publish a request to the producer of the stream."""

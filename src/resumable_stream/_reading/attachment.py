@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
@@ -10,23 +9,28 @@ if TYPE_CHECKING:
 
 
 @final
-@dataclass(frozen=True, slots=True)
 class Joined:
     """The producer has answered: its text can be read."""
 
+    __slots__ = ()
+
 
 @final
-@dataclass(frozen=True, slots=True)
 class Moved:
     """The stream is no longer there: look it up again."""
 
+    __slots__ = ()
+
 
 @final
-@dataclass(frozen=True, slots=True)
 class Refused:
     """There is nothing to read, for this reason."""
 
-    error: ResumableStreamError
+    __slots__ = ("error",)
+    __match_args__ = ("error",)
+
+    def __init__(self, error: ResumableStreamError) -> None:
+        self.error = error
 
 
 Attachment = Joined | Moved | Refused
