@@ -27,7 +27,7 @@ from resumable_stream_redis._errors import BACKEND, failed, is_wrong_type, refus
 from resumable_stream_redis._hub import Hub
 from resumable_stream_redis._pipe import Pipe
 from resumable_stream_redis._settings import checked_client, checked_timeout, checked_url
-from resumable_stream_redis._topology import HUB, from_client, from_url
+from resumable_stream_redis._topology import MESSAGE_NODE, from_client, from_url
 from resumable_stream_redis._wire import pack
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class RedisBackend:
             return
         commands = [pack(b"PUBLISH", channel.encode(), message) for channel, message in messages]
         try:
-            await parts.pipe(HUB).call(commands, write=True)
+            await parts.pipe(MESSAGE_NODE).call(commands, write=True)
         except RedisError as error:
             raise refused(error) from error
 
@@ -198,7 +198,7 @@ class _Parts:
         self._timeout = timeout
         self._pipes: dict[str, Pipe] = {}
         watch = None if topology.watch is None else self._watch
-        self.hub = Hub(partial(topology.open, HUB), timeout, watch)
+        self.hub = Hub(partial(topology.open, MESSAGE_NODE), timeout, watch)
 
     @property
     def cut_off(self) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from resumable_stream_redis._driver import Connection
 
-HUB = ""
+MESSAGE_NODE = ""
 """The node that messages go through; without a cluster, the only one."""
 
 # Seconds between a subscriber's questions to Sentinel. Without them a former primary, which the
@@ -66,7 +66,7 @@ class OneServer:
         connection_class(**self._settings)
 
     async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
-        return HUB
+        return MESSAGE_NODE
 
     async def open(self, node: str) -> Connection:  # noqa: ARG002 - there is one
         return await _driver.connected(self._connection_class(**self._settings))
@@ -96,7 +96,7 @@ class SentinelPrimary:
         self._settings = own_settings(self._connection_class, settings)
 
     async def locate(self, key: bytes, limit: float) -> str:  # noqa: ARG002 - one node has every key
-        return HUB
+        return MESSAGE_NODE
 
     async def open(self, node: str) -> Connection:  # noqa: ARG002 - there is one
         host, port = await _driver.find_primary(self._pool)
@@ -133,7 +133,7 @@ class Cluster:
         self._settings = own_settings(self._connection_class, settings)
         self._settings.pop("redis_connect_func", None)  # it would let replicas answer reads
         self._client: Any = client
-        self._hub = HUB
+        self._message_node = MESSAGE_NODE
         self._outdated = False
         self._looked = 0.0
         self._lock = asyncio.Lock()
@@ -146,14 +146,14 @@ class Cluster:
 
     async def open(self, node: str) -> Connection:
         try:
-            if node != HUB:
+            if node != MESSAGE_NODE:
                 return await self._connect(node)
             await self._look()
             names = [one.name for one in self._client.get_primaries()]
             random.shuffle(names)
-            if self._hub in names:
-                names.remove(self._hub)
-                names.insert(0, self._hub)
+            if self._message_node in names:
+                names.remove(self._message_node)
+                names.insert(0, self._message_node)
             return await self._first(names)
         except BaseException:
             self.renew()
@@ -180,7 +180,7 @@ class Cluster:
             except (RedisError, OSError) as error:
                 trouble = error
             else:
-                self._hub = name
+                self._message_node = name
                 return connection
         raise trouble
 

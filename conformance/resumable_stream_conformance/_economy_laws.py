@@ -20,7 +20,7 @@ from resumable_stream_conformance._stage import (
 from resumable_stream_conformance._suite import rule
 
 if TYPE_CHECKING:
-    from resumable_stream_conformance._stage import Instance
+    from resumable_stream_conformance._stage import ObservedInstance
 
 HALF = 30
 
@@ -205,14 +205,14 @@ class EconomyLaws(Stage):
         again = Source()
         assert await read(await there.start(again)) == list(CHUNKS)
 
-    async def _until_idle(self, *instances: Instance) -> None:
+    async def _until_idle(self, *instances: ObservedInstance) -> None:
         await until(
             lambda: not any(instance.backend.live_subscriptions for instance in instances),
             "no subscription is left",
         )
 
 
-async def _attach_and_give_up(instance: Instance, steps: int) -> None:
+async def _attach_and_give_up(instance: ObservedInstance, steps: int) -> None:
     attaching = asyncio.ensure_future(instance.resume())
     for _ in range(steps):
         await asyncio.sleep(0)

@@ -32,7 +32,7 @@ from resumable_stream_conformance._suite import rule
 
 if TYPE_CHECKING:
     from resumable_stream import ResumableStream
-    from resumable_stream_conformance._stage import Instance
+    from resumable_stream_conformance._stage import ObservedInstance
 
 HALF = 30
 # A sentinel of a generation that nobody produces.
@@ -216,7 +216,7 @@ class EndingLaws(Stage):
 
     async def _cast(
         self, source: Source
-    ) -> tuple[Instance, Instance, ResumableStream, list[ResumableStream]]:
+    ) -> tuple[ObservedInstance, ObservedInstance, ResumableStream, list[ResumableStream]]:
         """Start the source here; return a local reader, and one each here and there."""
         here, there = await self.instances(2)
         local = await here.start(source)
@@ -224,7 +224,7 @@ class EndingLaws(Stage):
         return here, there, local, [local, await there.resume(), await here.resume()]
 
 
-async def _late_callers_get(instance: Instance, error: type[Exception]) -> None:
+async def _late_callers_get(instance: ObservedInstance, error: type[Exception]) -> None:
     source = Source()
     with pytest.raises(error):
         await instance.context.resume_existing_stream("stream")

@@ -28,7 +28,7 @@ from resumable_stream_conformance._stage import (
 from resumable_stream_conformance._suite import rule
 
 if TYPE_CHECKING:
-    from resumable_stream_conformance._stage import Instance
+    from resumable_stream_conformance._stage import ObservedInstance
 
 HALF = 30
 ORPHAN = str(5 << 20)
@@ -206,13 +206,13 @@ class ProducerLaws(Stage):
         assert chunks == []
 
 
-async def _until_gone(instance: Instance, key: str) -> None:
+async def _until_gone(instance: ObservedInstance, key: str) -> None:
     async with asyncio.timeout(LEASE + 2 * SLACK):
         while await instance.backend.get(key) is not None:  # noqa: ASYNC110 - a key has no event
             await asyncio.sleep(0.02)
 
 
-async def _until_done(instance: Instance, key: str) -> None:
+async def _until_done(instance: ObservedInstance, key: str) -> None:
     async with asyncio.timeout(SLACK):
         while await instance.backend.get(key) != "DONE":  # noqa: ASYNC110 - a key has no event
             await asyncio.sleep(0.02)

@@ -96,7 +96,7 @@ class Source:
             await self.go.wait()
 
 
-class Instance:
+class ObservedInstance:
     """One server instance: a context on an observed backend of its own."""
 
     def __init__(self, context: ResumableStreamContext, backend: ObservedBackend) -> None:
@@ -131,7 +131,7 @@ class Instance:
 class Stage(SuiteBase):
     """Instances under one prefix."""
 
-    async def instance(self, backend: Backend | None = None, **options: Any) -> Instance:
+    async def instance(self, backend: Backend | None = None, **options: Any) -> ObservedInstance:
         """Start an instance, by default on a backend of its own; it is closed after the test."""
         observed = ObservedBackend(backend or await self.connect())
         chosen: dict[str, Any] = {"lease": LEASE, "handshake_timeout": LEASE} | options
@@ -139,9 +139,9 @@ class Stage(SuiteBase):
             backend=observed, key_prefix=self.namespace, options=Options(**chosen)
         )
         self._stack.push_async_callback(context.aclose, 0.0)
-        return Instance(context, observed)
+        return ObservedInstance(context, observed)
 
-    async def instances(self, count: int, **options: Any) -> list[Instance]:
+    async def instances(self, count: int, **options: Any) -> list[ObservedInstance]:
         return [await self.instance(**options) for _ in range(count)]
 
     @property

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
-    from resumable_stream._cli.demo.web.instances import Instance
+    from resumable_stream._cli.demo.web.instances import DemoInstance
 
 # How many readers are remembered; the oldest without a connection are forgotten first.
 _MOST_READERS: Final = 200
@@ -49,7 +49,7 @@ class Reader:
 class Balancer:
     """The ASGI application that answers readers, ``/read/{answer}/{reader}``."""
 
-    def __init__(self, instances: Sequence[Instance]) -> None:
+    def __init__(self, instances: Sequence[DemoInstance]) -> None:
         self.instances = instances
         self._readers: OrderedDict[str, Reader] = OrderedDict()
 
@@ -106,7 +106,7 @@ class Balancer:
     def readers_of(self, answer: str) -> dict[str, Reader]:
         return {name: one for name, one in self._readers.items() if one.answer == answer}
 
-    def at(self, reader: Reader) -> Instance:
+    def at(self, reader: Reader) -> DemoInstance:
         return self.instances[reader.place]
 
     async def _serve(self, reader: Reader, request: Request, receive: Receive, send: Send) -> None:
@@ -133,10 +133,10 @@ class Balancer:
         return next((place for place in places if self.instances[place].alive), places[0])
 
 
-async def ask_all(instances: Sequence[Instance], method: str, path: str) -> list[Any]:
+async def ask_all(instances: Sequence[DemoInstance], method: str, path: str) -> list[Any]:
     """Ask every instance at once; the answer of an instance that is gone is None."""
 
-    async def ask(instance: Instance) -> Any:
+    async def ask(instance: DemoInstance) -> Any:
         try:
             return await instance.ask(method, path)
         except InstanceGoneError:

@@ -32,7 +32,7 @@ class InstanceGoneError(Exception):
     """The instance cannot be reached, or has ended."""
 
 
-class Instance(Protocol):
+class DemoInstance(Protocol):
     """One instance of the service.
 
     Attributes:

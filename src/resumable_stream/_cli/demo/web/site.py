@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from resumable_stream._cli.demo.web.instances import Instance
+    from resumable_stream._cli.demo.web.instances import DemoInstance
 
 _FILES: Final = {
     "/": ("page.html", "text/html"),
@@ -40,7 +40,7 @@ class Site:
     """
 
     def __init__(
-        self, instances: Sequence[Instance], *, title: str, text: str, broker: str, host: str
+        self, instances: Sequence[DemoInstance], *, title: str, text: str, broker: str, host: str
     ) -> None:
         self.balancer = Balancer(instances)
         self._instances = instances
