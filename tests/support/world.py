@@ -18,6 +18,7 @@ from resumable_stream import (
     create_resumable_stream_context,
 )
 from resumable_stream._loops import Background
+from resumable_stream._producing.claim import Claim
 from resumable_stream._protocol.names import Names, live_id
 from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._protocol.wire import (
@@ -52,6 +53,11 @@ def shared_on(backend: Backend, options: Options | None = None) -> Shared:
     """What an instance's parts share, for a part that is tested alone."""
     background = Background(asyncio.get_running_loop())
     return Shared(backend, NAMES, options or Options(lease=LEASE), background)
+
+
+def claim_on(broker: Broker) -> Claim:
+    """A claim on the stream, not taken yet."""
+    return Claim(ID, shared_on(broker))
 
 
 class Broker(MemoryBackend):
@@ -154,6 +160,11 @@ async def begin(here: World, *chunks: str, **options: int) -> tuple[Source, Resu
     stream = await context.create_new_resumable_stream(ID, source)
     await asyncio.sleep(0.1)
     return source, stream, generation_of(await here.sentinel() or "")
+
+
+async def two_chunks() -> AsyncIterator[str]:
+    yield "a"
+    yield "b"
 
 
 class Source:

@@ -21,15 +21,10 @@ from resumable_stream import (
 )
 from resumable_stream.sse import sse_reply
 from resumable_stream_memory import MemoryBackend
-from support.world import ID, Source, rest
+from support.world import ID, Source, rest, two_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
-
-
-async def two_chunks() -> AsyncIterator[str]:
-    yield "a"
-    yield "b"
+    from collections.abc import Coroutine
 
 
 async def once(context: ResumableStreamContext) -> list[str]:
