@@ -109,7 +109,7 @@ class ResumableStreamContext:
         start = start_at(skip_characters, last_event_id)
         instance = self._binding.get()
         on_end = on_end or self._on_end
-        deadline = instance.loop.time() + self._options.handshake_timeout
+        deadline: float | None = None
         while True:
             if start.event_id is None:
                 begun = await instance.begin(stream_id, make_stream, start, on_end, join=True)
@@ -122,10 +122,11 @@ class ResumableStreamContext:
                 # A new run cannot continue the text that this id belongs to.
                 raise StreamHistoryChangedError(stream_id)
             # It was taken, and is gone again: begin once more, unless that goes on and on.
-            if instance.loop.time() > deadline:
-                raise HandshakeTimeoutError(
-                    stream_id, start.offset, self._options.handshake_timeout
-                )
+            now, patience = instance.loop.time(), self._options.handshake_timeout
+            if deadline is None:
+                deadline = now + patience
+            elif now > deadline:
+                raise HandshakeTimeoutError(stream_id, start.offset, patience)
 
     async def create_new_resumable_stream(
         self,

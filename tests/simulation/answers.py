@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # A cancel is repeated so often in this time that the producer must hear it.
 _CANCEL = 6.0
 _AMPLE = 10**6
+# A TypeScript reader waits this long for an answer.
+_PATIENCE = 1.0
 
 
 def check_cancels(world: World, excuses: Excuses) -> Iterator[Problem]:
@@ -43,6 +45,10 @@ def check_cancels(world: World, excuses: Excuses) -> Iterator[Problem]:
 def check_typescript_readers(world: World, excuses: Excuses) -> Iterator[Problem]:
     """P11: a TypeScript reader gets the text and the end."""
     calm = not excuses.any_trouble(0.0, float("inf"))
+    # An answer may take seven trips, each half as long again as usual: the request, two looks for
+    # the reader there and back, one of them under way already, and a message that is sent before.
+    slowest = max(latency for latency, _, _ in world.plan.hosts)
+    near = 7 * 1.5 * slowest < _PATIENCE
     if world.plan.options.buffer_limit < _AMPLE:
         return
     for reader in world.typescript_readers:
@@ -58,7 +64,7 @@ def check_typescript_readers(world: World, excuses: Excuses) -> Iterator[Problem
         over = runs[0].closed or float("inf")
         # The reader may have found a claim whose caller left before the source was run.
         claimed = not excuses.abandoned(reader.stream_id)
-        if calm and claimed and not reader.texts and over > reader.asked + 1.0:
+        if calm and near and claimed and not reader.texts and over > reader.asked + _PATIENCE:
             yield "P11", "a TypeScript reader was not answered"
         if calm and reader.texts and not reader.complete and runs[0].closed:
             yield "P11", "a TypeScript reader was not told the end"

@@ -22,7 +22,7 @@ from resumable_stream import (
     StreamState,
     create_resumable_stream_context,
 )
-from support.virtual_time import in_virtual_time
+from support.virtual_time import in_virtual_time, loop_time
 from support.world import ID, LEASE, SENTINEL, Source, rest, two_chunks, world
 
 if TYPE_CHECKING:
@@ -113,6 +113,20 @@ async def test_an_id_that_is_taken_and_gone_again_and_again_is_given_up(
             with pytest.raises(HandshakeTimeoutError):
                 await context.resumable_stream(ID, source)
         assert source.calls == 0
+
+
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_an_id_whose_claim_went_while_it_was_joined_is_started() -> None:
+    """Though the attempt to join took longer than the handshake may."""
+    async with world() as here:
+        await here.raw.set(SENTINEL, str(7 << 20), ttl=1)
+        context, _ = here.instance(handshake_timeout=1)
+        source, began = Source("a"), loop_time()
+        stream = await context.resumable_stream(ID, source)
+        assert loop_time() - began > 1
+        source.finish()
+        assert await rest(stream) == ["a"]
 
 
 @in_virtual_time
