@@ -31,15 +31,18 @@ async def test_any_worker_resumes_what_any_other_produces(serve: Serve, stream: 
         for _ in range(2)
     ]
     async with asyncio.TaskGroup() as tasks:
-        following = {tasks.create_task(follower.follow()) for follower in followers}
+        tasks_of_followers = {tasks.create_task(follower.follow()) for follower in followers}
         await eventually(lambda: all(len(one.events) == 30 for one in followers), "the first part")
-        while not all(task.done() for task in following):
+        while len(processes := processes_of(followers)) < 2:
+            assert len(followers) < 50, "one worker takes all connections"
+            followers.append(await joined_elsewhere(server, f"/events/{names[0]}", *processes))
+        while not all(task.done() for task in tasks_of_followers):
             # Whichever worker this reaches: some time it is the one with the source.
             for name in names:
                 await ask(f"{server.url}/release/{name}", "POST")
+    await asyncio.gather(*following)
     for follower in followers:
         check_complete(follower.events, source)
-    assert len(set.union(*(follower.processes for follower in followers))) > 1
 
 
 async def crowd(server: WebServer, stream: str, source: Source) -> tuple[int, list[Follower]]:
@@ -49,18 +52,30 @@ async def crowd(server: WebServer, stream: str, source: Source) -> tuple[int, li
     await begun(first)
     (producing,) = first.processes
     followers = [first]
-    while len({process for one in followers for process in one.processes}) < 2:
+    while len(processes_of(followers)) < 2:
         assert len(followers) < 50, "one worker takes all connections"
-        followers.append(Follower(url))
-        # The kernel gives connections to whom it likes, unless only one of the two takes any.
-        os.kill(producing, signal.SIGSTOP)
-        try:
-            following.add(asyncio.create_task(followers[-1].follow()))
-            await ask(f"{server.url}/state")
-        finally:
-            os.kill(producing, signal.SIGCONT)
-        await begins(followers[-1])
+        followers.append(await joined_elsewhere(server, f"/events/{stream}", producing))
     return producing, followers
+
+
+async def joined_elsewhere(server: WebServer, path: str, *processes: int) -> Follower:
+    """Start a follower while these workers take no connection."""
+    follower = Follower(server.url + path)
+    # The kernel gives connections to whom it likes, unless only some workers take any.
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        following.add(asyncio.create_task(follower.follow()))
+        await ask(f"{server.url}/state")
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+    await begins(follower)
+    return follower
+
+
+def processes_of(followers: list[Follower]) -> set[int]:
+    return {process for follower in followers for process in follower.processes}
 
 
 following: set[asyncio.Task[None]] = set()
