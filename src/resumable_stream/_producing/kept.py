@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _MOST_BYTES = 64 * 1024 * 1024
 # Each stream counts for this many bytes more than its text.
 _OVERHEAD = 16 * 1024
+_LEAST_WAIT = 0.001
 
 
 class _Entry(NamedTuple):
@@ -70,7 +71,8 @@ class Kept:
         loop = asyncio.get_running_loop()
         for entry in list(self._entries.values()):
             if entry.until > loop.time():
-                self._timer = loop.call_at(entry.until, self._look)
+                # A moment on, at least: a timer may go off a little early, and would at once again.
+                self._timer = loop.call_at(max(entry.until, loop.time() + _LEAST_WAIT), self._look)
                 return
             self._let_go(entry.producer)
 
