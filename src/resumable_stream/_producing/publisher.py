@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
+_LEAST_WAIT = 0.0001
 _FIRST_PAUSE = 0.1
 
 
@@ -106,6 +107,8 @@ class Publisher:
         due = self._outgoing.due_at(now)
         if due <= now:
             return
+        # A timer may go off a little early, and would at once again.
+        due = max(due, now + _LEAST_WAIT)
         self._waiter, pacer = self._loop.create_future(), None
         if due <= now + PACE:
             # What comes meanwhile goes out with what is there.
