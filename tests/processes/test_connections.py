@@ -70,7 +70,7 @@ async def connected(broker: Broker, crew: Crew, stream: str, lease: float) -> As
 
 @pytest.fixture
 async def line(broker: Broker, crew: Crew, stream: str) -> AsyncIterator[Line]:
-    async with connected(broker, crew, stream, lease=3.0) as line:
+    async with connected(broker, crew, stream, lease=6.0) as line:
         yield line
 
 

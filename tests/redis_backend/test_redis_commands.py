@@ -79,7 +79,7 @@ async def test_call_that_joins_a_failing_connect_has_its_own_time(
 async def test_busy_pipe_keeps_its_callers(valkey: ValkeyServer, name: str) -> None:
     async with FaultProxy(valkey.port) as proxy:
         proxy.to_server.delay = 0.02
-        backend = RedisBackend(proxy.url, timeout=1)
+        backend = RedisBackend(proxy.url, timeout=2)
         message = b"x" * backend.max_message_size
         # 8 MiB in pieces of 64 KiB take more than two seconds: longer than the time-out.
         big = asyncio.create_task(backend.publish_many([(name, message)] * 16))
