@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, final
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Coroutine
     from types import TracebackType
 
 
@@ -21,6 +21,8 @@ class Reader(Protocol):
     def last_event_id(self) -> str | None: ...
 
     async def next(self) -> str: ...
+
+    async def next_run(self) -> list[str]: ...
 
     def close(self) -> None: ...
 
@@ -74,6 +76,19 @@ class ResumableStream:
     def __anext__(self) -> Coroutine[None, None, str]:
         return self._reader.next()
 
+    def runs(self) -> AsyncIterator[list[str]]:
+        """Iterate over the same chunks, but take all that are there in each step.
+
+        Each step gives a list of at least one chunk and of some 64 Ki characters at most; a larger
+        chunk comes alone. A step waits only if no chunk is there, and never for a second one.
+
+        Runs and chunks share one position, so both may be read in turn: ``offset`` and
+        ``last_event_id`` tell the place after the last chunk of the run. Iteration ends, and
+        raises, as it does chunk by chunk: a run that comes before an error is given first. A
+        cancelled step takes no chunk.
+        """
+        return _Runs(self, self._reader)
+
     async def aclose(self) -> None:
         """Leave the stream, which goes on without this reader. Idempotent."""
         await self._reader.aclose()
@@ -97,6 +112,23 @@ class ResumableStream:
     def __del__(self) -> None:
         # This may run in any thread, at any point, so it only schedules the close.
         self.close()
+
+
+@final
+class _Runs:
+    """Holds its stream, which would be left if nobody held it."""
+
+    __slots__ = ("_reader", "_stream")
+
+    def __init__(self, stream: ResumableStream, reader: Reader) -> None:
+        self._stream = stream
+        self._reader = reader
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Coroutine[None, None, list[str]]:
+        return self._reader.next_run()
 
 
 @final

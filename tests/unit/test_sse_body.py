@@ -35,13 +35,13 @@ async def reply_of(
 
 
 async def read(reply: SseReply, count: int | None = None) -> list[Event]:
-    """Read so many events, or all."""
+    """Read so many events, or all; what comes in the last block beyond them is not counted."""
     parser, events = EventParser(), []
     async for block in reply.body:
         events += parser.feed(block)
-        if len(events) == count:
+        if count is not None and len(events) >= count:
             break
-    return events
+    return events[:count]
 
 
 async def elsewhere(here: World, **options: Any) -> ResumableStreamContext:

@@ -114,6 +114,14 @@ class LocalReader(RunReader):
                 self._unbroken = 0
                 await log.changed()
 
+    def _begin_next(self) -> bool:
+        following = self._sequence + self._read
+        # At the end, and where text was trimmed away, the next step raises.
+        if self._closed or not self._log.first <= following < self._log.end:
+            return False
+        self._take(following)
+        return True
+
     def _take(self, sequence: int) -> None:
         """Begin a run of the log's chunks from ``sequence``, without what precedes the offset."""
         taken = wanted = self._log.texts(sequence)

@@ -138,15 +138,20 @@ class RemoteReader(RunReader):
             await asyncio.wait({self._task})
 
     async def _next_run(self) -> None:
-        unread = self.unread
         while self._read == len(self._run):
-            if self._run and unread.give_back():
-                self.wake()
-            if (run := unread.take()) is not None:
-                self._begin_run(run)
+            if self._begin_next():
                 return
             self._begin_run([])  # what was read is not held while nothing comes
-            await unread.arrival()
+            await self.unread.arrival()
+
+    def _begin_next(self) -> bool:
+        if self._run and self.unread.give_back():
+            self.wake()
+        run = self.unread.take()
+        if run is None:
+            return False
+        self._begin_run(run)
+        return True
 
     # For the dialect
 

@@ -1,14 +1,20 @@
-"""What all readers have in common: they take runs of chunks, and hand out one chunk at a time."""
+"""What all readers have in common: they take runs of chunks, and hand out chunks or runs."""
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 
 from resumable_stream._text.offsets import OffsetUnit, length
 
+# One step of ``next_run`` hands out at most this many characters, plus _CHUNK_COST for each chunk.
+_STEP_SIZE = 64 * 1024
+# About what the field names and the id of an event add to its chunk.
+_CHUNK_COST = 32
+
 
 class RunReader(ABC):
-    """Hands out the chunks of one run after another.
+    """Hands out the chunks of one run after another, singly or many in one step.
 
     For each chunk it does as little as it can: the offset is counted only when it is asked for.
     """
@@ -16,6 +22,7 @@ class RunReader(ABC):
     __slots__ = (
         "_begun",
         "_counted",
+        "_full",
         "_offset",
         "_read",
         "_run",
@@ -29,6 +36,7 @@ class RunReader(ABC):
         self._offset = offset  # after the first ``_counted`` chunks of the run
         self._counted = 0
         self._begun = False  # a chunk of an earlier run was handed out
+        self._full = False  # the last step of ``next_run`` has left chunks that were there
 
     @property
     def offset(self) -> int:
@@ -45,9 +53,39 @@ class RunReader(ABC):
         self._read += 1
         return chunk
 
+    async def next_run(self) -> list[str]:
+        """Return all chunks that are there, up to the size of a step; wait only if there are none.
+
+        A chunk that is larger than a step is returned alone.
+        """
+        if self._full:
+            # A reader that never waits gives way to the event loop after each full step.
+            self._full = False
+            await asyncio.sleep(0)
+        while self._read == len(self._run):
+            await self._next_run()
+        # Nothing is awaited from here on, so a cancelled step has taken nothing.
+        taken: list[str] = []
+        room = _STEP_SIZE
+        full = False
+        while not full and (self._read < len(self._run) or self._begin_next()):
+            run = self._run[self._read :]
+            room -= sum(map(len, run)) + _CHUNK_COST * len(run)
+            full = room < 0
+            while room < 0 and len(taken) + len(run) > 1:
+                room += len(run.pop()) + _CHUNK_COST
+            self._read += len(run)
+            taken += run
+        self._full = full
+        return taken
+
     @abstractmethod
     async def _next_run(self) -> None:
         """Wait for another run and begin it, or for another caller who does; raise at the end."""
+
+    @abstractmethod
+    def _begin_next(self) -> bool:
+        """Begin the run that follows, if it is there already; return whether it was."""
 
     def _begin_run(self, run: list[str]) -> None:
         if self._read:

@@ -7,11 +7,15 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, final
 
+from resumable_stream._protocol.places import EventId
 from resumable_stream._text.utf8 import to_well_formed
 from resumable_stream.errors import InvalidSettingError, ResumableStreamError
 from resumable_stream.sse._format import TEXT, EventFormat, details_of
+from resumable_stream.sse._silence import Silence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from resumable_stream import ResumableStream
     from resumable_stream.sse._shutdown import ServerWatch
 
@@ -41,7 +45,10 @@ class Settings:
 
 @final
 class SseBody:
-    """An async iterator of bytes, one block for each event.
+    """An async iterator of bytes: blocks of whole events.
+
+    A block has all events that are ready, of some 64 Ki characters of text at most; a larger chunk
+    has a block of its own. Nothing is held back: an event that is ready alone is a block at once.
 
     It ends after the event with the stream's ending. It ends without that event, as if cut, if the
     stream goes on but this process can no longer read it, or the server is being stopped: the
@@ -65,6 +72,7 @@ class SseBody:
         self._ended = False
         self._interrupted = False
         self._error = error
+        self._silence = Silence(settings.heartbeat)
         self._server = server  # the watch lives as long as somebody holds it
         if server is not None:
             server.add(self)
@@ -84,8 +92,7 @@ class SseBody:
         if self._interrupted:
             return self._cut()
         try:
-            async with asyncio.timeout(self._settings.heartbeat):
-                chunk = await anext(self._stream)
+            run = await self._silence.within(anext(self._stream.runs()))
         except TimeoutError:
             return _HEARTBEAT
         except asyncio.CancelledError:
@@ -95,7 +102,9 @@ class SseBody:
             return self._ending(None)
         except ResumableStreamError as error:
             return self._ending(error)
-        return _encoded(self._settings.chunks.chunk(chunk), self._stream.last_event_id)
+        events = map(self._settings.chunks.chunk, run)
+        ids = _ids(self._stream.last_event_id, len(run))
+        return _encoded("".join(map(_with_id, events, ids)))
 
     def interrupt(self) -> bool:
         """End although the stream goes on: the client should come back to another process.
@@ -110,7 +119,7 @@ class SseBody:
 
     async def aclose(self) -> None:
         """Leave the stream, which goes on without this reader. Idempotent."""
-        self._ended = True
+        self._end()
         if self._stream is not None:
             await self._stream.aclose()
 
@@ -126,28 +135,44 @@ class SseBody:
             raise StopAsyncIteration
         if error is None and self._interrupted:
             return self._cut()
-        self._ended = True
+        self._end()
         chunks = self._settings.chunks
         if error is None:
-            return _encoded(chunks.done(), END_ID)
+            return _encoded(_with_id(chunks.done(), END_ID))
         details = details_of(error, disclose=self._settings.disclose_errors)
         if details is None:
             logger.warning("a client is told to come back: %s", error)
             return self._cut()
-        return _encoded(chunks.error(details), END_ID)
+        return _encoded(_with_id(chunks.error(details), END_ID))
 
     def _cut(self) -> bytes:
-        self._ended = True
+        self._end()
         if not (last := self._settings.chunks.interrupted()):
             raise StopAsyncIteration
-        return _encoded(last, None)
+        return _encoded(_with_id(last, None))
+
+    def _end(self) -> None:
+        self._ended = True
+        self._silence.stop()
 
 
-def _encoded(event: str, event_id: str | None) -> bytes:
+def _ids(last: str | None, count: int) -> Sequence[str | None]:
+    """Return the ids of the events of consecutive chunks, of which the last one is known."""
+    if last is None or count == 1:
+        return [last] * count
+    generation, end = EventId.parse(last)
+    return [f"{generation}-{sequence}" for sequence in range(end - count + 1, end + 1)]
+
+
+def _with_id(event: str, event_id: str | None) -> str:
     fields = event.rstrip("\r\n")
+    if event_id is None:
+        return f"{fields}\n\n"
     # The id comes last: if the source has written an id, too, the last one counts.
-    lines = [line for line in (fields, event_id and f"id: {event_id}") if line]
-    text = "\n".join(lines) + "\n\n"
+    return f"{fields}\nid: {event_id}\n\n" if fields else f"id: {event_id}\n\n"
+
+
+def _encoded(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -113,6 +113,8 @@ def as_events(
 
 def _data_lines(text: str) -> str:
     """Return the data field; the client gets the text back, with LF for each CR and CRLF."""
+    if "\n" not in text and "\r" not in text:
+        return f"data: {text}\n"
     return "".join([f"data: {line}\n" for line in _LINE_END.split(text)])
 
 

@@ -49,7 +49,7 @@ class SseReply:
         status: 200 for a stream, 204 if the client should not come back, 404 if there is no such
             stream; 400, 409 and 503 as ``sse_reply`` says.
         headers: the response's headers, without those that concern the connection.
-        body: blocks of bytes; send each one at once. ``SseBody`` says how to leave it.
+        body: blocks of whole events; send each one at once. ``SseBody`` says how to leave it.
     """
 
     status: int
