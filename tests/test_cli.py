@@ -21,6 +21,7 @@ from resumable_stream import (
     create_resumable_stream_context,
     errors,
 )
+from resumable_stream._cli import stdio
 from resumable_stream._cli.commands import cancel, follow, produce, status
 from resumable_stream._cli.console import ExitStatus, one_line, status_of
 from resumable_stream._cli.stdio import Input, Output
@@ -255,13 +256,32 @@ async def test_interrupted_follow_names_the_offset(
 
 async def test_unread_output_does_not_count(shown: Pipe) -> None:
     output = Output(shown.writing, mark=5)
-    writing = asyncio.create_task(output.write(b"x" * 10_000_000, mark=10_000_005))
-    await asyncio.sleep(0)
+    writing = asyncio.create_task(output.write(["\N{ROCKET}", "x" * 10_000_000, "y"]))
+    assert await asyncio.to_thread(os.read, shown.reading, 4) == "\N{ROCKET}".encode()
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    assert output.mark == 5
+    assert output.mark == 7
     shown.close(shown.reading)
+
+
+async def test_cancelled_write_ends_with_its_present_chunk(
+    shown: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdio, "_LAST_WRITE", PATIENCE)
+    output = Output(shown.writing, mark=0)
+    present = "x" * 200_000
+    writing = asyncio.create_task(output.write([present, "y"]))
+    assert await asyncio.to_thread(os.read, shown.reading, 1) == b"x"
+    writing.cancel()
+    rest = 1
+    while rest < len(present):
+        rest += len(await asyncio.to_thread(os.read, shown.reading, 1 << 16))
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert output.mark == len(present)
+    shown.close(shown.writing)
+    assert await asyncio.to_thread(os.read, shown.reading, 1) == b""
 
 
 async def test_closed_output_ends_follow(here: ResumableStreamContext, shown: Pipe) -> None:

@@ -24,7 +24,7 @@ async def produce(context: ResumableStreamContext, stream_id: str, source: Input
     stream = await context.create_new_resumable_stream(stream_id, source.text)
     try:
         async with stream:
-            async for _chunk in stream:
+            async for _run in stream.runs():
                 pass
     except asyncio.CancelledError:
         with contextlib.suppress(ResumableStreamError, TimeoutError):
@@ -46,8 +46,8 @@ async def follow(
         if not stream:
             return _not_found(stream_id)
         async with stream:
-            async for chunk in stream:
-                await output.write(chunk.encode("utf-8", "replace"), stream.offset)
+            async for run in stream.runs():
+                await output.write(run)
     except (asyncio.CancelledError, BackendError):
         report(f"to continue: --offset {output.mark}")
         raise

@@ -16,6 +16,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from resumable_stream._text.offsets import OffsetUnit, length
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from types import TracebackType
@@ -125,10 +127,10 @@ class Input:
 
 
 class Output:
-    """A file descriptor to write to, which remembers how much was written.
+    """A file descriptor to write a stream's text to, which remembers how much was written.
 
     Attributes:
-        mark: the mark of the last write that was completed.
+        mark: the offset after the last chunk that was written.
     """
 
     def __init__(self, descriptor: int, mark: int) -> None:
@@ -136,19 +138,30 @@ class Output:
         self._worker = Worker("stdout")
         self.mark = mark
 
-    async def write(self, data: bytes, mark: int) -> None:
-        """Write all of the data; a cancelled write gets another second to finish."""
-        writing = self._worker.submit(partial(_write_all, self._descriptor, data))
+    async def write(self, chunks: list[str]) -> None:
+        """Write all chunks; a cancelled write gets another second to finish its present chunk."""
+        written: list[str] = []
+        cancelled = threading.Event()
+
+        def job() -> None:
+            for chunk in chunks:
+                if cancelled.is_set():
+                    return
+                _write_all(self._descriptor, chunk.encode("utf-8", "replace"))
+                written.append(chunk)
+
+        writing = self._worker.submit(job)
         try:
             await asyncio.wait({writing})
         except asyncio.CancelledError:
+            cancelled.set()
             await asyncio.wait({writing}, timeout=_LAST_WRITE)
-            if writing.done() and writing.exception() is None:
-                self.mark = mark
-            writing.cancel()
+            if not writing.cancel():
+                writing.exception()  # the cancellation is raised instead
             raise
+        finally:
+            self.mark += length("".join(written), OffsetUnit.UTF16)
         writing.result()
-        self.mark = mark
 
     async def __aenter__(self) -> Self:
         return self

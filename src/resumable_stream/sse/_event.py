@@ -120,18 +120,8 @@ def _data_lines(text: str) -> str:
 
 def to_json(value: object) -> str:
     """Return one line of JSON. Lone surrogates are escaped, so that they survive UTF-8."""
-    text = _dump(value, ascii_only=False)
-    return text if is_encodable(text) else _dump(value, ascii_only=True)
-
-
-def _dump(value: object, *, ascii_only: bool) -> str:
-    return json.dumps(
-        value,
-        ensure_ascii=ascii_only,
-        allow_nan=False,
-        separators=(",", ":"),
-        default=_plain,
-    )
+    text = _JSON.encode(value)
+    return text if is_encodable(text) else _ASCII_JSON.encode(value)
 
 
 def _plain(value: Any) -> object:
@@ -140,6 +130,14 @@ def _plain(value: Any) -> object:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} cannot be sent as JSON: yield a dict or a str")
+
+
+_JSON, _ASCII_JSON = (
+    json.JSONEncoder(
+        ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"), default=_plain
+    )
+    for ascii_only in (False, True)
+)
 
 
 def _data_of(item: _EventLike) -> str | None:
