@@ -153,7 +153,7 @@ async def world() -> AsyncIterator[World]:
         await made.raw.aclose()
 
 
-async def begin(here: World, *chunks: str, **options: int) -> tuple[Source, ResumableStream, int]:
+async def begin(here: World, *chunks: str, **options: Any) -> tuple[Source, ResumableStream, int]:
     """Produce the stream on an instance of its own; give its source, local reader, generation."""
     context, _ = here.instance(**options)
     source = Source(*chunks)
