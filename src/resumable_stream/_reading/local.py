@@ -116,8 +116,8 @@ class LocalReader(RunReader):
 
     def _begin_next(self) -> bool:
         following = self._sequence + self._read
-        # At the end, and where text was trimmed away, the next step raises.
-        if self._closed or not self._log.first <= following < self._log.end:
+        # At the end, and where text was trimmed away, ``_next_run`` says so.
+        if not self._log.first <= following < self._log.end:
             return False
         self._take(following)
         return True
