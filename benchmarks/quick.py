@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.contenders import OURS_MEMORY, OURS_REDIS
+from benchmarks.contenders import OURS_MEMORY, OURS_REDIS, OURS_SSE
 from benchmarks.environments import ROOT
 from benchmarks.results import Results
 from benchmarks.runner import Runner
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from benchmarks.contenders import Contender
     from benchmarks.results import Record
 
-_GROUPS = ("W1", "W1b", "W2u", "W3", "W7")
+_GROUPS = ("W1", "W1b", "W2u", "W3", "W7", "W8")
+_CONTENDERS = (OURS_REDIS, OURS_MEMORY, OURS_SSE)
 _SHOWN = (
     *("chunks_per_s", "deliveries_per_s", "first_ms", "caught_up_ms", "lag_ms"),
     *("cpu_us", "listener_cpu_us", "cpu_ms", "listener_cpu_ms", "import_ms"),
-    "import_cpu_ms",
+    *("import_cpu_ms", "server_cpu_us"),
 )
 
 
@@ -37,7 +38,7 @@ async def compare(brokers: Brokers, base: str, rounds: int) -> str:
     """Return a table of both trees' results and their ratios."""
     with worktree(base) as tree:
         runner = Runner(brokers, QUICK)
-        pairs = [(c, replace(c, name=f"{c.name} before")) for c in (OURS_REDIS, OURS_MEMORY)]
+        pairs = [(c, replace(c, name=f"{c.name} before")) for c in _CONTENDERS]
         for now, before in pairs:
             runner.enlist(now)
             runner.enlist(before, tree)

@@ -28,9 +28,12 @@ _SCALING = ROOT / "docs" / "scaling.md"
 _README = ROOT / "README.md"
 
 
+_PACKAGES = ("redis", "hiredis", "nats-py", "uvicorn", "h11", "starlette", "sse-starlette")
+
+
 def about(rounds: int) -> dict[str, str]:
     """Return on what machine and with what versions the figures were measured."""
-    packages = {name: version(name) for name in ("redis", "hiredis", "nats-py")}
+    packages = {name: version(name) for name in _PACKAGES}
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "rounds": str(rounds),

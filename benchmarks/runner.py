@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from benchmarks.environments import EnvironmentMissingError, launch_of
-from benchmarks.processes import RunFailedError
+from benchmarks.processes import NotMeasuredError, RunFailedError
 from benchmarks.results import Record
 from benchmarks.stage import Stage
 
@@ -57,7 +57,7 @@ class Runner:
         order = [*contenders[turn:], *contenders[:turn]]
         for workload in workloads:
             for contender in order:
-                if workload.fits(contender):
+                if workload.takes(contender):
                     await self._once(workload, contender, number)
 
     async def _once(self, workload: Workload, contender: Contender, number: int) -> None:
@@ -72,6 +72,9 @@ class Runner:
         stage = Stage(workload.name, contender, self._brokers, launch, self._scale, self._profiles)
         try:
             record = Record(*about, number, await workload.run(stage))
+        except NotMeasuredError as error:
+            logger.info("%s, %s is not measured: %s", *about, error)
+            record = Record(*about, number, {})
         except RunFailedError as error:
             self._failures[about] += 1
             record = Record(*about, number, {}, str(error))

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.environments import client_launch
 from benchmarks.processes import Process, RunFailedError
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class Scale:
     idle_streams: int = 10_000
     idle_seconds: float = 10.0
     imports: int = 5
+    web_clients: tuple[int, ...] = (1, 100, 1_000)
+    web_streams: int = 200
+    web_readers: int = 2_000
+    web_seconds: float = 6.0
+    web_idle: int = 5_000
+    web_idle_seconds: float = 15.0
     patience: float = 60.0
 
 
@@ -62,6 +69,12 @@ SMOKE = Scale(
     idle_streams=5,
     idle_seconds=0.1,
     imports=1,
+    web_clients=(2,),
+    web_streams=2,
+    web_readers=4,
+    web_seconds=0.5,
+    web_idle=4,
+    web_idle_seconds=0.1,
 )
 
 
@@ -81,14 +94,25 @@ class Stage:
             yield process
 
     @asynccontextmanager
-    async def both(self) -> AsyncIterator[tuple[Process, Process]]:
+    async def both(self, consumer: str = "consumer") -> AsyncIterator[tuple[Process, Process]]:
         """A producer, and a consumer in another process; without a broker they are one process."""
         async with AsyncExitStack() as stack:
             producer = await stack.enter_async_context(self.producer())
             if not self.contender.remote:
                 yield producer, producer
                 return
-            yield producer, await stack.enter_async_context(self._process("consumer"))
+            yield producer, await stack.enter_async_context(self._process(consumer))
+
+    @asynccontextmanager
+    async def site(self, *, clients: int) -> AsyncIterator[tuple[Process, Process, Process, int]]:
+        """A producer, a web server that consumes, a client of it, and the server's port."""
+        async with self.both("server") as (producer, server), self.client() as client:
+            application = self.contender.application
+            port = await server.ask("serve", application=application, clients=clients)
+            yield producer, server, client, port
+
+    def client(self, role: str = "client") -> Process:
+        return self._process(role, client_launch())
 
     async def to_the_end(self, producer: Process, consumer: Process) -> tuple[Any, Any]:
         """Wait for the readers of both sides, and compare their texts with the source."""
@@ -109,8 +133,8 @@ class Stage:
         check_exact("a listener", judged["faults"])
         return finished, read
 
-    def _process(self, role: str) -> Process:
-        launch = self.launch
+    def _process(self, role: str, launch: Launch | None = None) -> Process:
+        launch = launch or self.launch
         if self.profiles is not None:
             name = f"{self.workload}-{self.contender.name}-{role}.prof"
             launch = launch.with_profile(self.profiles / re.sub(r"[^\w.-]", "-", name))
@@ -130,11 +154,16 @@ class Workload:
         name: the workload and its size, such as ``W2/10``.
         run: measures it once.
         fits: whether a contender can take part at all; a failure is a result, too.
+        web: whether it measures through HTTP, for which there are other contenders.
     """
 
     name: str
     run: Callable[[Stage], Awaitable[Metrics]]
     fits: Callable[[Contender], bool]
+    web: bool = False
+
+    def takes(self, contender: Contender) -> bool:
+        return self.web == (contender.application is not None) and self.fits(contender)
 
     @property
     def group(self) -> str:

@@ -9,26 +9,28 @@ from benchmarks.contenders import (
     ALL,
     HIREDIS,
     NPM,
-    OURS_MEMORY,
+    NPM_HTTP,
     OURS_NATS,
     OURS_REDIS,
+    OURS_SSE,
     QUEUE,
     SOURCE,
+    STARLETTE,
     Kind,
 )
-from benchmarks.targets import TARGETS, judge, judge_all
-from benchmarks.workloads import alone, idle, imports, live, many, memory, resume
+from benchmarks.targets import OURS, OURS_WEB, TARGETS, judge, judge_all
+from benchmarks.workloads import alone, http, idle, imports, live, many, memory, resume
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from benchmarks.contenders import Contender
     from benchmarks.results import Results
     from benchmarks.targets import Target
 
-_OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
 # If a table has more columns, each size of a workload gets a table of its own.
 _MAX_COLUMNS = 8
-_PYTHON_PEERS = [c for c in ALL if c.kind is Kind.PEER and c is not NPM]
+_PYTHON_PEERS = [c for c in ALL if c.kind is Kind.PEER and c not in {NPM, NPM_HTTP}]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ METRICS = {
     "memory_kb": Metric("memory, each", "kB"),
     "commands_per_s": Metric("commands/s", compared=False),
     "starts_per_s": Metric("starts/s", more=True),
+    "server_cpu_us": Metric("server's CPU per chunk", "µs"),
+    "status_p50_ms": Metric("status p50", "ms"),
+    "status_p99_ms": Metric("status p99", "ms"),
     "import_ms": Metric("import", "ms"),
     "import_cpu_ms": Metric("its CPU", "ms"),
     "drivers": Metric("drivers imported", compared=False),
@@ -81,12 +86,16 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Group:
-    """One table of all contenders: the module that measures it, and its columns."""
+    """One table of all contenders: the module that measures it, and its columns.
+
+    ``ours`` is the contender to which the ratios are.
+    """
 
     title: str
     module: ModuleType
     workloads: tuple[str, ...]
     metrics: tuple[str, ...]
+    ours: Contender = OURS_REDIS
 
 
 GROUPS = (
@@ -128,6 +137,28 @@ GROUPS = (
         ("memory_kb", "cpu", "commands_per_s", "starts_per_s"),
     ),
     Group("Import", imports, ("W7",), ("import_ms", "import_cpu_ms", "drivers")),
+    Group(
+        "Through HTTP, behind 1,000, 10,000 and 100,000 chunks",
+        http,
+        ("W8/1000", "W8/10000", "W8/100000"),
+        ("first_ms", "caught_up_ms", "lag_ms", "server_cpu_us"),
+        OURS_SSE,
+    ),
+    Group(
+        "Through HTTP, live, 200 chunks/s, to 1, 100 and 1,000 clients",
+        http,
+        ("W8l/1", "W8l/100", "W8l/1000"),
+        ("p50_ms", "p99_ms", "server_cpu_us", "rate"),
+        OURS_SSE,
+    ),
+    Group(
+        "Through HTTP, 2,000 clients of 200 streams of 2 chunks/s",
+        http,
+        ("W8m",),
+        ("status_p50_ms", "status_p99_ms", "delivered", "p50_ms", "p99_ms", "cpu"),
+        OURS_SSE,
+    ),
+    Group("Through HTTP, 5,000 idle clients", http, ("W8i",), ("memory_kb", "cpu"), OURS_SSE),
 )
 
 
@@ -151,9 +182,9 @@ def group_table(results: Results, group: Group) -> str:
     """Return the table of all contenders, with ratios, and the failures; "" if nothing ran."""
     run = [workload for workload in group.workloads if workload in results.cells]
     if len(run) * len(group.metrics) > _MAX_COLUMNS:
-        parts = [_contenders_table(results, [workload], group.metrics) for workload in run]
+        parts = [_contenders_table(results, group, [workload]) for workload in run]
     else:
-        parts = [_contenders_table(results, run, group.metrics)] if run else []
+        parts = [_contenders_table(results, group, run)] if run else []
     failures = [
         f"- {contender} failed {workload}: {cell.failure}"
         for workload in run
@@ -163,8 +194,8 @@ def group_table(results: Results, group: Group) -> str:
     return "\n\n".join([*parts, *(["\n".join(failures)] if failures else [])])
 
 
-def _contenders_table(results: Results, workloads: list[str], metrics: tuple[str, ...]) -> str:
-    columns = [(w, m) for w in workloads for m in metrics if _is_measured(results, w, m)]
+def _contenders_table(results: Results, group: Group, workloads: list[str]) -> str:
+    columns = [(w, m) for w in workloads for m in group.metrics if _is_measured(results, w, m)]
     several = len(workloads) > 1
     head = ["" if several else workloads[0]]
     head += [_heading(workload if several else "", metric) for workload, metric in columns]
@@ -173,18 +204,22 @@ def _contenders_table(results: Results, workloads: list[str], metrics: tuple[str
         if any(contender.name in results.cells[workload] for workload in workloads):
             mine = contender.kind is Kind.OURS
             name = f"**{contender.name}**" if mine else contender.name
-            rows.append([name, *(_cell(results, w, contender.name, m) for w, m in columns)])
+            rows.append([name, *(_cell(results, group, w, contender.name, m) for w, m in columns)])
     return table(head, rows)
 
 
 def targets_table(results: Results) -> str:
-    """Return the table of our targets, and whether they were reached."""
-    rows = []
-    for target in TARGETS:
-        cells = [_judged(results, target, contender.name) for contender in _OURS]
-        if any(cells):
-            rows.append([target.workload, _wanted(target), *cells])
-    return table(["", "wanted", *(ours.name for ours in _OURS)], rows)
+    """Return the tables of our targets, and whether they were reached."""
+    parts = []
+    for ours in (OURS, OURS_WEB):
+        rows = []
+        for target in TARGETS:
+            cells = [_judged(results, target, one) for one in ours] if target.ours == ours else []
+            if any(cells):
+                rows.append([target.workload, _wanted(target), *cells])
+        if rows:
+            parts.append(table(["", "wanted", *(one.name for one in ours)], rows))
+    return "\n\n".join(parts)
 
 
 def score(results: Results) -> str:
@@ -193,6 +228,9 @@ def score(results: Results) -> str:
 
 
 _SHORT = (
+    ("HTTP, behind 10,000 chunks: caught up, ms", "W8/10000", "caught_up_ms", STARLETTE),
+    ("HTTP, live to 100 clients: p99, ms", "W8l/100", "p99_ms", STARLETTE),
+    ("HTTP, 2,000 clients: p99 of a status request, ms", "W8m", "status_p99_ms", STARLETTE),
     ("Nobody resumes: chunks/s through the producer's own reader", "W1", "chunks_per_s", QUEUE),
     ("the same, from a source that yields to the loop", "W1b", "chunks_per_s", SOURCE),
     ("Live to 1 listener: p99, ms", "W2/1", "p99_ms", HIREDIS),
@@ -211,6 +249,9 @@ def short_table(results: Results) -> str:
     head = ["", OURS_REDIS.name, OURS_NATS.name, "npm", "best Python peer", "bare"]
     rows = []
     for title, workload, metric, floor in _SHORT:
+        if workload.startswith("W8") and workload not in results.cells:
+            continue
+        ours, npm = (OURS_SSE, NPM_HTTP) if workload.startswith("W8") else (OURS_REDIS, NPM)
         peers = [
             results.value(workload, peer.name, metric)
             for peer in _PYTHON_PEERS
@@ -220,9 +261,9 @@ def short_table(results: Results) -> str:
         known = [value for value in peers if value is not None]
         best = (max if METRICS[metric].more else min)(known) if known else None
         values = [
-            results.value(workload, OURS_REDIS.name, metric),
+            results.value(workload, ours.name, metric),
             results.value(workload, OURS_NATS.name, metric),
-            results.value(workload, NPM.name, metric),
+            results.value(workload, npm.name, metric),
             best,
             results.value(workload, floor.name, metric) if floor else None,
         ]
@@ -240,26 +281,27 @@ def _heading(workload: str, metric: str) -> str:
     return ", ".join(filter(None, [f"{workload} {shown.title}".strip(), shown.unit]))
 
 
-def _cell(results: Results, workload: str, contender: str, metric: str) -> str:
+def _cell(results: Results, group: Group, workload: str, contender: str, metric: str) -> str:
     cell = results.cells.get(workload, {}).get(contender)
     if cell is None:
         return ""
     if cell.failure:
         return "failed"
+    if not cell.metrics:
+        return "not measured"
     value = cell.metrics.get(metric)
     if value is None:
         return ""
-    ours = results.value(workload, OURS_REDIS.name, metric)
-    if not ours or contender == OURS_REDIS.name or not METRICS[metric].compared:
+    ours = results.value(workload, group.ours.name, metric)
+    if not ours or contender == group.ours.name or not METRICS[metric].compared:
         return number(value)
     return f"{number(value)} ({number(value / ours)}x)"
 
 
-def _judged(results: Results, target: Target, ours: str) -> str:
-    contender = next(c for c in _OURS if c.name == ours)
-    judgement = judge(results, target, contender)
+def _judged(results: Results, target: Target, ours: Contender) -> str:
+    judgement = judge(results, target, ours)
     if judgement is None:
-        cell = results.cells.get(target.workload, {}).get(ours)
+        cell = results.cells.get(target.workload, {}).get(ours.name)
         return "failed" if cell and cell.failure else ""
     mark = "✅" if judgement.reached else "❌"
     if target.beside is None:

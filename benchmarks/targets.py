@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.contenders import (
     HIREDIS,
     NATS_PY,
     NPM,
+    NPM_HTTP,
     OURS_MEMORY,
     OURS_NATS,
     OURS_REDIS,
+    OURS_RUNS,
+    OURS_SSE,
     QUEUE,
     SOURCE,
+    STARLETTE,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from benchmarks.contenders import Contender
     from benchmarks.results import Results
 
-_OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
+OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
+OURS_WEB = (OURS_SSE, OURS_RUNS)
 # For each of ours, the least that carries a stream over the same broker.
 _FLOORS = {OURS_REDIS.name: HIREDIS.name, OURS_NATS.name: NATS_PY.name}
 
@@ -33,6 +41,7 @@ class Target:
         beside: the contender that is the reference; ``"floor"`` is the floor of the same broker,
             ``"ours"`` the same contender.
         workload_beside: the workload of the reference, if it is another one.
+        ours: those of ours that it judges.
     """
 
     workload: str
@@ -41,6 +50,7 @@ class Target:
     at_least: float | None = None
     beside: str | None = None
     workload_beside: str | None = None
+    ours: tuple[Contender, ...] = OURS
 
     def reference(self, ours: str) -> tuple[str, str] | None:
         """Return the reference's workload and contender; None for an absolute bound."""
@@ -114,7 +124,24 @@ def _targets() -> list[Target]:
     return found
 
 
-TARGETS = _targets()
+def _web_targets() -> Iterator[Target]:
+    web = partial(Target, ours=OURS_WEB)
+    for buffered, times in ((1_000, 1.5), (10_000, 1.5), (100_000, 2.5)):
+        name = f"W8/{buffered}"
+        yield web(name, "first_ms", at_most=1.5, beside=STARLETTE.name)
+        yield web(name, "caught_up_ms", at_most=times, beside=NPM_HTTP.name)
+        yield web(name, "lag_ms", at_most=5)
+    for clients in (1, 100, 1_000):
+        yield web(f"W8l/{clients}", "p50_ms", at_most=1.5, beside=STARLETTE.name)
+        yield web(f"W8l/{clients}", "p99_ms", at_most=2.0, beside=STARLETTE.name)
+    yield web("W8m", "status_p99_ms", at_most=50)
+    yield web("W8m", "delivered", at_least=99.99)
+    yield web("W8m", "cpu", at_most=60)
+    yield web("W8i", "memory_kb", at_most=1.3, beside=STARLETTE.name)
+    yield web("W8i", "cpu", at_most=5)
+
+
+TARGETS = [*_targets(), *_web_targets()]
 
 
 def judge(results: Results, target: Target, ours: Contender) -> Judgement | None:
@@ -133,5 +160,5 @@ def judge(results: Results, target: Target, ours: Contender) -> Judgement | None
 
 
 def judge_all(results: Results) -> list[Judgement]:
-    judged = [judge(results, target, ours) for target in TARGETS for ours in _OURS]
+    judged = [judge(results, target, ours) for target in TARGETS for ours in target.ours]
     return [judgement for judgement in judged if judgement is not None]

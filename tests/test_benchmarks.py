@@ -12,12 +12,24 @@ from benchmarks import render as rendering
 from benchmarks.agent.program import faults_of
 from benchmarks.agent.texts import CHUNK, Reading, text_of
 from benchmarks.brokers import Brokers
-from benchmarks.contenders import ALL, HIREDIS, NATS_PY, OURS_MEMORY, OURS_REDIS, Kind
+from benchmarks.contenders import (
+    ALL,
+    HIREDIS,
+    NATS_PY,
+    OURS_CHUNKS,
+    OURS_MEMORY,
+    OURS_REDIS,
+    OURS_RUNS,
+    OURS_SSE,
+    SSE_STARLETTE,
+    STARLETTE,
+    Kind,
+)
 from benchmarks.plot import plot
 from benchmarks.quick import verdict, worktree
 from benchmarks.results import Cell, Record, Results
 from benchmarks.runner import Runner
-from benchmarks.stage import SMOKE
+from benchmarks.stage import SMOKE, Scale
 from benchmarks.tables import GROUPS, METRICS, group_table, short_table, targets_table
 from benchmarks.targets import TARGETS, judge
 from benchmarks.workloads import workloads
@@ -66,6 +78,9 @@ def results_of(**metrics: float) -> Results:
         *((name, OURS_REDIS) for name in ("W2/2", "W3/100", "W4", "W5", "W5/left", "W6", "W7")),
         *((name, OURS_MEMORY) for name in ("W1", "W1b", "W2u/2")),
         *(("W2u/2", floor) for floor in (HIREDIS, NATS_PY)),
+        *((name, OURS_SSE) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
+        *((name, STARLETTE) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
+        *(("W8/100", contender) for contender in (OURS_CHUNKS, OURS_RUNS, SSE_STARLETTE)),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
@@ -140,16 +155,15 @@ def test_targets_judge_by_ratio() -> None:
 
 
 def test_every_target_is_measured() -> None:
-    names = {workload.name for workload in workloads(replace(SMOKE, listeners=(1, 10, 100)))}
-    sizes = {"W3/1000", "W3/10000", "W3/100000"}
-    assert {target.workload for target in TARGETS} <= names | sizes
+    names = {workload.name for workload in workloads(Scale())}
+    assert {target.workload for target in TARGETS} <= names
 
 
 def test_tables_show_all_contenders() -> None:
     results = results_of()
     shown = "\n".join(group_table(results, group) for group in GROUPS)
     assert all(contender.name in shown for contender in ALL)
-    assert targets_table(results).count("\n") == len(TARGETS) + 1
+    assert targets_table(results).count("\n") == len(TARGETS) + 4
     assert short_table(results).count("| **1**") > 5
     drawn = plot(results)
     assert all(contender.name in drawn for contender in ALL if contender.kind is not Kind.FLOOR)

@@ -1,7 +1,6 @@
-"""A measured process: it reads JSON commands from standard input and answers on standard output.
+"""A measured process: a producer, a consumer, or a web server, as its commands say.
 
-It ends when its input ends, so that it never outlives the run. ``node/agent.mjs`` is the same
-program for the npm package.
+``node/agent.mjs`` is the same program for the npm package.
 """
 
 from __future__ import annotations
@@ -9,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
-import json
-import os
 import statistics
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.agent.commands import run
 from benchmarks.agent.gauges import LoopLag, cpu_seconds, memory
 from benchmarks.agent.sources import Source
 from benchmarks.agent.texts import CHUNK, Reading, text_of
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.agent.adapters import Adapter
+    from benchmarks.agent.web.serving import Serving
 
 # How many streams are started, or attached to, at a time.
 _AT_ONCE = 50
@@ -32,6 +30,7 @@ _AT_ONCE = 50
 class Program:
     def __init__(self) -> None:
         self._adapter: Adapter
+        self._serving: Serving | None = None
         self._lag = LoopLag()
         self._cpu = 0.0
         self._begun = 0
@@ -79,15 +78,30 @@ class Program:
             await asyncio.gather(*(start(number, stream) for number, stream in some))
         return {"seconds": (time.monotonic_ns() - self._begun) / 1e9}
 
+    async def do_serve(self, application: str, clients: int) -> int:
+        """Serve one of the adapter's applications in ``agent.web``; return the port."""
+        # Imported only here: other measured processes have neither the memory of a web server nor
+        # its packages.
+        limits, serving = (
+            importlib.import_module(f"benchmarks.agent.web.{name}")
+            for name in ("limits", "serving")
+        )
+        limits.allow_connections(clients)
+        module, name = application.split(".")
+        make = getattr(importlib.import_module(f"benchmarks.agent.web.{module}"), name)
+        served: Serving = serving.Serving(make(self._adapter))
+        self._serving = served
+        return served.port
+
     async def do_watch(self, *, lag: bool = True) -> None:
         """Begin to measure; with ``lag=False`` not the loop's lag, which costs time itself."""
         self._watch()
         if not lag:
             await self._lag.aclose()
 
-    async def do_release(self) -> None:
+    async def do_release(self, *, lag: bool = True) -> None:
         """Open the gates, and measure from here on."""
-        self._watch()
+        await self.do_watch(lag=lag)
         for source in self._sources.values():
             source.gate.set()
 
@@ -171,6 +185,8 @@ class Program:
 
     async def aclose(self) -> None:
         await self._lag.aclose()
+        if self._serving is not None:
+            await self._serving.aclose()
         for task in self._reading:
             task.cancel()
         await self._adapter.aclose()
@@ -208,25 +224,5 @@ def faults_of(readings: Any, counts: dict[str, int]) -> list[str]:
     return found
 
 
-async def main() -> None:
-    program = Program()
-    lines = asyncio.StreamReader(limit=2**28)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
-    )
-    while line := await lines.readline():
-        command = json.loads(line)
-        act = getattr(program, f"do_{command.pop('do')}")
-        try:
-            said: dict[str, Any] = {"answer": await act(**command)}
-        except Exception as error:  # noqa: BLE001 - the contender failed: report why
-            said = {"failed": f"{type(error).__name__}: {error}"}
-        sys.stdout.write(f"{json.dumps(said)}\n")
-        sys.stdout.flush()
-    await program.aclose()
-    transport.close()
-
-
 if __name__ == "__main__":
-    # Another event loop is named by its package, which has its own run().
-    importlib.import_module(os.environ.get("BENCHMARK_LOOP", "asyncio")).run(main())
+    run(Program)

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { serve } from "./serving.mjs";
+
 const CHUNK = 40;
 const FILLER = " goes on, and on, and on, and on, and on";
 const AT_ONCE = 50;
@@ -220,6 +222,9 @@ const commands = {
     });
     return { seconds: (now() - begun) / 1e9 };
   },
+  async serve() {
+    return serve(context);
+  },
   async watch({ lag = true } = {}) {
     watch();
     if (!lag) {
@@ -227,8 +232,8 @@ const commands = {
       ticking = undefined;
     }
   },
-  async release() {
-    watch();
+  async release(settings) {
+    await commands.watch(settings);
     for (const source of sources.values()) source.gate.resolve();
   },
   async finish() {

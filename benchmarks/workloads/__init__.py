@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.workloads import alone, idle, imports, live, many, memory, resume
+from benchmarks.workloads import alone, http, idle, imports, live, many, memory, resume
 
 if TYPE_CHECKING:
     from benchmarks.stage import Scale, Workload
 
 
 def workloads(scale: Scale) -> list[Workload]:
-    groups = (alone, live, resume, many, memory, idle, imports)
+    groups = (alone, live, resume, many, memory, idle, imports, http)
     return [workload for group in groups for workload in group.workloads(scale)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resumable_stream import create_resumable_stream_context
+from resumable_stream import ResumableStream, create_resumable_stream_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,19 +16,19 @@ class Ours:
     def __init__(self, url: str) -> None:
         self._context = create_resumable_stream_context(url)
         # Listeners have a context of their own, even in the producer's process.
-        self._elsewhere = create_resumable_stream_context(url)
+        self.elsewhere = create_resumable_stream_context(url)
 
     async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
         return await self._context.create_new_resumable_stream(stream, make_stream)
 
-    async def attach(self, stream: str) -> AsyncIterator[str]:
-        resumed = await self._elsewhere.resume_existing_stream(stream)
+    async def attach(self, stream: str) -> ResumableStream:
+        resumed = await self.elsewhere.resume_existing_stream(stream)
         if not resumed:
             raise RuntimeError(f"resuming gave {resumed!r}")
         return resumed
 
     async def aclose(self) -> None:
-        await self._elsewhere.aclose(0)
+        await self.elsewhere.aclose(0)
         await self._context.aclose(0)
 
 
