@@ -86,7 +86,15 @@ NPM_HTTP = Contender(
 SSE_STARLETTE = Contender(
     "sse-starlette", Kind.PEER, "bare_fanout", application="bare.sse_starlette"
 )
-STARLETTE = Contender("bare Starlette", Kind.FLOOR, "bare_fanout", application="bare.starlette")
+# The floor behind buffered chunks, in one process, and the floor of everything else, in two.
+STARLETTE = Contender("bare Starlette", Kind.FLOOR, "bare_fanout", application="bare.finished")
+QUEUES = Contender(
+    "bare Starlette and hiredis",
+    Kind.FLOOR,
+    "bare_hiredis",
+    broker="redis",
+    application="bare.queues",
+)
 
 ALL = (
     OURS_REDIS,
@@ -109,4 +117,5 @@ ALL = (
     NPM_HTTP,
     SSE_STARLETTE,
     STARLETTE,
+    QUEUES,
 )

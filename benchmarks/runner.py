@@ -74,7 +74,8 @@ class Runner:
             record = Record(*about, number, await workload.run(stage))
         except NotMeasuredError as error:
             logger.info("%s, %s is not measured: %s", *about, error)
-            record = Record(*about, number, {})
+            self.records.append(Record(*about, number, {}))
+            return
         except RunFailedError as error:
             self._failures[about] += 1
             record = Record(*about, number, {}, str(error))

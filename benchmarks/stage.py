@@ -43,6 +43,7 @@ class Scale:
     idle_seconds: float = 10.0
     imports: int = 5
     web_clients: tuple[int, ...] = (1, 100, 1_000)
+    web_deliveries: int = 200_000
     web_streams: int = 200
     web_readers: int = 2_000
     web_seconds: float = 6.0

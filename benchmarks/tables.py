@@ -14,6 +14,7 @@ from benchmarks.contenders import (
     OURS_REDIS,
     OURS_SSE,
     QUEUE,
+    QUEUES,
     SOURCE,
     STARLETTE,
     Kind,
@@ -229,8 +230,8 @@ def score(results: Results) -> str:
 
 _SHORT = (
     ("HTTP, behind 10,000 chunks: caught up, ms", "W8/10000", "caught_up_ms", STARLETTE),
-    ("HTTP, live to 100 clients: p99, ms", "W8l/100", "p99_ms", STARLETTE),
-    ("HTTP, 2,000 clients: p99 of a status request, ms", "W8m", "status_p99_ms", STARLETTE),
+    ("HTTP, live to 100 clients: p99, ms", "W8l/100", "p99_ms", QUEUES),
+    ("HTTP, 2,000 clients: p99 of a status request, ms", "W8m", "status_p99_ms", QUEUES),
     ("Nobody resumes: chunks/s through the producer's own reader", "W1", "chunks_per_s", QUEUE),
     ("the same, from a source that yields to the loop", "W1b", "chunks_per_s", SOURCE),
     ("Live to 1 listener: p99, ms", "W2/1", "p99_ms", HIREDIS),

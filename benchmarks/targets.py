@@ -17,6 +17,7 @@ from benchmarks.contenders import (
     OURS_RUNS,
     OURS_SSE,
     QUEUE,
+    QUEUES,
     SOURCE,
     STARLETTE,
 )
@@ -132,12 +133,12 @@ def _web_targets() -> Iterator[Target]:
         yield web(name, "caught_up_ms", at_most=times, beside=NPM_HTTP.name)
         yield web(name, "lag_ms", at_most=5)
     for clients in (1, 100, 1_000):
-        yield web(f"W8l/{clients}", "p50_ms", at_most=1.5, beside=STARLETTE.name)
-        yield web(f"W8l/{clients}", "p99_ms", at_most=2.0, beside=STARLETTE.name)
+        yield web(f"W8l/{clients}", "p50_ms", at_most=1.5, beside=QUEUES.name)
+        yield web(f"W8l/{clients}", "p99_ms", at_most=2.0, beside=QUEUES.name)
     yield web("W8m", "status_p99_ms", at_most=50)
     yield web("W8m", "delivered", at_least=99.99)
     yield web("W8m", "cpu", at_most=60)
-    yield web("W8i", "memory_kb", at_most=1.3, beside=STARLETTE.name)
+    yield web("W8i", "memory_kb", at_most=1.3, beside=QUEUES.name)
     yield web("W8i", "cpu", at_most=5)
 
 

@@ -1,4 +1,4 @@
-"""A floor for web servers of one process: a list of earlier chunks, and a queue for each reader."""
+"""What web servers of one process need: a list of earlier chunks, and a queue for each reader."""
 
 from __future__ import annotations
 

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
 
+    from benchmarks.agent.adapters import Adapter
     from benchmarks.agent.adapters.bare_fanout import Fanout
 
 _PIECE = 65_536
+_EVENTS = "text/event-stream"
 
 
 def sse_starlette(adapter: Fanout) -> Starlette:
@@ -30,8 +32,25 @@ def sse_starlette(adapter: Fanout) -> Starlette:
     return application(answer, adapter.status)
 
 
-def starlette(adapter: Fanout) -> Starlette:
-    """Send the finished text of earlier events in pieces, then each event from a queue."""
+def queues(adapter: Adapter) -> Starlette:
+    """Send each chunk from a queue for each client as an event."""
+
+    async def answer(request: Request, stream: str) -> Response:
+        del request
+        return StreamingResponse(body(await adapter.attach(stream)), media_type=_EVENTS)
+
+    async def body(chunks: AsyncIterator[str]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            yield f"data: {chunk}\n\n".encode()
+
+    async def status(stream: str) -> str:
+        return f"{stream} is not known"
+
+    return application(answer, status)
+
+
+def finished(adapter: Fanout) -> Starlette:
+    """Send the finished text of earlier events in pieces, then each chunk as an event."""
 
     async def answer(request: Request, stream: str) -> Response:
         del request
@@ -45,6 +64,3 @@ def starlette(adapter: Fanout) -> Starlette:
             yield f"data: {chunk}\n\n".encode()
 
     return application(answer, adapter.status)
-
-
-_EVENTS = "text/event-stream"
