@@ -67,10 +67,12 @@ async def stream_of(*chunks: str) -> AsyncIterator[str]:
 
 
 def results_of(**metrics: float) -> Results:
-    """Let every contender have measured the same in every workload."""
-    names = {target.workload for target in TARGETS}
+    """Let all contenders have measured the same."""
     known = dict.fromkeys(METRICS, 1.0) | metrics
-    cells = {name: {c.name: Cell(1, known) for c in ALL} for name in names}
+    cells = {
+        workload.name: {c.name: Cell(1, known) for c in ALL if workload.takes(c)}
+        for workload in workloads(Scale())
+    }
     return Results(rendering.about(1), cells)
 
 
@@ -177,6 +179,23 @@ def test_tables_show_all_contenders() -> None:
     assert short_table(results).count("| **1**") > 5
     drawn = plot(results)
     assert all(contender.name in drawn for contender in ALL if contender.kind is not Kind.FLOOR)
+
+
+def test_tables_without_web_servers_are_as_before() -> None:
+    results = results_of()
+    results.cells = {name: row for name, row in results.cells.items() if not name.startswith("W8")}
+    shown = "\n".join(group_table(results, group) for group in GROUPS)
+    shown += targets_table(results) + short_table(results) + plot(results)
+    assert "W8" not in shown
+    assert not any(word in shown for word in ("HTTP", OURS_SSE.name, OURS_RUNS.name))
+
+
+def test_contender_that_is_not_measured_shows_it() -> None:
+    results = results_of()
+    results.cells["W8/10000"][OURS_RUNS.name] = Cell(5, {})
+    shown = "\n".join(group_table(results, group) for group in GROUPS)
+    assert shown.count("not measured") == shown.count("failed") + 4
+    assert plot(results).count(OURS_RUNS.name) == 0
 
 
 @pytest.mark.parametrize(

@@ -80,16 +80,20 @@ class Client:
     async def do_poll(self, port: int, path: str, *, every: float) -> None:
         """Begin to ask for the path at a fixed pace, however long the answers take."""
 
-        async def poll() -> None:
+        async def ask() -> None:
+            exchange, asked = Exchange(path), time.monotonic_ns()
+            await exchange.begin(port)
+            self._polls.append((asked, exchange))
+
+        async def go_on() -> None:
             due = time.monotonic()
             while True:
-                exchange, asked = Exchange(path), time.monotonic_ns()
-                await exchange.begin(port)
-                self._polls.append((asked, exchange))
                 due += every
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await ask()
 
-        self._polling = asyncio.create_task(poll())
+        await ask()
+        self._polling = asyncio.create_task(go_on())
 
     async def do_polled(self) -> dict[str, float]:
         """End it, and return how long the answers took."""
