@@ -11,6 +11,7 @@ import pytest
 from benchmarks.agent.texts import CHUNK, text_of
 from benchmarks.agent.web.client import Client
 from benchmarks.agent.web.decoding import BadResponseError, Body, events_of
+from benchmarks.agent.web.exchange import Exchange
 from benchmarks.agent.web.limits import allow_connections
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def test_body_comes_whole_byte_by_byte() -> None:
     "response",
     [
         b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
         HEAD + b"Server: x\r\n\r\ntext without a length",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc0\r\n\r\n",
     ],
@@ -114,14 +115,35 @@ async def test_client_sees_every_difference(pieces: list[bytes], fault: str | No
     assert [text[: len(fault or "")] for text in found] == ([fault] if fault else [])
 
 
-async def test_chunk_arrives_with_the_end_of_its_event() -> None:
+@pytest.mark.parametrize(
+    ("head", "parts", "moments"),
+    [
+        # The last byte of an event decides, however the events are cut and gathered.
+        (AS_EVENTS, (EVENTS[:-1], EVENTS[-1:]), [0, 0, 0, 1]),
+        (AS_EVENTS, (EVENTS[:1], EVENTS[1:100], EVENTS[100:]), [1, 2, 2, 2]),
+        (b"", (TEXT[:39], TEXT[39:80], TEXT[80:]), [1, 1, 2, 2]),
+        (b"", (TEXT,), [0, 0, 0, 0]),
+    ],
+)
+def test_chunk_arrives_with_its_last_byte(
+    monkeypatch: pytest.MonkeyPatch, head: bytes, parts: tuple[str, ...], moments: list[int]
+) -> None:
+    exchange = Exchange("/")
+    exchange.data_received(HEAD + head + b"Transfer-Encoding: chunked\r\n\r\n")
+    for moment, part in enumerate(parts):
+        monkeypatch.setattr("time.monotonic_ns", lambda moment=moment: moment)
+        exchange.data_received(b"%x\r\n%s\r\n" % (len(part), part.encode()))
+    monkeypatch.undo()
+    assert list(exchange.arrivals()) == moments
+
+
+async def test_latencies_are_those_of_the_chunks_after_the_first() -> None:
     client = Client()
-    whole = HEAD + AS_EVENTS + chunked(EVENTS)
-    async with serving(whole) as port:
+    async with serving(HEAD + AS_EVENTS + chunked(EVENTS)) as port:
         await client.do_attach(port, ["salt"], chunks=4, mark=4)
         found = await client.do_arrivals(mark=4)
         await client.do_read()
-        latencies = await client.do_latencies({"salt": [0, 0, 0, 0]})
+        latencies = await client.do_latencies({"salt": [2**62, 0, 0, 0]})
     assert found["faults"] == []
     assert 0 < found["first_ms"] <= found["caught_up_ms"]
     assert latencies["p50_ms"] > 0
