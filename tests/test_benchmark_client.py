@@ -143,7 +143,7 @@ async def test_latencies_are_those_of_the_chunks_after_the_first() -> None:
         await client.do_attach(port, ["salt"], chunks=4, mark=4)
         found = await client.do_arrivals(mark=4)
         await client.do_read()
-        latencies = await client.do_latencies({"salt": [2**62, 0, 0, 0]})
+        latencies = await client.do_latencies({"salt": [2**62, 0]})
     assert found["faults"] == []
     assert 0 < found["first_ms"] <= found["caught_up_ms"]
     assert latencies["p50_ms"] > 0
