@@ -47,9 +47,10 @@ class Client:
     async def do_arrivals(self, *, mark: int) -> dict[str, Any]:
         """Return when the first and the last chunk before the mark came to the latest client."""
         latest = self._exchanges[-1]
-        if fault := latest.early_fault(self._texts[latest.stream]):
+        received = latest.received()
+        if fault := received.early_fault(self._texts[latest.stream]):
             return {"faults": [fault]}
-        times = list(latest.arrivals())[:mark]
+        times = list(received.arrivals())[:mark]
         return {
             "first_ms": (times[0] - self._asked) / 1e6,
             "caught_up_ms": (times[-1] - self._asked) / 1e6,
@@ -64,7 +65,7 @@ class Client:
         for exchange in self._exchanges if counts is not None else ():
             assert counts is not None  # noqa: S101
             size = counts[exchange.stream] * CHUNK
-            fault = exchange.fault(self._texts[exchange.stream][:size])
+            fault = exchange.received().fault(self._texts[exchange.stream][:size])
             faults += [fault] if fault else []
         return {"ended_ns": max(e.ended for e in self._exchanges), "faults": faults}
 
@@ -72,7 +73,7 @@ class Client:
         """Return how long the chunks took from the source to here, without each stream's first."""
         found: list[int] = []
         for exchange in self._exchanges:
-            times = zip(exchange.arrivals(), sent[exchange.stream], strict=False)
+            times = zip(exchange.received().arrivals(), sent[exchange.stream], strict=False)
             next(times, None)
             found += [came - went for came, went in times]
         return _percentiles(found)
@@ -104,7 +105,7 @@ class Client:
         await asyncio.wait({self._polling})
         for _, exchange in self._polls:
             await exchange.has_ended.wait()
-            if failure := exchange.failure():
+            if failure := exchange.received().failure():
                 raise RuntimeError(f"a status request failed: {failure}")
         found = _percentiles([exchange.ended - asked for asked, exchange in self._polls])
         return {f"status_{name}": value for name, value in found.items()}

@@ -88,11 +88,18 @@ class Body:
                 break
             if data[at:start] not in {b"", _END}:
                 raise BadResponseError(f"a chunk is followed by {data[at:start]!r}")
-            self._left = int(data[start:end].partition(b";")[0], 16)
+            self._left = _size(data[start:end])
             self.ended = not self._left
             self._between = True
             at = end + 2
         return b"".join(parts)
+
+
+def _size(line: bytes) -> int:
+    try:
+        return int(line.partition(b";")[0], 16)
+    except ValueError:
+        raise BadResponseError(f"{line!r} is not the size of a chunk") from None
 
 
 def events_of(body: bytes) -> Iterator[tuple[bytes, int]]:

@@ -1,20 +1,20 @@
-"""One request and its response, of which every byte is kept with its time and checked later."""
+"""One request and its response, of which every byte is kept with its time."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from array import array
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from benchmarks.agent.texts import CHUNK
-from benchmarks.agent.web.decoding import BadResponseError, Body, events_of
+from benchmarks.agent.web.decoding import BadResponseError, Body
+from benchmarks.agent.web.received import Received
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+# All responses are read through it, so that reading one allocates only what has come.
+_BUFFER = bytearray(262_144)
 
 
-class Exchange(asyncio.Protocol):
+class Exchange(asyncio.BufferedProtocol):
     """Asks for a path; does as little as possible while the response comes.
 
     Attributes:
@@ -31,10 +31,10 @@ class Exchange(asyncio.Protocol):
         self._path = path
         self._mark = mark
         self._tail = b""
-        self._body = Body()
-        self._parts: list[bytes] = []
+        self._looking = Body()
+        self._pieces: list[bytes] = []
         self._times = array("q")
-        self._fault: str | None = None
+        self._lost: Exception | None = None
         self._transport: asyncio.Transport
 
     async def begin(self, port: int) -> None:
@@ -46,28 +46,33 @@ class Exchange(asyncio.Protocol):
         head = f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         self._transport.write(head.encode())
 
-    def data_received(self, data: bytes) -> None:
-        now = time.monotonic_ns()
-        try:
-            part = self._body.feed(data)
-        except (BadResponseError, ValueError) as error:
-            self._fault = self._fault or f"{type(error).__name__}: {error}"
-            self._transport.abort()
-            return
-        if part:
-            self._parts.append(part)
-            self._times.append(now)
-            if self._mark:
-                self._look(part)
+    def get_buffer(self, sizehint: int) -> bytearray:
+        del sizehint
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._times.append(time.monotonic_ns())
+        self._pieces.append(data := bytes(_BUFFER[:nbytes]))
+        if self._mark:
+            self._look(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = time.monotonic_ns()
-        if exc is not None:
-            self._fault = self._fault or f"{type(exc).__name__}: {exc}"
+        self._lost = exc
         self.has_caught_up.set()
         self.has_ended.set()
 
-    def _look(self, part: bytes) -> None:
+    def received(self) -> Received:
+        """Decode what has come."""
+        return Received(self._pieces, self._times, self._lost)
+
+    def _look(self, data: bytes) -> None:
+        try:
+            part = self._looking.feed(data)
+        except BadResponseError:
+            # Decoding it later says what is wrong.
+            self._transport.abort()
+            return
         # The mark may have come in two pieces.
         recent = self._tail + part
         if self._mark in recent:
@@ -75,52 +80,3 @@ class Exchange(asyncio.Protocol):
             self.has_caught_up.set()
         else:
             self._tail = recent[-len(self._mark) :]
-
-    def text(self) -> bytes:
-        """Return the text that has come."""
-        body = b"".join(self._parts)
-        return b"".join(data for data, _ in events_of(body)) if self._body.has_events else body
-
-    def failure(self) -> str | None:
-        """Return why the response has not come whole; None if it has."""
-        return self._fault or (None if self._body.ended else "the response was cut")
-
-    def fault(self, expected: bytes) -> str | None:
-        """Return what is wrong with a response that has ended; None if it is exact."""
-        return self.failure() or difference(self.text(), expected)
-
-    def early_fault(self, expected: bytes) -> str | None:
-        """Return what is wrong with a response that goes on."""
-        text = self.text()
-        return self._fault or difference(text, expected[: len(text)])
-
-    def arrivals(self) -> Iterator[int]:
-        """Yield when each chunk was complete."""
-        part, reached, times = 0, 0, self._times
-        for end in self._chunk_ends():
-            while reached < end:
-                reached += len(self._parts[part])
-                part += 1
-            yield times[part - 1]
-
-    def _chunk_ends(self) -> Iterator[int]:
-        """Yield where in the body each chunk ends."""
-        if not self._body.has_events:
-            yield from range(CHUNK, sum(map(len, self._parts)) + 1, CHUNK)
-            return
-        position, number = 0, 1
-        for data, end in events_of(b"".join(self._parts)):
-            position += len(data)
-            while number * CHUNK <= position:
-                yield end
-                number += 1
-
-
-def difference(text: bytes, expected: bytes) -> str | None:
-    if text == expected:
-        return None
-    for at in range(0, max(len(text), len(expected)), CHUNK):
-        here, there = text[at : at + CHUNK], expected[at : at + CHUNK]
-        if here != there:
-            return f"at {at}: {here!r:.60} instead of {there!r:.60}"
-    return None
