@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contenders import OURS_MEMORY, OURS_REDIS, OURS_SSE
 from benchmarks.environments import ROOT
+from benchmarks.metrics import METRICS
 from benchmarks.results import Results
 from benchmarks.runner import Runner
 from benchmarks.stage import QUICK
-from benchmarks.tables import METRICS, number, table
+from benchmarks.tables import number, table
 from benchmarks.workloads import workloads
 
 if TYPE_CHECKING:

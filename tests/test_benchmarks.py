@@ -26,12 +26,13 @@ from benchmarks.contenders import (
     STARLETTE,
     Kind,
 )
+from benchmarks.metrics import METRICS
 from benchmarks.plot import plot
 from benchmarks.quick import verdict, worktree
 from benchmarks.results import Cell, Record, Results
 from benchmarks.runner import Runner
 from benchmarks.stage import SMOKE, Scale
-from benchmarks.tables import GROUPS, METRICS, group_table, short_table, targets_table
+from benchmarks.tables import GROUPS, group_table, short_table, targets_table
 from benchmarks.targets import TARGETS, judge
 from benchmarks.workloads import workloads
 from resumable_stream import ResumableStream

@@ -1,8 +1,8 @@
 // The measured process of the npm package: the same commands and answers as agent/program.py.
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { cpuSeconds, memory } from "./gauges.mjs";
 import { serve } from "./serving.mjs";
 
 const CHUNK = 40;
@@ -150,17 +150,6 @@ function tick() {
     worst = Math.max(worst, now() - slept - TICK);
     tick();
   }, 1);
-}
-
-function cpuSeconds() {
-  const used = process.cpuUsage();
-  return (used.user + used.system) / 1e6;
-}
-
-function memory() {
-  global.gc();
-  const status = readFileSync("/proc/self/status", "ascii");
-  return Number(/^VmRSS:\s*(\d+)/m.exec(status)[1]) * 1024;
 }
 
 function watch() {
