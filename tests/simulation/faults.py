@@ -131,8 +131,8 @@ MUTANTS = (
     Mutant(
         "a superseded producer goes on",
         "_producing/lease.py",
-        "self._on_gone(Ending(Status.SUPERSEDED))",
-        "pass",
+        "self._on_gone(Ending(Status.SUPERSEDED))\n                return\n",
+        "wait = self._options.renew_interval\n",
     ),
     Mutant(
         "the source is not closed on a cancel",
