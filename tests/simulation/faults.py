@@ -198,12 +198,6 @@ MUTANTS = (
         "while False:",
     ),
     Mutant(
-        "a request of another generation is served",
-        "_producing/outgoing.py",
-        "if request.generation not in (None, self._claim.generation):",
-        "if False:",
-    ),
-    Mutant(
         "a gap is ignored",
         "_reading/assembly.py",
         "        if frame.place > self.place:\n"
