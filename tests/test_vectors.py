@@ -22,7 +22,6 @@ from resumable_stream._protocol.wire import (
     encode_request,
 )
 from resumable_stream._text.endings import Status
-from support.world import parts_of
 
 VECTORS = files("resumable_stream_conformance") / "vectors"
 REQUESTS = json.loads((VECTORS / "requests.json").read_text("utf-8"))
@@ -52,7 +51,7 @@ def meaning_of_frame(frame: Frame) -> dict[str, Any]:
                 "generation": frame.generation,
                 "sequence": frame.place.sequence,
                 "byte": frame.place.byte,
-                "parts": [part.hex() for part in parts_of(frame)],
+                "parts": [part.hex() for part in frame.joined.parts()],
                 "partial": frame.partial,
                 "end": frame.end,
                 "last": frame.last,

@@ -214,8 +214,8 @@ MUTANTS = (
     Mutant(
         "a chunk's part is counted from its beginning",
         "_reading/assembly.py",
-        "self._partial += frame.payload[start + known : start + size]",
-        "self._partial += frame.payload[start : start + size]",
+        "self._partial += part[known:]",
+        "self._partial += part",
     ),
     Mutant(
         "early frames are kept without bound",

@@ -9,7 +9,6 @@ from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.remote import RemoteReader
 from resumable_stream._reading.unread import CHUNK_COST
-from resumable_stream._text.utf8 import decode_text
 from simulation.answers import check_cancels, check_typescript_readers
 from simulation.excuses import Excuses
 from simulation.pace import check_pace
@@ -222,7 +221,7 @@ class Oracle:
             bound = machine.context._binding.instance
             for producer in bound.running if bound is not None else ():
                 log: Any = producer.log
-                kept = sum(len(decode_text(block.data)) for block in log._blocks)
+                kept = sum(sum(map(len, block.texts(0))) for block in log._blocks)
                 kept += sum(map(len, log._open))
                 if kept > plan.options.buffer_limit * 5 // 4 + 2 * largest:
                     self.fail("P7", f"a log keeps {kept}")

@@ -11,7 +11,7 @@ TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)
 _NAMES = (
     *("generation", "end", "status", "errorType", "errorMessage", "servedUntil", "unknown"),
     *("listenerId", "skipCharacters", "version", "type", "unit", "window", "sequence", "byte"),
-    *("lengths", "partial", "last", "offset", "reason", "start"),
+    *("count", "size", "separator", "lengths", "partial", "last", "offset", "reason", "start"),
 )
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | TEXTS,
@@ -33,6 +33,7 @@ VALUES = st.one_of(
             *("0", "1", "2", "9007199254740991", "9007199254740992", "[0]", "[1,2]", "[-1,1]"),
             *('"\\ud800"', '"\\udc00\\ud800"', '"a\\u0000"', '"\ud83d"', '"' + "x" * 5000 + '"'),
             *('"completed"', '"failed"', '"cancelled"', '"lost"', '"superseded"', '"running"'),
+            *('"\\u001e"', '"\\u001f"', '"\\u001d"', '"\\u001c"', '"\\u001b"', '"\\n"', '""'),
             *('"data"', '"end"', '"refusal"', '"trimmed"', '"read"', '"leave"', '"cancel"'),
         ]
     ),
@@ -43,7 +44,8 @@ _FIELDS = st.lists(st.tuples(st.sampled_from(_NAMES), VALUES), max_size=6)
 
 _OUTCOME = {"generation": "77", "end": "3", "status": '"failed"', "errorType": '"E"'}
 _REQUEST = {"listenerId": '"peer"', "version": "2"}
-_DATA = {"type": '"data"', "generation": "77", "sequence": "0", "byte": "0", "lengths": "[3]"}
+_TEXT = {"count": "1", "size": "3"}
+_DATA = {"type": '"data"', "generation": "77", "sequence": "0", "byte": "0", **_TEXT}
 _END = {"type": '"end"', "generation": "77", "end": "3", "status": '"completed"'}
 _REFUSAL = {"type": '"refusal"', "generation": "77", "reason": '"trimmed"', "start": "0"}
 
@@ -80,6 +82,8 @@ FRAMES = st.one_of(
     st.binary(max_size=200),
     st.tuples(
         st.one_of(_changed(_DATA | {"end": "1"}), _changed(_END), _changed(_REFUSAL), RECORDS),
-        st.sampled_from([b"\nabc", b"\n", b"", b"\n\xff\xed\xa0\x80", b"abc"]),
+        st.sampled_from(
+            [b"\nabc", b"\n", b"", b"\n\xff\xed\xa0\x80", b"abc", b"\na\x1eb", b"\n\x1f\xff"]
+        ),
     ).map(lambda parts: parts[0].encode("utf-8", "surrogatepass") + parts[1]),
 )

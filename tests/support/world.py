@@ -31,6 +31,7 @@ from resumable_stream._protocol.wire import (
     encode_request,
 )
 from resumable_stream._shared import Shared
+from resumable_stream._text.joined import SEPARATORS, Joined
 from resumable_stream_memory import MemoryBackend
 from support.virtual_time import loop_time
 
@@ -245,16 +246,22 @@ class Peer:
 
 
 def data_frame(place: Place, *parts: bytes, generation: int = 1, **fields: Any) -> DataFrame:
-    return DataFrame(generation, place, tuple(map(len, parts)), b"".join(parts), **fields)
+    return DataFrame(generation, place, joined(*parts), **fields)
 
 
-def parts_of(frame: DataFrame) -> list[bytes]:
-    ends = list(itertools.accumulate(frame.lengths, initial=0))
-    return [frame.payload[start:end] for start, end in itertools.pairwise(ends)]
+def joined(*parts: bytes) -> Joined:
+    """Join parts, of chunks perhaps, as a producer joins chunks."""
+    if not parts:
+        return Joined()
+    for separator in SEPARATORS:
+        if not any(separator.encode() in part for part in parts):
+            return Joined(separator.encode().join(parts), len(parts), separator)
+    return Joined(b"".join(parts), len(parts), "", tuple(map(len, parts)))
 
 
 def text_of(frames: list[Frame]) -> str:
-    return b"".join(frame.payload for frame in frames if isinstance(frame, DataFrame)).decode()
+    data = [frame.joined.parts() for frame in frames if isinstance(frame, DataFrame)]
+    return b"".join(itertools.chain.from_iterable(data)).decode()
 
 
 def ends_of(frames: list[Frame]) -> list[str]:

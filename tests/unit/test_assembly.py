@@ -23,9 +23,9 @@ def frames_of(chunks: list[str], size: int) -> list[DataFrame]:
         log.append(chunk)
     place, frames = Place(0), []
     while place.sequence < log.end:
-        lengths, payload, partial, after = cut(log, place, size)
-        assert len(payload) + sum(len(f"{length},") for length in lengths) <= size
-        frames.append(DataFrame(1, place, lengths, payload, partial=partial, end=log.end, offset=0))
+        joined, partial, after = cut(log, place, size)
+        assert len(joined.data) + sum(len(f"{length},") for length in joined.lengths) <= size
+        frames.append(DataFrame(1, place, joined, partial=partial, end=log.end, offset=0))
         place = after
     return frames
 

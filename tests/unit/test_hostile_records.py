@@ -189,10 +189,10 @@ def test_a_request_in_another_encoding_is_none() -> None:
 def is_frame(frame: Frame) -> bool:
     match frame:
         case DataFrame():
-            numbers = (frame.generation, *frame.place, *frame.lengths, frame.end)
+            numbers = (frame.generation, *frame.place, *frame.joined.lengths, frame.end)
             whole = frame.offset is None or is_natural(frame.offset)
             return (
-                whole and all(map(is_natural, numbers)) and len(frame.texts) == len(frame.lengths)
+                whole and all(map(is_natural, numbers)) and len(frame.texts) == frame.joined.number
             )
         case EndFrame():
             return is_natural(frame.generation) and is_natural(frame.end) and is_sound(frame.ending)
@@ -233,7 +233,9 @@ def test_a_header_is_read_up_to_a_bound(size: int) -> None:
 def test_a_number_of_many_digits_is_no_place() -> None:
     digits = b"9" * 5000
     header = (
-        b'{"type":"data","generation":1,"sequence":' + digits + b',"byte":0,"lengths":[],"end":0}'
+        b'{"type":"data","generation":1,"sequence":'
+        + digits
+        + b',"byte":0,"count":0,"size":0,"end":0}'
     )
     with pytest.raises(MalformedFrameError):
         decode_frame("id", b"id " + header + b"\n")

@@ -80,7 +80,7 @@ def test_a_long_log_is_trimmed_without_losing_count() -> None:
     assert log.end_offset(UTF16) == text_before
     assert log.end_offset(POINTS) == text_before - 4_999
     assert log.end_offset(UTF16) - log.start_offset(UTF16) <= 112
-    assert sum(len(block.data) for block in log._blocks) <= 160
+    assert sum(len(block.joined.data) for block in log._blocks) <= 160
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=()), max_size=9), max_size=60))
@@ -88,12 +88,8 @@ def test_sealed_and_new_chunks_read_alike(chunks: list[str]) -> None:
     log = log_of(*chunks, limit=8 * 40)
     sequence, got = log.first, list[str]()
     while sequence < log.end:
-        data, ends, at = log.encoded(sequence)
-        texts = log.texts(sequence)
-        starts = [0, *ends][at:-1]
-        assert [data[a:b] for a, b in zip(starts, ends[at:], strict=True)] == list(
-            map(encode_text, texts)
-        )
+        block, texts = log.block(sequence), log.texts(sequence)
+        assert block.joined.parts()[sequence - block.first :] == list(map(encode_text, texts))
         got += texts
         sequence += len(texts)
     assert got == chunks[log.first :] == [log.chunk(n) for n in range(log.first, log.end)]

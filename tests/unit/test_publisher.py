@@ -19,7 +19,6 @@ from support.world import (
     Peer,
     begin,
     ends_of,
-    parts_of,
     rest,
     text_of,
     world,
@@ -64,7 +63,7 @@ async def test_an_offset_inside_a_chunk_is_answered_from_there() -> None:
         await peer.ask(skip=5, window=PLENTY)
         (frame,) = peer.frames()
         assert isinstance(frame, DataFrame)
-        assert (frame.place, frame.offset, parts_of(frame)) == (Place(1, 6), 5, [b"cd"])
+        assert (frame.place, frame.offset, frame.joined.parts()) == (Place(1, 6), 5, [b"cd"])
 
 
 @pytest.mark.rule("REQ-3")

@@ -31,7 +31,7 @@ async def test_first_pieces_of_newcomers_are_small_and_go_by_themselves() -> Non
     assert [listener for listener, _ in taken] == ["a", "b"]
     for _, frame in taken:
         assert isinstance(frame, DataFrame)
-        assert 0 < len(frame.payload) <= 16 * 1024
+        assert 0 < len(frame.joined.data) <= 16 * 1024
         assert not frame.last
     assert len(replies) == 2
     rest = list(replies.pieces(10**6))

@@ -106,9 +106,9 @@ def test_hostile_frames_are_refused_or_harmless(payload: bytes) -> None:
     "header",
     [
         b"{}",
-        b'{"type":"data","generation":1,"sequence":0,"byte":0,"lengths":[9],"end":1}',
-        b'{"type":"data","generation":1,"sequence":-1,"byte":0,"lengths":[],"end":1}',
-        b'{"type":"data","generation":true,"sequence":0,"byte":0,"lengths":[],"end":1}',
+        b'{"type":"data","generation":1,"sequence":0,"byte":0,"count":2,"size":3,"end":1}',
+        b'{"type":"data","generation":1,"sequence":-1,"byte":0,"count":0,"size":0,"end":1}',
+        b'{"type":"data","generation":true,"sequence":0,"byte":0,"count":0,"size":0,"end":1}',
         b'{"type":"end","generation":1,"end":1,"status":"well"}',
         b'{"type":"news","generation":1}',
         b"[" * 100_000,

@@ -78,7 +78,7 @@ class Live:
 
         Args:
             now: when it is sent.
-            room: how many bytes of text and lengths fit one frame.
+            room: how many bytes of text fit one frame.
         """
         log = self._log
         end = log.end
@@ -91,8 +91,7 @@ class Live:
         return DataFrame(
             self._generation,
             place,
-            piece.lengths,
-            piece.payload,
+            piece.joined,
             partial=piece.partial,
             end=end,
         )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from resumable_stream._protocol.joined_fields import MAX_PARTS
 from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import HEADER_ROOM, frame_prefix
+from resumable_stream._text.joined import Joined
 from resumable_stream._text.utf8 import encode_text
 
 if TYPE_CHECKING:
-    from array import array
-
+    from resumable_stream._text.blocks import Block
     from resumable_stream._text.log import Log, Position
 
 # Larger messages gain nothing and hold the event loop, the connection and other readers up.
@@ -20,7 +21,7 @@ MAX_PIECE = 256 * 1024
 
 
 def piece_size(channel_id: str, max_message_size: int) -> int:
-    """Return how many bytes of lengths and text fit a frame on the channel."""
+    """Return how many bytes of text, and of its lengths, fit a frame on the channel."""
     return min(MAX_PIECE, max_message_size - HEADER_ROOM - len(frame_prefix(channel_id)))
 
 
@@ -35,62 +36,98 @@ def place_of(log: Log, position: Position) -> Place:
 class Piece(NamedTuple):
     """Some of a log's text, as a frame carries it, and the place that follows."""
 
-    lengths: list[int]
-    payload: bytes
+    joined: Joined
     partial: bool
     after: Place
 
 
 def cut(log: Log, place: Place, size: int) -> Piece:
-    """Return up to ``size`` bytes from ``place`` on, their lengths in the header included.
+    """Return up to ``size`` bytes from ``place`` on, with any lengths in the header.
 
     The piece is empty if ``size`` has no room for any. The place is not trimmed away.
     """
     sequence, byte = place
+    if size <= 0:
+        return Piece(Joined(), False, place)
     # Live text is in no block yet, and mostly fits.
-    if not byte and (tail := log.tail(sequence)):
-        data, lengths = tail
-        if len(data) + len(lengths) * _cost(max(lengths, default=0)) <= size:
-            return Piece(lengths, data, False, Place(sequence + len(lengths)))
-    lengths = []
-    slices: list[memoryview] = []
-    end = log.end
+    if not byte and (tail := log.tail(sequence)) is not None and _cost(tail) <= size:
+        return Piece(tail, False, Place(sequence + tail.number))
+    taken: list[Joined] = []
+    number, end = 0, log.end
     while sequence < end:
-        data, ends, at = log.encoded(sequence)
-        start = (ends[at - 1] if at else 0) + byte
-        until = _most(ends, at, start, size)
-        if until == at:
-            room = size - len(str(size)) - 1
-            if lengths or room <= 0:
+        block = log.block(sequence)
+        if taken:
+            if block.joined.separator != taken[0].separator:
                 break
-            return Piece([room], data[start : start + room], True, Place(sequence, byte + room))
-        if until == at + 1:
-            fitting = [ends[at] - start]
-        else:
-            fitting = [end - begin for begin, end in pairwise((start, *ends[at:until]))]
-        lengths += fitting
-        slices.append(memoryview(data)[start : ends[until - 1]])
-        size -= ends[until - 1] - start + len(fitting) * _cost(max(fitting))
-        sequence, byte = sequence + len(fitting), 0
-        if until < len(ends):
+            if number + block.joined.number > MAX_PARTS:
+                break
+            size -= len(block.joined.separator)
+        following = _take(block, sequence - block.first, byte, size)
+        if not following.number:
+            if taken:
+                break
+            return _part(block, place, size)
+        taken.append(following)
+        size -= _cost(following)
+        number += following.number
+        sequence, byte = sequence + following.number, 0
+        if sequence < block.end:
             break
-    return Piece(lengths, b"".join(slices), False, Place(sequence, byte))
+    return Piece(_together(taken) if taken else Joined(), False, Place(sequence, byte))
 
 
-def _most(ends: array[int], at: int, start: int, size: int) -> int:
-    """Return the index after the last chunk that certainly fits, or ``at`` if none does."""
-    each = _cost(ends[-1] - start)  # no length has more digits
-    if ends[-1] - start + (len(ends) - at) * each <= size:
-        return len(ends)
-    first = ends[at] - start
-    if first + _cost(first) > size:
-        return at
-    following = range(at + 1, len(ends))
-    return (
-        at + 1 + bisect_right(following, size, key=lambda k: ends[k] - start + (k + 1 - at) * each)
+def _take(block: Block, at: int, byte: int, size: int) -> Joined:
+    """Return the chunks that fit, from a byte of the chunk at index ``at`` on, as they are."""
+    joined = block.joined
+    if not at and not byte and _cost(joined) <= size:
+        return joined
+    ends, start = block.byte_ends(), block.start(at) + byte
+    lengths = joined.lengths[at:]
+    if lengths:
+        lengths = (lengths[0] - byte, *lengths[1:])
+        costs = accumulate(length + _field_cost(length) for length in lengths)
+        until = at + bisect_right(list(costs), size)
+    else:
+        until = bisect_right(ends, start + size, lo=at)
+    if until == at:
+        return Joined()
+    number, data = until - at, joined.data[start : ends[until - 1]]
+    return Joined(data, number, joined.separator, lengths[:number])
+
+
+def _part(block: Block, place: Place, size: int) -> Piece:
+    """Return a part of a chunk that does not fit."""
+    joined = block.joined
+    lengths: tuple[int, ...] = ()
+    if not joined.separator:
+        size -= _field_cost(size)
+        lengths = (size,)
+    if size <= 0:
+        return Piece(Joined(), False, place)
+    sequence, byte = place
+    start = block.start(sequence - block.first) + byte
+    part = Joined(joined.data[start : start + size], 1, joined.separator, lengths)
+    return Piece(part, True, Place(sequence, byte + size))
+
+
+def _together(pieces: list[Joined]) -> Joined:
+    """Join what has one separator, or lengths."""
+    if len(pieces) == 1:
+        return pieces[0]
+    separator = pieces[0].separator
+    return Joined(
+        separator.encode().join(piece.data for piece in pieces),
+        sum(piece.number for piece in pieces),
+        separator,
+        tuple(chain.from_iterable(piece.lengths for piece in pieces)),
     )
 
 
-def _cost(length: int) -> int:
+def _cost(joined: Joined) -> int:
+    """Return how many bytes the chunks take in a frame."""
+    return len(joined.data) + sum(map(_field_cost, joined.lengths))
+
+
+def _field_cost(length: int) -> int:
     """Return how many bytes a length takes in the header, with its comma."""
     return len(str(length)) + 1

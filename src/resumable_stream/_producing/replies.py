@@ -95,15 +95,14 @@ class Replies:
             return self._refusal(Refusal.TRIMMED, self._log.start_offset(self._unit))
         room = min(room, reply.window, _FIRST_PIECE if reply.first else room)
         piece = cut(self._log, reply.place, room)
-        window = max(0, reply.window - len(piece.payload))
-        last = piece.after.sequence == self._log.end or not window or not piece.lengths
+        window = max(0, reply.window - len(piece.joined.data))
+        last = piece.after.sequence == self._log.end or not window or not piece.joined.number
         if not last:
             self._owed[listener] = Reply(piece.after, window, None, first=False)
         return DataFrame(
             self._generation,
             reply.place,
-            piece.lengths,
-            piece.payload,
+            piece.joined,
             partial=piece.partial,
             end=self._log.end,
             last=last,

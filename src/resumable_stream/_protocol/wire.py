@@ -10,18 +10,17 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resumable_stream._protocol.ending_fields import ending_fields, ending_from
 from resumable_stream._protocol.fields import MalformedError, choice, dump, natural, read_object
+from resumable_stream._protocol.joined_fields import joined_fields, joined_from
 from resumable_stream._protocol.places import Place
+from resumable_stream._text.joined import Joined
 from resumable_stream._text.offsets import OffsetUnit
-from resumable_stream._text.utf8 import cut_up, to_well_formed
+from resumable_stream._text.utf8 import to_well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from resumable_stream._text.endings import Ending
 
 VERSION = 2
@@ -29,7 +28,7 @@ VERSION = 2
 # The text with which the npm package resumable-stream ends a listener's channel.
 V1_END = "\n\n\nDONE_SENTINEL_hasdfasudfyge374%$%^$EDSATRTYFtydryrte\n"
 
-# Room for a frame's header, without its list of lengths.
+# Room for a frame's header, without a list of lengths.
 HEADER_ROOM = 256
 
 _LISTENER_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -63,13 +62,15 @@ class Request(NamedTuple):
     window: int = 0
 
 
+_NOTHING = Joined()
+
+
 @dataclass(frozen=True)
 class DataFrame:
     """Chunks from ``place`` on. Without chunks it is an acknowledgement or a heartbeat.
 
     Attributes:
-        lengths: how many bytes of the payload each chunk has; the first may be the rest of a chunk.
-        payload: the chunks as UTF-8.
+        joined: the chunks; the first may be the rest of a chunk.
         partial: the end of the last chunk is not in this frame.
         end: the sequence number after the producer's newest chunk.
         last: this frame completes the answer to a request.
@@ -78,8 +79,7 @@ class DataFrame:
 
     generation: int
     place: Place
-    lengths: Sequence[int] = ()
-    payload: bytes = b""
+    joined: Joined = _NOTHING
     partial: bool = False
     end: int = 0
     last: bool = False
@@ -88,12 +88,13 @@ class DataFrame:
     @cached_property
     def after(self) -> Place:
         """The place after this frame; only if it is not ``partial``."""
-        return Place(self.place.sequence + len(self.lengths)) if self.lengths else self.place
+        count = self.joined.number
+        return Place(self.place.sequence + count) if count else self.place
 
     @cached_property
     def texts(self) -> list[str]:
-        """The chunks; only if the frame is not ``partial``."""
-        return cut_up(self.payload, accumulate(self.lengths, initial=0))
+        """The chunks, or parts of chunks, as text."""
+        return self.joined.texts()
 
 
 class EndFrame(NamedTuple):
@@ -176,7 +177,8 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
     """Encode a frame for the channel with the given listener id."""
     match frame:
         case DataFrame():
-            return b"".join((frame_prefix(channel_id), _data_header(frame), b"\n", frame.payload))
+            head = frame_prefix(channel_id) + _data_header(frame)
+            return b"".join((head, b"\n", frame.joined.data))
         case EndFrame():
             header: dict[str, object] = {
                 "type": "end",
@@ -196,7 +198,6 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
 def _data_header(frame: DataFrame) -> bytes:
     """Format the numbers by hand: this takes a third of a JSON encoder's time."""
     sequence, byte = frame.place
-    lengths = str(list(frame.lengths))[1:-1].replace(" ", "")
     optional = (
         (',"partial":true' if frame.partial else "")
         + (',"last":true' if frame.last else "")
@@ -204,7 +205,7 @@ def _data_header(frame: DataFrame) -> bytes:
     )
     return (
         f'{{"type":"data","generation":{frame.generation},"sequence":{sequence},"byte":{byte}'
-        f',"lengths":[{lengths}],"end":{frame.end}{optional}}}'
+        f',{joined_fields(frame.joined)},"end":{frame.end}{optional}}}'
     ).encode()
 
 
@@ -252,17 +253,11 @@ def _frame(header: dict[str, Any], payload: bytes) -> Frame:
     generation = natural(header.get("generation"))
     match header.get("type"):
         case "data":
-            lengths = header.get("lengths")
-            if type(lengths) is not list or not set(map(type, lengths)) <= {int}:
-                raise MalformedError("lengths are a list of whole numbers")
-            if min(lengths, default=0) < 0 or sum(lengths) != len(payload):
-                raise MalformedError("the lengths do not add up to the payload")
             offset = header.get("offset")
             return DataFrame(
                 generation,
                 Place(natural(header.get("sequence")), natural(header.get("byte"))),
-                tuple(lengths),
-                payload,
+                joined_from(header, payload),
                 partial=header.get("partial") is True,
                 end=natural(header.get("end")),
                 last=header.get("last") is True,

@@ -82,14 +82,14 @@ class Assembly:
             if earliest > self.place:
                 break
             held = self._held.pop(earliest)
-            self._held_bytes -= len(held.payload)
+            self._held_bytes -= len(held.joined.data)
             self._absorb(held, chunks)
         return chunks
 
     def _keep(self, frame: DataFrame) -> None:
-        size = len(frame.payload)
+        size = len(frame.joined.data)
         if (
-            frame.lengths
+            frame.joined.number
             and frame.place not in self._held
             and len(self._held) < _MAX_HELD
             and self._held_bytes + size <= self._hold
@@ -100,11 +100,11 @@ class Assembly:
     def _absorb(self, frame: DataFrame, chunks: list[str]) -> None:
         assert self.place is not None  # noqa: S101
         sequence, byte = frame.place
-        complete = len(frame.lengths) - frame.partial
-        start = 0
-        for at, size in enumerate(frame.lengths):
+        complete = frame.joined.number - frame.partial
+        parts = frame.joined.parts()
+        for at, part in enumerate(parts):
             if sequence == self.place.sequence:
-                known = self.place.byte - byte
+                known, size = self.place.byte - byte, len(part)
                 if known < 0 or known > size:
                     return  # a piece before this one is missing, or this one brings nothing new
                 if at < complete and not known and not self._partial:
@@ -112,16 +112,14 @@ class Assembly:
                     chunks += frame.texts[at:complete]
                     self.place = Place(sequence + complete - at)
                     if frame.partial:
-                        rest = frame.lengths[-1]
-                        self._partial += frame.payload[len(frame.payload) - rest :]
-                        self.place = Place(self.place.sequence, rest)
+                        self._partial += parts[-1]
+                        self.place = Place(self.place.sequence, len(parts[-1]))
                     return
-                self._partial += frame.payload[start + known : start + size]
+                self._partial += part[known:]
                 if at == complete:
                     self.place = Place(sequence, byte + size)
                 else:
                     chunks.append(decode_text(bytes(self._partial)))
                     self._partial.clear()
                     self.place = Place(sequence + 1)
-            start += size
             sequence, byte = sequence + 1, 0

@@ -222,8 +222,8 @@ class Listener:
             assembly.note(frame)
         else:
             before = assembly.place
-            self._came_bytes += len(frame.payload)
-            self._came_chunks += len(frame.lengths)
+            self._came_bytes += len(frame.joined.data)
+            self._came_chunks += frame.joined.number
             self._reader.deliver(assembly.accept(frame))
             if assembly.place != before:
                 # A reply is on its way: give it time before asking again.

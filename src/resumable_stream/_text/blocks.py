@@ -1,53 +1,54 @@
-"""Sealed runs of chunks: their text as one piece of UTF-8, and where each chunk ends in it."""
+"""Sealed runs of chunks: their text as one piece, and where a chunk lies in it once asked."""
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from resumable_stream._text.joined import join
 from resumable_stream._text.offsets import OffsetUnit, index_at, length
-from resumable_stream._text.utf8 import array_of, cut_up, decode_text, encode_run
+from resumable_stream._text.utf8 import decode_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 class Block:
     """Consecutive chunks that no longer change.
 
-    Short chunks as objects of their own would take several times the memory of their text. UTF-8 is
-    also what goes over the wire.
+    Short chunks as objects of their own would take several times the memory of their text, and a
+    frame carries the joined text as it is. Where each chunk ends is counted when somebody asks for
+    a place inside the block, and kept.
+
+    Args:
+        before: how much of the stream's text precedes the block, in each unit.
 
     Attributes:
         first: the sequence number of the first chunk.
-        data: all of the text.
-        ends: where each chunk ends in ``data``.
+        end: the sequence number after the last chunk.
+        joined: all of the chunks.
+        after: how much of the stream's text precedes the end of the block, in each unit.
     """
 
-    __slots__ = ("_before", "_ends", "data", "ends", "first")
+    __slots__ = ("_before", "_byte_ends", "_ends", "after", "end", "first", "joined")
 
     def __init__(self, first: int, before: dict[OffsetUnit, int], chunks: Sequence[str]) -> None:
         self.first = first
-        self.data, self.ends = encode_run(chunks)
+        self.end = first + len(chunks)
+        self.joined = join(chunks)
         self._before = before
-        self._ends = dict.fromkeys(OffsetUnit, self.ends)
-        if not self.data.isascii():
-            for unit in OffsetUnit:
-                self._ends[unit] = array_of(accumulate(length(chunk, unit) for chunk in chunks))
-
-    @property
-    def end(self) -> int:
-        """The sequence number after the last chunk."""
-        return self.first + len(self.ends)
+        text = "".join(chunks)
+        self.after = {unit: before[unit] + length(text, unit) for unit in OffsetUnit}
+        self._byte_ends: array[int] | None = None
+        self._ends: dict[OffsetUnit, array[int]] | None = None
 
     def offset(self, at: int, unit: OffsetUnit) -> int:
         """Return how much of the stream's text lies before the chunk at index ``at``."""
-        return self._before[unit] + (self._ends[unit][at - 1] if at else 0)
-
-    def end_offset(self, unit: OffsetUnit) -> int:
-        """Return how much of the stream's text lies before the end of this block."""
-        return self.offset(len(self.ends), unit)
+        if self.first + at == self.end:
+            return self.after[unit]
+        return self._before[unit] + (self._ends_in(unit)[at - 1] if at else 0)
 
     def locate(self, offset: int, unit: OffsetUnit) -> tuple[int, int | None]:
         """Return which chunk of this block holds the offset, and the index in that chunk.
@@ -55,7 +56,7 @@ class Block:
         The offset lies before this block's end. The index is None if the offset falls inside a
         surrogate pair.
         """
-        at = bisect_right(self._ends[unit], offset - self._before[unit])
+        at = bisect_right(self._ends_in(unit), offset - self._before[unit])
         return at, index_at(self.text(at), offset - self.offset(at, unit), unit)
 
     def first_from(self, offset: int) -> int:
@@ -65,12 +66,40 @@ class Block:
         """
         if offset <= self._before[OffsetUnit.UTF16]:
             return self.first
-        ends = self._ends[OffsetUnit.UTF16]
+        ends = self._ends_in(OffsetUnit.UTF16)
         return self.first + bisect_left(ends, offset - self._before[OffsetUnit.UTF16]) + 1
 
     def text(self, at: int) -> str:
-        return decode_text(self.data[self.ends[at - 1] if at else 0 : self.ends[at]])
+        return decode_text(self.joined.data[self.start(at) : self.byte_ends()[at]])
 
     def texts(self, at: int) -> list[str]:
         """Return all chunks from index ``at`` on."""
-        return cut_up(self.data, (self.ends[at - 1] if at else 0, *self.ends[at:]))
+        texts = self.joined.texts()
+        return texts[at:] if at else texts
+
+    def start(self, at: int) -> int:
+        """Return where the chunk at index ``at`` begins in the joined data."""
+        return self.byte_ends()[at - 1] + len(self.joined.separator) if at else 0
+
+    def byte_ends(self) -> array[int]:
+        """Return where each chunk ends in the joined data."""
+        if self._byte_ends is None:
+            joined = self.joined
+            gap = len(joined.separator)
+            sizes = (len(part) + gap for part in joined.parts())
+            self._byte_ends = _array_of(end - gap for end in accumulate(sizes))
+        return self._byte_ends
+
+    def _ends_in(self, unit: OffsetUnit) -> array[int]:
+        """Return how much of this block's text lies before the end of each chunk."""
+        if self._ends is None:
+            self._ends = {}
+        if unit not in self._ends:
+            lengths = (length(text, unit) for text in self.joined.texts())
+            self._ends[unit] = _array_of(accumulate(lengths))
+        return self._ends[unit]
+
+
+def _array_of(numbers: Iterable[int]) -> array[int]:
+    values = list(numbers)
+    return array("I" if not values or values[-1] < 2**32 else "Q", values)

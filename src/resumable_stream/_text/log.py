@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resumable_stream._text.blocks import Block
+from resumable_stream._text.joined import join
 from resumable_stream._text.offsets import OffsetUnit, length
-from resumable_stream._text.utf8 import encode_chunks, encode_run
 
 if TYPE_CHECKING:
-    from array import array
-
     from resumable_stream._text.endings import Ending
+    from resumable_stream._text.joined import Joined
 
 # A block is sealed once its characters, plus _CHUNK_COST for each chunk, reach this number. A
 # reader decodes a whole block at once.
@@ -81,7 +80,7 @@ class Log:
     @property
     def size(self) -> int:
         """Roughly how many bytes of text are buffered."""
-        return sum(len(block.data) for block in self._blocks) + sum(map(len, self._open))
+        return sum(len(block.joined.data) for block in self._blocks) + sum(map(len, self._open))
 
     def append(self, chunk: str) -> None:
         """Add a chunk, trim what exceeds the limit, and wake the readers."""
@@ -104,39 +103,35 @@ class Log:
         """Return a chunk between ``first`` and ``end``."""
         if sequence >= self._open_first:
             return self._open[sequence - self._open_first]
-        block = self._block_of(sequence)
+        block = self.block(sequence)
         return block.text(sequence - block.first)
 
     def texts(self, sequence: int) -> list[str]:
         """Return a chunk between ``first`` and ``end``, and the chunks after it in its block."""
         if sequence >= self._open_first:
             return self._open[sequence - self._open_first :]
-        block = self._block_of(sequence)
+        block = self.block(sequence)
         return block.texts(sequence - block.first)
 
-    def tail(self, sequence: int) -> tuple[bytes, list[int]] | None:
-        """Return a chunk and all that follow as UTF-8; None if the chunk is in a sealed block.
-
-        The result is ``(data, lengths)``: the text, and how many bytes of it each chunk has.
-        """
+    def tail(self, sequence: int) -> Joined | None:
+        """Return a chunk and all that follow; None if the chunk is in a sealed block."""
         if sequence < self._open_first:
             return None
-        return encode_chunks(self._open[sequence - self._open_first :])
+        return join(self._open[sequence - self._open_first :])
 
-    def encoded(self, sequence: int) -> tuple[bytes, array[int], int]:
-        """Return a chunk between ``first`` and ``end``, with others of its block, as UTF-8.
+    def block(self, sequence: int) -> Block:
+        """Return the block of a chunk between ``first`` and ``end``, or the newest one.
 
-        The result is ``(data, ends, at)``: the text, where each chunk ends in it, and the index of
-        the chunk that was asked for.
+        The newest block holds the chunks that are not sealed yet.
         """
         if sequence >= self._open_first:
-            return *encode_run(self._open[sequence - self._open_first :]), 0
-        block = self._block_of(sequence)
-        return block.data, block.ends, sequence - block.first
+            return self._newest()
+        at = bisect_right(self._blocks, sequence, key=lambda block: block.first)
+        return self._blocks[at - 1]
 
     def offset(self, position: Position, unit: OffsetUnit) -> int:
         """Return how many units of text lie before ``position``, which is not trimmed."""
-        block = self._block_of(position.sequence)
+        block = self.block(position.sequence)
         at = position.sequence - block.first
         start = block.offset(at, unit)
         if not position.index:
@@ -155,9 +150,9 @@ class Log:
             raise TrimmedError(start)
         if offset == start:
             return Position(self.first)
-        at = bisect_right(self._blocks, offset, key=lambda block: block.end_offset(unit))
+        at = bisect_right(self._blocks, offset, key=lambda block: block.after[unit])
         block = self._blocks[at] if at < len(self._blocks) else self._newest()
-        end = block.end_offset(unit)
+        end = block.after[unit]
         if offset >= end:
             return Position(self.end) if offset == end else None
         chunk, index = block.locate(offset, unit)
@@ -171,7 +166,7 @@ class Log:
 
     def end_offset(self, unit: OffsetUnit) -> int:
         """Return the offset at the present end."""
-        return self._newest().end_offset(unit)
+        return self._newest().after[unit]
 
     def notify(self) -> None:
         """Wake every reader, even if no chunk has come."""
@@ -212,12 +207,6 @@ class Log:
         self._woken_at = loop.time()
         self.notify()
 
-    def _block_of(self, sequence: int) -> Block:
-        if sequence >= self._open_first:
-            return self._newest()
-        at = bisect_right(self._blocks, sequence, key=lambda block: block.first)
-        return self._blocks[at - 1]
-
     def _newest(self) -> Block:
         """The chunks that are not sealed yet, as a block."""
         return Block(self._open_first, self._open_offsets, self._open)
@@ -227,15 +216,13 @@ class Log:
         self._blocks.append(block)
         self._open = []
         self._open_first = block.end
-        self._open_offsets = {unit: block.end_offset(unit) for unit in OffsetUnit}
+        self._open_offsets = block.after
         self._room = self._block_size
         self._trim(self._open_offsets[OffsetUnit.UTF16] - self._keep)
 
     def _trim(self, keep_from: int) -> None:
         """Drop all chunks that begin before the offset, except the newest."""
-        gone = bisect_left(
-            self._blocks, keep_from, key=lambda block: block.end_offset(OffsetUnit.UTF16)
-        )
+        gone = bisect_left(self._blocks, keep_from, key=lambda block: block.after[OffsetUnit.UTF16])
         del self._blocks[: min(gone, len(self._blocks) - 1)]
         oldest = self._blocks[0]
         self.first = max(self.first, min(oldest.first_from(keep_from), self.end - 1))

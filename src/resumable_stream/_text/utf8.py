@@ -1,13 +1,6 @@
-"""Text as UTF-8: one chunk, or several chunks as one piece."""
+"""Text as UTF-8 that any Python text survives."""
 
 from __future__ import annotations
-
-from array import array
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 def encode_text(text: str) -> bytes:
@@ -35,32 +28,3 @@ def is_encodable(text: str) -> bool:
 def to_well_formed(text: str) -> str:
     """Join surrogate pairs, and replace lone surrogates by U+FFFD, as JavaScript does."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def encode_run(chunks: Sequence[str]) -> tuple[bytes, array[int]]:
-    """Encode chunks as one piece; also return where each ends."""
-    data, lengths = encode_chunks(chunks)
-    return data, array_of(accumulate(lengths))
-
-
-def encode_chunks(chunks: Sequence[str]) -> tuple[bytes, list[int]]:
-    """Encode chunks as one piece; also return how many bytes each has."""
-    text = "".join(chunks)
-    if text.isascii():
-        return text.encode(), [*map(len, chunks)]
-    # Each chunk on its own: two halves of a surrogate pair in two chunks must not become a pair.
-    parts = [encode_text(chunk) for chunk in chunks]
-    return b"".join(parts), [*map(len, parts)]
-
-
-def cut_up(data: bytes, places: Iterable[int]) -> list[str]:
-    """Split a piece of encoded text at the places, and decode each part."""
-    if data.isascii():
-        text = data.decode()
-        return [text[start:end] for start, end in pairwise(places)]
-    return [decode_text(data[start:end]) for start, end in pairwise(places)]
-
-
-def array_of(numbers: Iterable[int]) -> array[int]:
-    values = list(numbers)
-    return array("I" if not values or values[-1] < 2**32 else "Q", values)
