@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._protocol.wire import V1_END
+from resumable_stream._text.joined import SEPARATORS
 from resumable_stream._text.offsets import OffsetUnit
 from simulation.clock import HOST
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _ALPHABET = "abcxyz .\r\n\0\u00e9\u4f60\u0800"
 _ASTRAL = "\U0001f600\U0001f468\U00010000\U0010ffff"
 _LONE = "\ud800\udfff"
+# Letters that stand for the separators of chunks where the text is as awkward as can be.
+_SEPARATORS = str.maketrans("cxyz", SEPARATORS)
 
 _STEADY = 0.15
 _STEADY_PACE = 0.2
@@ -108,7 +111,7 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
     if rng.random() < 0.5:
         alphabet += _ASTRAL * rng.randrange(1, 6)
     if not plain and rng.random() < 0.1:
-        alphabet += _LONE
+        alphabet = alphabet.translate(_SEPARATORS) + _LONE
     count = rng.choice((0, 1, 3, 10, 10, 30, 30, 80))
     size = rng.choice((3, 3, 20, 20, 200))
     huge = rng.random() < 0.15

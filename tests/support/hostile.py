@@ -6,6 +6,10 @@ import json
 
 from hypothesis import strategies as st
 
+# Chunks full of what divides chunks, halves of surrogate pairs, and characters of several bytes.
+AWKWARD = st.text(
+    st.sampled_from("a\x1e\x1f\x1d\x1c\x1b\0\ud83d\ude00\u00e9\u4f60\U0001f600"), max_size=6
+)
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)
 
 _NAMES = (

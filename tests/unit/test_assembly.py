@@ -7,36 +7,117 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resumable_stream._producing.pieces import cut
+from resumable_stream._protocol.joined_fields import MAX_PARTS
 from resumable_stream._protocol.places import Place
-from resumable_stream._protocol.wire import DataFrame, EndFrame
+from resumable_stream._protocol.wire import DataFrame, EndFrame, decode_frame, encode_frame
 from resumable_stream._reading.assembly import Assembly
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.log import Log
+from resumable_stream._text.utf8 import encode_text
+from support.hostile import AWKWARD
 from support.world import data_frame
 
-CHUNKS = st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=20)
+CHUNKS = st.one_of(
+    st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=20),
+    st.lists(AWKWARD, max_size=40),
+)
 
 
-def frames_of(chunks: list[str], size: int) -> list[DataFrame]:
-    log = Log(1_000_000)
+def log_of(chunks: list[str], block_size: int = 100) -> Log:
+    """Return a log of small blocks: by default, four short chunks fill one."""
+    log = Log(10**9)
+    log._block_size = log._room = block_size
     for chunk in chunks:
         log.append(chunk)
+    return log
+
+
+def frames_of(chunks: list[str], size: int, block_size: int = 100) -> list[DataFrame]:
+    """Send all chunks, in frames of this size."""
+    log = log_of(chunks, block_size)
     place, frames = Place(0), []
     while place.sequence < log.end:
         joined, partial, after = cut(log, place, size)
         assert len(joined.data) + sum(len(f"{length},") for length in joined.lengths) <= size
-        frames.append(DataFrame(1, place, joined, partial=partial, end=log.end, offset=0))
+        sent = DataFrame(1, place, joined, partial=partial, end=log.end, offset=0)
+        frame = decode_frame("id", encode_frame("id", sent))
+        assert isinstance(frame, DataFrame)
+        assert frame == sent
+        frames.append(frame)
         place = after
     return frames
 
 
-@given(CHUNKS, st.integers(4, 60))
-def test_pieces_of_any_size_give_the_chunks_back(chunks: list[str], size: int) -> None:
+@pytest.mark.rule("FRM-1", "FRM-7")
+@settings(max_examples=300)
+@given(CHUNKS, st.integers(4, 60), st.integers(1, 300))
+def test_pieces_of_any_size_give_the_chunks_back(
+    chunks: list[str], size: int, block_size: int
+) -> None:
     assembly = Assembly(hold=0)
-    assert [
-        chunk for frame in frames_of(chunks, size) for chunk in assembly.accept(frame)
-    ] == chunks
+    frames = frames_of(chunks, size, block_size)
+    assert [chunk for frame in frames for chunk in assembly.accept(frame)] == chunks
     assert not assembly.behind or not chunks
+
+
+@pytest.mark.rule("FRM-1", "FRM-7")
+@given(st.lists(AWKWARD, min_size=1), st.data())
+def test_what_follows_any_place_is_sent_from_there(chunks: list[str], data: st.DataObject) -> None:
+    log = log_of(chunks)
+    sequence = data.draw(st.integers(0, len(chunks) - 1))
+    encoded = encode_text(chunks[sequence])
+    byte = data.draw(st.integers(0, len(encoded)))
+    joined, partial, after = cut(log, Place(sequence, byte), data.draw(st.integers(0, 40)))
+    rest = [encoded[byte:], *map(encode_text, chunks[sequence + 1 :])][: joined.number]
+    parts = joined.parts()
+    assert parts[:-1] == rest[:-1]
+    if partial:
+        assert after == Place(sequence, byte + len(parts[-1]))
+        assert rest[-1].startswith(parts[-1])
+    else:
+        assert after == (Place(sequence + joined.number) if parts else Place(sequence, byte))
+        assert parts == rest
+
+
+@pytest.mark.rule("FRM-1")
+def test_halves_of_a_pair_in_two_chunks_stay_apart() -> None:
+    chunks = ["a\ud83d", "\ude00b", "\ud83d", "\ude00"]
+    (frame,) = frames_of(chunks, 100, block_size=10**6)
+    assert Assembly(hold=0).accept(frame) == chunks
+
+
+def test_sealed_text_is_sent_as_it_lies_in_memory() -> None:
+    log = log_of(["word "] * 100, block_size=1_000)
+    assert cut(log, Place(0), len(log.block(0).joined.data)).joined is log.block(0).joined
+
+
+@pytest.mark.rule("FRM-7")
+def test_blocks_with_one_separator_share_a_frame() -> None:
+    chunks = ["a"] * 12 + ["\x1e"] * 4 + ["d"] * 8
+    frames = frames_of(chunks, 1_000)
+    assert [frame.joined.separator for frame in frames] == ["\x1e", "\x1f", "\x1e"]
+    assert [frame.joined.number for frame in frames] == [12, 4, 8]
+
+
+@pytest.mark.rule("FRM-2", "FRM-7")
+@pytest.mark.parametrize("letters", ["x", "x\x1e", "x\x1e\x1f\x1d\x1c", "😀\ud83d"])
+def test_a_chunk_of_8_mb_is_sent_in_parts(letters: str) -> None:
+    chunk = letters * (8 * 2**20 // len(encode_text(letters)))
+    chunks = ["before", chunk, "", "after"]
+    frames = frames_of(chunks, 2**18 - 1, block_size=2**15)
+    assert len(frames) < 40
+    assembly = Assembly(hold=0)
+    assert [chunk for frame in frames for chunk in assembly.accept(frame)] == chunks
+
+
+@pytest.mark.rule("FRM-7")
+def test_very_many_empty_chunks_are_sent_in_few_frames() -> None:
+    count = 100_000
+    frames = frames_of([""] * count, 2**18, block_size=2**15)
+    assert len(frames) < 2 * count / MAX_PARTS
+    assert max(frame.joined.number for frame in frames) <= MAX_PARTS
+    assembly = Assembly(hold=0)
+    assert [chunk for frame in frames for chunk in assembly.accept(frame)] == [""] * count
 
 
 @pytest.mark.rule("FRM-3")

@@ -11,6 +11,7 @@ from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.log import InsidePairError, Log, Position, TrimmedError
 from resumable_stream._text.offsets import OffsetUnit, length
 from resumable_stream._text.utf8 import encode_text
+from support.hostile import AWKWARD
 from support.virtual_time import in_virtual_time
 
 UTF16, POINTS = OffsetUnit.UTF16, OffsetUnit.CODE_POINTS
@@ -96,14 +97,26 @@ def test_sealed_and_new_chunks_read_alike(chunks: list[str]) -> None:
 
 
 @pytest.mark.rule("P7")
-def test_short_chunks_take_little_more_than_their_text() -> None:
+@pytest.mark.parametrize(("size", "factor"), [(4, 1.75), (40, 1.25)])
+def test_short_chunks_take_little_more_than_their_text(size: int, factor: float) -> None:
     log, count = log_of(limit=10**9), 50_000
     tracemalloc.start()
     for number in range(count):
-        log.append(f"{number:040}")
+        log.append(f"{number:040}"[-size:])
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert taken < 1.5 * 40 * count
+    assert taken < factor * size * count
+
+
+@given(st.lists(AWKWARD, max_size=60), st.sampled_from(OffsetUnit))
+def test_awkward_text_is_found_by_offset_and_by_number(chunks: list[str], unit: OffsetUnit) -> None:
+    log = log_of(*chunks, limit=8 * 100)
+    kept, offset = chunks[log.first :], log.start_offset(unit)
+    assert log.end_offset(unit) == sum(length(chunk, unit) for chunk in chunks)
+    for sequence, chunk in enumerate(kept, log.first):
+        assert log.chunk(sequence) == chunk
+        assert log.offset(Position(sequence), unit) == offset
+        offset += length(chunk, unit)
 
 
 @in_virtual_time

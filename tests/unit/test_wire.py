@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resumable_stream._protocol.ending_fields import MAX_ERROR_BYTES, ending_fields
+from resumable_stream._protocol.joined_fields import MAX_PARTS
 from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import (
     VERSION,
+    DataFrame,
     EndFrame,
     Frame,
     MalformedFrameError,
@@ -24,9 +27,12 @@ from resumable_stream._protocol.wire import (
     encode_request,
     encode_v1,
 )
+from resumable_stream._reading.unread import CHUNK_COST
 from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.joined import join
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit
 from resumable_stream._text.utf8 import decode_text, encode_text
+from support.hostile import AWKWARD
 from support.world import data_frame
 
 NATURAL = st.integers(0, MAX_SAFE_INTEGER)
@@ -100,6 +106,64 @@ def test_requests_of_strange_types_are_none(value: object) -> None:
 def test_hostile_frames_are_refused_or_harmless(payload: bytes) -> None:
     with contextlib.suppress(MalformedFrameError):
         decode_frame("id", b"id " + payload)
+
+
+@pytest.mark.rule("FRM-7")
+@given(st.lists(AWKWARD, max_size=6), st.data())
+def test_a_frame_that_is_cut_short_is_malformed(chunks: list[str], data: st.DataObject) -> None:
+    message = encode_frame("id", DataFrame(1, Place(0), join(chunks)))
+    kept = data.draw(st.integers(len("id "), len(message) - 1))
+    with pytest.raises(MalformedFrameError):
+        decode_frame("id", message[:kept])
+
+
+def framed(fields: str, text: bytes) -> bytes:
+    start = '{"type":"data","generation":1,"sequence":0,"byte":0'
+    return f'id {start},"size":{len(text)},{fields},"end":9}}\n'.encode() + text
+
+
+@pytest.mark.rule("FRM-7")
+def test_a_frame_has_a_bounded_number_of_parts() -> None:
+    most = MAX_PARTS
+    frame = decode_frame("id", framed(f'"count":{most}', b"\x1e" * (most - 1)))
+    assert isinstance(frame, DataFrame)
+    assert frame.texts == [""] * most
+    with pytest.raises(MalformedFrameError):
+        decode_frame("id", framed(f'"count":{most + 1}', b"\x1e" * most))
+    lengths = ",".join("0" * (most + 1))
+    with pytest.raises(MalformedFrameError):
+        decode_frame("id", framed(f'"count":{most + 1},"lengths":[{lengths}]', b""))
+
+
+@pytest.mark.rule("FRM-7", "P7")
+@pytest.mark.parametrize("count", [1, 2, MAX_PARTS, 2**24, 2**24 + 1, 2**53 - 1])
+def test_a_hostile_text_takes_no_more_memory_than_the_message(count: int) -> None:
+    message = framed(f'"count":{count}', b"\x1e" * 2**24)
+    tracemalloc.start()
+    with pytest.raises(MalformedFrameError):
+        decode_frame("id", message)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2.1 * len(message)
+
+
+@pytest.mark.rule("FRM-7", "P7")
+def test_the_parts_of_a_frame_take_a_bounded_amount_of_memory() -> None:
+    text = b"\x1e".join([b"ab"] * MAX_PARTS)
+    frame = decode_frame("id", framed(f'"count":{MAX_PARTS}', text))
+    assert isinstance(frame, DataFrame)
+    tracemalloc.start()
+    assert len(frame.texts) == MAX_PARTS
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2 * CHUNK_COST * MAX_PARTS
+
+
+@pytest.mark.rule("FRM-7")
+def test_parts_with_lengths_may_contain_separators() -> None:
+    frame = decode_frame("id", framed('"count":3,"lengths":[2,0,3]', b"\x1e\x1f\x1e\x1d\x1c"))
+    assert isinstance(frame, DataFrame)
+    assert frame.texts == ["\x1e\x1f", "", "\x1e\x1d\x1c"]
 
 
 @pytest.mark.parametrize(

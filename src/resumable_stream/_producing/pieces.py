@@ -59,7 +59,7 @@ def cut(log: Log, place: Place, size: int) -> Piece:
         if taken:
             if block.joined.separator != taken[0].separator:
                 break
-            if number + block.joined.number > MAX_PARTS:
+            if number + block.joined.number > MAX_PARTS:  # one block never has so many
                 break
             size -= len(block.joined.separator)
         following = _take(block, sequence - block.first, byte, size)
