@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resumable_stream._text.joined import SEPARATORS, Joined, join
@@ -37,6 +37,7 @@ def test_chunks_with_all_separators_have_lengths() -> None:
     assert join(["a", SEPARATORS, ""]) == Joined(f"a{SEPARATORS}".encode(), 3, "", (1, 4, 0))
 
 
+@example([b"\xed\xa0\xbd", b"\xff"])
 @given(st.lists(st.binary(max_size=6).filter(lambda part: b"\x1e" not in part), min_size=1))
 def test_each_part_is_decoded_by_itself(parts: list[bytes]) -> None:
     joined = Joined(b"\x1e".join(parts), len(parts))

@@ -59,7 +59,8 @@ def cut(log: Log, place: Place, size: int) -> Piece:
         if taken:
             if block.joined.separator != taken[0].separator:
                 break
-            if number + block.joined.number > MAX_PARTS:  # one block never has so many
+            # A block by itself has about a thousand at most.
+            if number + block.joined.number > MAX_PARTS:
                 break
             size -= len(block.joined.separator)
         following = _take(block, sequence - block.first, byte, size)
