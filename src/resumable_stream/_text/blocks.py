@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import accumulate
+from itertools import accumulate, count
+from operator import add
 from typing import TYPE_CHECKING
 
 from resumable_stream._text.joined import join
@@ -12,7 +13,7 @@ from resumable_stream._text.offsets import OffsetUnit, index_at, length
 from resumable_stream._text.utf8 import decode_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Block:
@@ -84,10 +85,9 @@ class Block:
     def byte_ends(self) -> array[int]:
         """Return where each chunk ends in the joined data."""
         if self._byte_ends is None:
-            joined = self.joined
-            gap = len(joined.separator)
-            sizes = (len(part) + gap for part in joined.parts())
-            self._byte_ends = _array_of(end - gap for end in accumulate(sizes))
+            sizes = accumulate(map(len, self.joined.parts()))
+            gaps = count(0, len(self.joined.separator))
+            self._byte_ends = _array_of(map(add, sizes, gaps))
         return self._byte_ends
 
     def _ends_in(self, unit: OffsetUnit) -> array[int]:
@@ -95,7 +95,11 @@ class Block:
         if self._ends is None:
             self._ends = {}
         if unit not in self._ends:
-            lengths = (length(text, unit) for text in self.joined.texts())
+            texts = self.joined.texts()
+            if unit is OffsetUnit.CODE_POINTS or self.joined.data.isascii():
+                lengths: Iterator[int] = map(len, texts)
+            else:
+                lengths = (length(text, unit) for text in texts)
             self._ends[unit] = _array_of(accumulate(lengths))
         return self._ends[unit]
 
