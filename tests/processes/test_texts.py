@@ -20,6 +20,8 @@ HARD = [
     Source(kind="markers", count=20),
     Source(kind="surrogates", count=20),
     Source(kind="emoji", count=200),
+    Source(kind="separators", count=500),
+    Source(kind="empty", count=100_000),
 ]
 
 

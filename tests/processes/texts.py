@@ -111,6 +111,16 @@ def _surrogates(random: Random, count: int) -> Iterator[str]:
         yield from ("\ud83d", "\ude80", "a\udfffb", "\ude80\ud83d", "\ud83d\ude80", "\N{ROCKET}")
 
 
+def _separators(random: Random, count: int) -> Iterator[str]:
+    for number in range(count):
+        letters = "abé" + "\x1e\x1f\x1d\x1c"[: 5 * number // count]
+        yield "".join(random.choices(letters, k=random.randrange(1_000)))
+
+
+def _empty(_random: Random, count: int) -> Iterator[str]:
+    yield from [""] * count
+
+
 KINDS: dict[str, Callable[[Random, int], Iterator[str]]] = {
     "words": _words,
     "emoji": _emoji,
@@ -119,4 +129,6 @@ KINDS: dict[str, Callable[[Random, int], Iterator[str]]] = {
     "bulk": _bulk,
     "markers": _markers,
     "surrogates": _surrogates,
+    "separators": _separators,
+    "empty": _empty,
 }
