@@ -115,6 +115,8 @@ def test_awkward_text_is_found_by_offset_and_by_number(chunks: list[str], unit: 
     assert log.end_offset(unit) == sum(length(chunk, unit) for chunk in chunks)
     for sequence, chunk in enumerate(kept, log.first):
         assert log.chunk(sequence) == chunk
+        texts = log.texts(sequence)
+        assert [chunk, *texts[1:]] == texts == chunks[sequence:][: len(texts)]
         assert log.offset(Position(sequence), unit) == offset
         offset += length(chunk, unit)
 
