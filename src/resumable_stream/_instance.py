@@ -11,6 +11,7 @@ from resumable_stream._loops import Background
 from resumable_stream._producing.claim import Claim
 from resumable_stream._producing.kept import Kept
 from resumable_stream._producing.producer import Producer
+from resumable_stream._producing.publisher import Publisher
 from resumable_stream._producing.v1_audience import V1Audience
 from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown, Whereabouts, look_up
 from resumable_stream._reading.elsewhere import attach
@@ -74,6 +75,7 @@ class Instance:
         self._kept = Kept(options.grace_period)
         self._wait_until = wait_until
         self._audience = V1Audience(backend)
+        self._publisher = Publisher(self.shared)
         self._starting: dict[str, asyncio.Lock] = {}
         self._closing = False
         self._ended = False
@@ -220,7 +222,9 @@ class Instance:
     async def _claim(self, stream_id: str) -> Producer | None:
         """Make a producer that listens and holds the claim; None if somebody else holds it."""
         claim = Claim(stream_id, self.shared)
-        producer = Producer(stream_id, claim, self.shared, self._kept, self._audience)
+        producer = Producer(
+            stream_id, claim, self.shared, self._kept, self._audience, self._publisher
+        )
         won = False
         try:
             await producer.listen()

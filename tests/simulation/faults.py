@@ -168,12 +168,6 @@ MUTANTS = (
         "            return None\n",
     ),
     Mutant(
-        "the end is told before it is recorded",
-        "_producing/outgoing.py",
-        "or live.owes_end or",
-        "or (live.owes_end if live.end else self.log.ending is not None) or",
-    ),
-    Mutant(
         "heartbeats carry no end",
         "_producing/live.py",
         "return DataFrame(self._generation, Place(end), end=end)",
@@ -193,9 +187,9 @@ MUTANTS = (
     ),
     Mutant(
         "a producer that ended does not wait for its listeners",
-        "_producing/publisher.py",
-        "while self._task is not None and self._outgoing.is_needed():",
-        "while False:",
+        "_producing/outlet.py",
+        "        while self._open:\n",
+        "        while False:\n",
     ),
     Mutant(
         "a gap is ignored",

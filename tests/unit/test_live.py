@@ -8,7 +8,7 @@ from resumable_stream._producing.live import Live
 from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._text.endings import Ending, Status
-from resumable_stream._text.log import PACE, Log
+from resumable_stream._text.log import Log
 
 GENERATION = 7
 INTERVAL = 3.0
@@ -35,30 +35,27 @@ def texts(live: Live, now: float, room: int = ROOM) -> list[DataFrame]:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "ended", "due"),
-    [
-        ((), False, NOW + INTERVAL),
-        (("a",), False, NOW + PACE),
-        (("a", "b"), False, NOW + PACE),
-        ((), True, NOW),
-        (("a",), True, NOW),
-    ],
-    ids=["heartbeat", "text", "more text", "end", "text and end"],
+    ("chunks", "ended", "has_text"),
+    [((), False, False), (("a",), False, True), (("a", "b"), False, True), ((), True, False)],
+    ids=["heartbeat", "text", "more text", "end"],
 )
-def test_what_is_there_tells_when_something_is_due(
-    chunks: tuple[str, ...], *, ended: bool, due: float
+def test_what_is_there_tells_what_is_due(
+    chunks: tuple[str, ...], *, ended: bool, has_text: bool
 ) -> None:
     live, _ = live_after(*chunks)
     if ended:
         live.announce(END)
-    assert live.due_at() == due
+    assert (live.has_text(), live.owes_end) == (has_text, ended)
+    assert live.heartbeat_at == NOW + INTERVAL
+    texts(live, NOW)
+    assert not live.has_text()
 
 
 @pytest.mark.parametrize(
     ("now", "chunks", "ended", "sent"),
     [
-        (NOW + PACE, (), False, []),
-        (NOW + PACE, ("a",), False, ["text"]),
+        (NOW + 0.001, (), False, []),
+        (NOW + 0.001, ("a",), False, ["text"]),
         (NOW + INTERVAL - 0.001, (), False, []),
         (NOW + INTERVAL, (), False, ["heartbeat"]),
         (NOW + INTERVAL, ("a",), False, ["text"]),
@@ -85,7 +82,7 @@ def test_what_is_due_is_sent_and_then_nothing_for_a_while(
                 kinds.append("heartbeat" if frame == heartbeat else "text")
     assert kinds == sent
     assert (texts(live, now), live.next_sign(now)) == ([], None)
-    assert live.due_at() == (now if sent else NOW) + INTERVAL
+    assert live.heartbeat_at == (now if sent else NOW) + INTERVAL
 
 
 def test_text_is_cut_to_what_a_frame_has_room_for() -> None:
@@ -114,19 +111,19 @@ def test_text_that_is_trimmed_away_is_passed_over() -> None:
     assert frame.place == Place(50)
 
 
-def test_a_failure_sends_no_text_again_and_leaves_it_to_the_heartbeat() -> None:
+def test_a_failure_sends_no_text_again_and_makes_a_heartbeat_due() -> None:
     live, log = live_after("a")
     assert texts(live, NOW)
     log.append("meanwhile")
     live.fail()
     assert texts(live, NOW) == []
-    assert live.next_sign(NOW + INTERVAL) == DataFrame(GENERATION, Place(2), end=2)
+    assert live.next_sign(NOW) == DataFrame(GENERATION, Place(2), end=2)
 
 
 def test_hurry_makes_a_heartbeat_due() -> None:
     live, _ = live_after()
     live.hurry()
-    assert live.due_at() <= NOW
+    assert live.heartbeat_at <= NOW
     assert live.next_sign(NOW) == DataFrame(GENERATION, Place(0), end=0)
 
 
@@ -139,7 +136,7 @@ def test_the_end_is_told_again_with_each_heartbeat_and_after_a_failure() -> None
     assert live.next_sign(NOW + INTERVAL) == END
     live.fail()
     assert live.owes_end
-    assert live.next_sign(NOW + INTERVAL) == END
+    assert live.next_sign(NOW) == END
 
 
 def test_a_failure_before_the_end_owes_none() -> None:
@@ -152,5 +149,5 @@ def test_an_end_that_nobody_follows_is_owed_to_nobody() -> None:
     live, _ = live_after()
     live.announce(END)
     live.skip_end()
-    assert live.due_at() == NOW + INTERVAL
+    assert not live.owes_end
     assert live.next_sign(NOW) is None

@@ -358,6 +358,29 @@ async def test_a_heartbeat_that_is_due_while_an_answer_is_sent_follows_at_once()
         assert peer.live_frames(generation) == [DataFrame(generation, Place(1), end=1)]
 
 
+@pytest.mark.rule("END-1", "P3")
+@in_virtual_time
+async def test_the_end_is_told_only_once_it_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as here:
+        source, _, generation = await begin(here, "a")
+        peer = await Peer(here).listen(generation)
+        await peer.ask(window=PLENTY)
+        recorded, write = asyncio.Event(), here.brokers[0].compare_and_set
+
+        async def slowly(key: str, expected: str, value: str, *, ttl: int) -> bool:
+            if value == "DONE":
+                await recorded.wait()
+            return await write(key, expected, value, ttl=ttl)
+
+        monkeypatch.setattr(here.brokers[0], "compare_and_set", slowly)
+        source.finish()
+        await asyncio.sleep(LEASE)
+        assert ends_of(peer.frames() + peer.live_frames(generation)) == []
+        recorded.set()
+        await asyncio.sleep(0.1)
+        assert ends_of(peer.live_frames(generation)) == ["completed"]
+
+
 @pytest.mark.rule("FRM-5", "P3")
 @in_virtual_time
 async def test_the_end_is_told_again_with_each_heartbeat() -> None:

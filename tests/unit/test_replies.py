@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resumable_stream._producing.replies import Replies, Reply
-from resumable_stream._protocol.wire import DataFrame, Request
+from resumable_stream._protocol.wire import DataFrame, Frame, Request
 from resumable_stream._text.log import Log
 from resumable_stream._text.offsets import OffsetUnit
 from support.virtual_time import in_virtual_time
@@ -24,27 +24,44 @@ def owing(*listeners: tuple[str, bool]) -> Replies:
     return replies
 
 
+def pieces(replies: Replies) -> list[tuple[str, Frame]]:
+    """All that is owed, a piece of each in turn."""
+    found: list[tuple[str, Frame]] = []
+    while replies:
+        listener = replies.longest_waiting()
+        found.append((listener, replies.next_piece(listener, 10**6)))
+    return found
+
+
 @in_virtual_time
-async def test_first_pieces_of_newcomers_are_small_and_go_by_themselves() -> None:
+async def test_first_pieces_of_newcomers_are_small() -> None:
     replies = owing(("a", True), ("b", True))
-    taken = list(replies.pieces(10**6))
-    assert [listener for listener, _ in taken] == ["a", "b"]
+    assert replies.newcomers() == ["a", "b"]
+    taken = [(listener, replies.next_piece(listener, 10**6)) for listener in replies.newcomers()]
     for _, frame in taken:
         assert isinstance(frame, DataFrame)
         assert 0 < len(frame.joined.data) <= 16 * 1024
         assert not frame.last
-    assert len(replies) == 2
-    rest = list(replies.pieces(10**6))
+    assert (replies.newcomers(), len(replies)) == ([], 2)
+    rest = pieces(replies)
     assert [listener for listener, _ in rest] == ["a", "b"] * (len(rest) // 2)
     for name in ("a", "b"):
         frames = [frame for listener, frame in taken + rest if listener == name]
         assert text_of(list(frames)) == "x" * 40 * CHUNKS
         assert [frame.last for frame in frames if isinstance(frame, DataFrame)].count(True) == 1
-    assert not replies
 
 
 @in_virtual_time
-async def test_who_waits_already_is_served_before_a_newcomer_ends_the_turn() -> None:
+async def test_a_newcomer_is_known_among_those_who_wait() -> None:
     replies = owing(("old", False), ("new", True), ("older", False))
-    assert [listener for listener, _ in replies.pieces(10**6)] == ["old", "new"]
-    assert next(iter(replies.pieces(10**6)))[0] == "older"
+    assert replies.newcomers() == ["new"]
+    assert replies.longest_waiting() == "old"
+    replies.next_piece("new", 10**6)
+    assert (replies.newcomers(), replies.longest_waiting()) == ([], "old")
+
+
+@in_virtual_time
+async def test_who_leaves_is_owed_nothing() -> None:
+    replies = owing(("new", True))
+    replies.drop("new")
+    assert (replies.newcomers(), len(replies)) == ([], 0)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from resumable_stream._producing.pieces import cut
 from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import DataFrame
-from resumable_stream._text.log import PACE
 
 if TYPE_CHECKING:
     from resumable_stream._protocol.wire import EndFrame
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 class Live:
     """What those who follow a stream live have not been told.
 
-    Text goes out at once, or together with what comes within ``PACE`` of the last that was sent. A
-    channel on which nothing is sent for ``interval`` seconds gets a heartbeat: how far the stream
+    A channel on which nothing is sent for ``interval`` seconds gets a heartbeat: how far the stream
     is, and after its end, the end again.
 
     Attributes:
@@ -57,8 +55,9 @@ class Live:
     def fail(self) -> None:
         """What was taken last has perhaps not been sent: of its text, nothing is sent again.
 
-        Listeners see the gap and ask for what is missing. The end is told again.
+        A heartbeat is due, so that listeners see the gap and ask. The end is told again.
         """
+        self.hurry()
         self._place = Place(self._log.end)
         self.owes_end = self.end is not None
 
@@ -66,12 +65,14 @@ class Live:
         """Owe the end to nobody: a listener that comes later gets it with its answer."""
         self.owes_end = False
 
-    def due_at(self) -> float:
-        """Return when something is due, if there are followers and nothing comes before that."""
-        if self.owes_end:
-            return self._at
-        has_text = self._place.sequence < self._log.end
-        return self._at + (PACE if has_text else self._interval)
+    @property
+    def heartbeat_at(self) -> float:
+        """When a heartbeat is due, if nothing is sent before that."""
+        return self._at + self._interval
+
+    def has_text(self) -> bool:
+        """Tell whether there is text that was not taken."""
+        return self._place.sequence < self._log.end
 
     def next_text(self, now: float, room: int) -> DataFrame | None:
         """Take the next frame of text; None if there is no more.

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# What is handed to the broker at a time; between batches the event loop runs.
-_BATCH_BYTES = 512 * 1024
+# How much live text a stream adds to a batch; what there is more comes with the next ones.
+_MOST_LIVE = 256 * 1024
 
 Batch = list[tuple[str, bytes]]
 
@@ -141,45 +141,72 @@ class Outgoing:
 
     def is_needed(self) -> bool:
         """Tell whether somebody listens, or is owed something."""
-        return bool(self._followers or self._has_work() or self._v1)
+        return bool(
+            self._followers
+            or self._replies
+            or self._notices
+            or (self._live.end and self._cancellers)
+            or self._v1
+        )
 
-    def due_at(self, now: float) -> float:
-        """Return when to look for something to send, if nothing comes before that."""
+    def heartbeat_due_in(self) -> float:
+        """Return in how many seconds to look for something to send, if there is no news before."""
+        if self._followers and self._may_answer():
+            return self._live.heartbeat_at - asyncio.get_running_loop().time()
+        return self._shared.options.heartbeat_interval
+
+    def has_more(self) -> bool:
+        """Tell whether there is something to send now, heartbeats aside."""
         live = self._live
-        if self._may_answer():
-            if self._has_work() or live.owes_end or self._v1.has_news():
-                return now
-            if self._followers:
-                return live.due_at()
-        return now + self._shared.options.heartbeat_interval
+        return self._may_answer() and bool(
+            self._replies
+            or self._notices
+            or (live.end and self._cancellers)
+            or live.owes_end
+            or (self._followers and live.has_text())
+            or self._v1.has_news()
+        )
 
-    def take(self, now: float) -> Batch:
-        """Return what to send next; ``sent`` or ``failed`` tells what became of it.
+    @property
+    def owes_answers(self) -> bool:
+        return bool(self._replies) and self._may_answer()
+
+    def take_news(self, batch: Batch, now: float) -> int:
+        """Add what is new for all: live text, and the end or a heartbeat if due; return its size.
+
+        ``sent`` or ``failed`` tells what became of it, and of the answers.
 
         Args:
+            batch: what goes to the broker next.
             now: the event loop's time.
         """
-        batch: Batch = []
         if not self._may_answer():
             self._v1.doubt()
-            return batch
-        end, limit = self._live.end, self._shared.backend.max_message_size
+            return 0
+        size = 0
         for listener, notice in self._notices.items():
-            self._add(batch, listener, notice)
+            size += self._add(batch, listener, notice)
         self._notices.clear()
-        size = self._take_live(batch, now, limit)
-        for listener, frame in self._replies.pieces(limit):
-            size += self._add(batch, listener, frame)
-            if end is not None and isinstance(frame, DataFrame) and frame.last:
-                self._add(batch, listener, end)
-            if size >= _BATCH_BYTES:
-                break
-        batch += self._v1.take(limit)
-        if end is not None:
+        size += self._take_live(batch, now)
+        messages = self._v1.take(self._shared.backend.max_message_size)
+        size += sum(len(message) for _, message in messages)
+        batch += messages
+        if self._live.end is not None:
             for listener in self._cancellers:
-                self._add(batch, listener, end)
+                size += self._add(batch, listener, self._live.end)
             self._cancellers.clear()
-        return batch
+        return size
+
+    def answer_newcomers(self, batch: Batch) -> int:
+        """Add a first piece for each listener that has had nothing yet; return their number."""
+        newcomers = self._replies.newcomers()
+        for listener in newcomers:
+            self._answer(batch, listener)
+        return len(newcomers)
+
+    def answer_next(self, batch: Batch) -> int:
+        """Add a piece for the listener that has waited longest; return its size."""
+        return self._answer(batch, self._replies.longest_waiting())
 
     def sent(self) -> None:
         """Note that what was taken has been sent."""
@@ -202,9 +229,6 @@ class Outgoing:
     def _may_answer(self) -> bool:
         return self._claim.held or self._live.end is not None
 
-    def _has_work(self) -> bool:
-        return bool(self._replies or self._notices or (self._live.end and self._cancellers))
-
     def _enrol(self, request: Request) -> None:
         listener = request.listener_id
         if request.generation not in (None, self._claim.generation):
@@ -225,17 +249,24 @@ class Outgoing:
         if len(self._notices) < MAX_LISTENERS:
             self._notices[listener] = refusal
 
-    def _take_live(self, batch: Batch, now: float, limit: int) -> int:
-        """Add the text since the last batch, and the end or a heartbeat if due; return its size."""
+    def _take_live(self, batch: Batch, now: float) -> int:
         live, size = self._live, 0
         if not self._followers:
             live.skip_end()
             return 0
-        room = piece_size(self._live_id, limit)
-        while size < _BATCH_BYTES and (text := live.next_text(now, room)) is not None:
+        room = piece_size(self._live_id, self._shared.backend.max_message_size)
+        while size < _MOST_LIVE and (text := live.next_text(now, room)) is not None:
             size += self._add(batch, self._live_id, text)
         if (sign := live.next_sign(now)) is not None:
-            self._add(batch, self._live_id, sign)
+            size += self._add(batch, self._live_id, sign)
+        return size
+
+    def _answer(self, batch: Batch, listener: str) -> int:
+        room = piece_size(listener, self._shared.backend.max_message_size)
+        frame = self._replies.next_piece(listener, room)
+        size = self._add(batch, listener, frame)
+        if self._live.end is not None and isinstance(frame, DataFrame) and frame.last:
+            size += self._add(batch, listener, self._live.end)
         return size
 
     def _add(self, batch: Batch, listener: str, frame: Frame) -> int:

@@ -11,7 +11,7 @@ from resumable_stream._producing.drive import Drive
 from resumable_stream._producing.lease import Lease
 from resumable_stream._producing.life import Life, Stage
 from resumable_stream._producing.outgoing import Outgoing
-from resumable_stream._producing.publisher import Publisher
+from resumable_stream._producing.outlet import Outlet
 from resumable_stream._producing.recording import Recording
 from resumable_stream._producing.requests import Requests
 from resumable_stream._text.endings import Ending, Status
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.kept import Kept
+    from resumable_stream._producing.publisher import Publisher
     from resumable_stream._producing.v1_audience import V1Audience
     from resumable_stream._shared import Shared
     from resumable_stream._source import MakeStream
@@ -50,7 +51,7 @@ class Producer:
         "_lease",
         "_life",
         "_outgoing",
-        "_publisher",
+        "_outlet",
         "_recording",
         "_requests",
         "_shared",
@@ -67,6 +68,7 @@ class Producer:
         shared: Shared,
         kept: Kept,
         audience: V1Audience,
+        publisher: Publisher,
     ) -> None:
         options = shared.options
         self.stream_id = stream_id
@@ -88,7 +90,7 @@ class Producer:
             on_news=self._on_news,
             on_cancel=self._on_cancel,
         )
-        self._publisher = Publisher(self._outgoing, shared.backend)
+        self._outlet = Outlet(self._outgoing, publisher, shared)
         self._lease = Lease(stream_id, claim, shared, on_lapsed=self._on_news, on_gone=self.stop)
         self._recording = Recording(stream_id, claim, self.log, options)
         self._work: asyncio.Task[None] | None = None
@@ -165,11 +167,11 @@ class Producer:
             end = await self._recording.record(options.outage_timeout + options.lease)
             superseded = end.ending.status is Status.SUPERSEDED
             if superseded:
-                await self._publisher.dismiss(end)
+                await self._outlet.dismiss(end)
             else:
                 self._outgoing.announce(end)
             self._life.reach(Stage.SERVING)
-            await self._publisher.farewell()
+            await self._outlet.farewell()
         except asyncio.CancelledError:
             # The context or the event loop is being shut down, while there is still a moment.
             self._shared.background.notice_end()
@@ -191,7 +193,7 @@ class Producer:
 
     async def _part(self) -> None:
         try:
-            await self._publisher.farewell()
+            await self._outlet.farewell()
         finally:
             await self._release()
 
@@ -200,13 +202,13 @@ class Producer:
         await self._drive.close(_LAST_MOMENT)
         await self._tell_owner(_LAST_MOMENT)
         if self._life.stage < Stage.SERVING:
-            await self._publisher.dismiss(await self._recording.record(_LAST_MOMENT))
+            await self._outlet.dismiss(await self._recording.record(_LAST_MOMENT))
             self._life.reach(Stage.SERVING)
         await self._release()
 
     async def _release(self) -> None:
         self._kept.discard(self)
-        await self._publisher.aclose()
+        await self._outlet.aclose()
         await self._requests.aclose()
         self._life.reach(Stage.RELEASED)
 
@@ -243,7 +245,7 @@ class Producer:
         return True
 
     def _on_news(self) -> None:
-        self._publisher.wake()
+        self._outlet.wake()
 
     def _on_cancel(self) -> None:
         self.stop(Ending(Status.CANCELLED))

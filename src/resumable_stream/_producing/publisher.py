@@ -1,151 +1,197 @@
-"""The task that sends what a stream has to send: it waits, hands to the broker, and retries."""
+"""The one task of an instance that sends: what all its streams have due, batch after batch."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from resumable_stream._backoff import Backoff
-from resumable_stream._text.log import PACE
-from resumable_stream.errors import AccessDeniedError, BackendError, BackendUnavailableError
+from resumable_stream.errors import AccessDeniedError, BackendError, MessageTooLargeError
 
 if TYPE_CHECKING:
-    from resumable_stream._producing.outgoing import Outgoing
-    from resumable_stream._protocol.wire import EndFrame
-    from resumable_stream.ports import PubSub
+    from collections.abc import Collection
+
+    from resumable_stream._producing.outgoing import Batch
+    from resumable_stream._producing.outlet import Outlet
+    from resumable_stream._shared import Shared
 
 logger = logging.getLogger("resumable_stream")
 
-_LEAST_WAIT = 0.0001
+# What is handed to the broker at a time; between batches the event loop runs.
+_BATCH_BYTES = 512 * 1024
 _FIRST_PAUSE = 0.1
+
+# Failures that may be due to one stream's channels or messages.
+_OWN_FAILURES = (AccessDeniedError, MessageTooLargeError)
 
 
 class Publisher:
-    """Serves the remote listeners of one stream; idle and without a task while there are none."""
+    """Sends for all streams of an instance; idle and without a task while nobody listens.
+
+    A stream that may have something to send is marked. Each turn takes the news of all marked
+    streams, and then a piece for each listener that is owed an answer, as far as a batch has room;
+    what it does not take comes first in the next turn. So a long answer holds up nobody's news.
+    While a batch is on its way the next one gathers: the more streams, the fewer batches for each.
+
+    An outage concerns all: they wait for one attempt together. A stream whose messages are refused
+    is served apart until they are taken, and holds up nobody.
+    """
 
     __slots__ = (
         "_backoff",
-        "_left",
+        "_cut",
         "_loop",
-        "_outgoing",
-        "_pubsub",
-        "_stopped",
+        "_marked",
+        "_open",
+        "_shared",
         "_task",
-        "_timer",
+        "_unheard",
         "_waiter",
     )
 
-    def __init__(self, outgoing: Outgoing, pubsub: PubSub) -> None:
+    def __init__(self, shared: Shared) -> None:
         self._loop = asyncio.get_running_loop()
-        self._outgoing = outgoing
-        self._pubsub = pubsub
+        self._shared = shared
+        self._open: dict[Outlet, None] = {}
+        self._marked: dict[Outlet, None] = {}  # the next one first
+        self._unheard: dict[Outlet, None] = {}  # those that an outage has cost messages
+        self._backoff: Backoff | None = None  # during an outage
         self._task: asyncio.Task[None] | None = None
-        self._stopped = False
         self._waiter: asyncio.Future[None] | None = None  # while the task waits
-        self._timer: asyncio.TimerHandle | None = None
-        self._backoff: Backoff | None = None  # while publishing fails
-        self._left: asyncio.Event | None = None  # while somebody waits for the listeners to leave
+        self._cut = False  # somebody else has cancelled the task
 
-    def wake(self) -> None:
-        """Look for something to send; start the task if it is needed and does not run."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        if self._task is None and not self._stopped and self._outgoing.is_needed():
-            self._task = self._loop.create_task(
-                self._run(), name=f"resumable-stream publisher {self._outgoing.stream_id!r}"
-            )
+    def open(self, outlet: Outlet) -> None:
+        """Serve a stream from now on, whenever it is marked."""
+        self._open[outlet] = None
 
-    async def farewell(self) -> None:
-        """Wait until every listener has got the end, or is gone, or no longer reads."""
-        self._outgoing.linger()
-        while self._task is not None and self._outgoing.is_needed():
-            self._left = asyncio.Event()
-            await self._left.wait()
+    def mark(self, outlet: Outlet) -> None:
+        """Look what the open stream has to send."""
+        self._marked[outlet] = None
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+        elif self._task is None:
+            self._begin()
 
-    async def dismiss(self, end: EndFrame) -> None:
-        """Serve nobody any more; tell those who follow so, once."""
-        await self.aclose()
-        if (dismissal := self._outgoing.dismissal(end)) is not None:
-            try:
-                await self._pubsub.publish(*dismissal)
-            except BackendError as error:
-                # They will find the end, or another generation, where it is recorded.
-                logger.debug("stream %r: could not dismiss: %s", self._outgoing.stream_id, error)
+    def close(self, outlet: Outlet) -> None:
+        """Serve the stream no longer. Idempotent."""
+        for some in (self._open, self._marked, self._unheard):
+            some.pop(outlet, None)
 
-    async def aclose(self) -> None:
-        """Stop at once. Idempotent."""
-        self._stopped = True
-        if (task := self._task) is not None:
+    async def rest(self) -> None:
+        """End the task, if there is nobody left to serve."""
+        if not self._open and (task := self._task) is not None:
+            self._task = self._waiter = None
             task.cancel()
             await asyncio.wait({task})
-        await self._outgoing.aclose()
+
+    def _begin(self) -> None:
+        if self._cut and self._shared.background.is_ending():
+            return
+        self._task = self._loop.create_task(self._run(), name="resumable-stream publisher")
+        self._task.add_done_callback(self._is_over)
+
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        if task is not self._task:
+            return  # ``rest`` has ended it
+        self._task = self._waiter = None
+        self._cut = task.cancelled()
+        self._marked |= self._open  # what was on its way may be lost
+        if self._open:
+            self._begin()
 
     async def _run(self) -> None:
+        while self._open:
+            await self._until_marked()
+            marked, self._marked = self._marked, {}
+            try:
+                if together := [outlet for outlet in marked if not outlet.apart]:
+                    await self._serve(together)
+                for outlet in marked:
+                    if outlet.apart and outlet in self._open:
+                        await self._serve([outlet])
+            except Exception:
+                # The streams are looked at again with their news, or when a heartbeat is due.
+                logger.exception("serving remote listeners failed")
+
+    async def _until_marked(self) -> None:
+        while not self._marked:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    async def _serve(self, outlets: Collection[Outlet]) -> None:
+        """Send what some streams have due as one batch."""
         try:
-            while self._outgoing.is_needed():
-                await self._until_due()
-                if self._backoff is None:  # else nobody could have been heard
-                    self._outgoing.expire()
-                await self._send()
-                self._tell_who_left()
-        except Exception:
-            logger.exception("stream %r: serving its listeners failed", self._outgoing.stream_id)
+            if self._backoff is None:  # else nobody could have been heard
+                for outlet in outlets:
+                    outlet.expire()
+            batch = self._fill(outlets)
+            try:
+                if batch:
+                    await self._shared.backend.publish_many(batch)
+                else:
+                    await asyncio.sleep(0)
+            except BackendError as error:
+                await self._failed(outlets, error)
+            except asyncio.CancelledError:
+                for outlet in outlets:
+                    outlet.outgoing.failed(unsent=False)
+                raise
+            else:
+                self._sent(outlets, heard=bool(batch))
         finally:
-            self._task = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            self._tell_who_left()
+            for outlet in outlets:
+                outlet.look_again()
 
-    def _tell_who_left(self) -> None:
-        if self._left is not None:
-            self._left.set()
-
-    async def _until_due(self) -> None:
+    def _fill(self, outlets: Collection[Outlet]) -> Batch:
         now = self._loop.time()
-        due = self._outgoing.due_at(now)
-        if due <= now:
-            return
-        # A timer may go off a little early, and would at once again.
-        due = max(due, now + _LEAST_WAIT)
-        self._waiter, pacer = self._loop.create_future(), None
-        if due <= now + PACE:
-            # What comes meanwhile goes out with what is there.
-            pacer = self._loop.call_at(due, self.wake)
-        else:
-            self._outgoing.log.watch(self._waiter)
-            if self._timer is None:  # else it goes off in time, and is then set again
-                self._timer = self._loop.call_at(due, self._tick)
-        try:
-            await self._waiter
-        finally:
-            if pacer is not None:
-                pacer.cancel()
-            self._outgoing.log.unwatch(self._waiter)
-            self._waiter = None
+        batch: Batch = []
+        size = 0
+        for outlet in outlets:
+            if size < _BATCH_BYTES:
+                size += outlet.outgoing.take_news(batch, now)
+            else:
+                self._marked[outlet] = None
+        owing = deque(outlet for outlet in outlets if outlet.outgoing.owes_answers)
+        newcomers = 0
+        for outlet in owing:
+            newcomers += outlet.outgoing.answer_newcomers(batch)
+        # Newcomers are not kept waiting while more is cut.
+        while owing and not newcomers:
+            outlet = owing.popleft()
+            size += outlet.outgoing.answer_next(batch)
+            if size >= _BATCH_BYTES:
+                break
+            if outlet.outgoing.owes_answers:
+                owing.append(outlet)
+        for outlet in outlets:
+            if outlet.outgoing.has_more():
+                self._marked[outlet] = None
+        return batch
 
-    def _tick(self) -> None:
-        self._timer = None
-        self.wake()
+    def _sent(self, outlets: Collection[Outlet], *, heard: bool) -> None:
+        for outlet in outlets:
+            outlet.sent(heard=heard)
+        if heard and self._backoff is not None:
+            self._backoff = None
+            unheard, self._unheard = self._unheard, {}
+            for outlet in unheard:
+                outlet.outgoing.resync()
 
-    async def _send(self) -> None:
-        batch = self._outgoing.take(self._loop.time())
-        if not batch:
-            self._outgoing.sent()
-            await asyncio.sleep(0)
+    async def _failed(self, outlets: Collection[Outlet], error: BackendError) -> None:
+        for outlet in outlets:
+            outlet.failed(error)
+        if isinstance(error, _OWN_FAILURES):
+            for outlet in outlets:
+                outlet.pause()
             return
-        try:
-            await self._pubsub.publish_many(batch)
-        except BackendError as error:
-            denied = isinstance(error, AccessDeniedError) and self._backoff is None
-            level = logging.WARNING if denied else logging.DEBUG
-            logger.log(level, "stream %r: publishing failed: %s", self._outgoing.stream_id, error)
-            self._outgoing.failed(unsent=isinstance(error, BackendUnavailableError))
-            self._backoff = self._backoff or Backoff(_FIRST_PAUSE)
-            await asyncio.sleep(self._backoff.next())
-        else:
-            self._outgoing.sent()
-            if self._backoff is not None:
-                self._backoff = None
-                self._outgoing.resync()
+        self._unheard |= dict.fromkeys(outlets)
+        self._backoff = self._backoff or Backoff(_FIRST_PAUSE)
+        await asyncio.sleep(self._backoff.next())
+        for outlet in outlets:
+            outlet.wake()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
-from resumable_stream._producing.pieces import cut, piece_size, place_of
+from resumable_stream._producing.pieces import cut, place_of
 from resumable_stream._protocol.places import Place
 from resumable_stream._protocol.wire import DataFrame, Refusal, RefusalFrame
 from resumable_stream._text.log import InsidePairError, Position, TrimmedError
 from resumable_stream._text.utf8 import encode_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from resumable_stream._protocol.wire import Request
     from resumable_stream._text.log import Log
     from resumable_stream._text.offsets import OffsetUnit
@@ -35,13 +32,14 @@ class Reply(NamedTuple):
 class Replies:
     """What is owed to each listener's latest request, in order."""
 
-    __slots__ = ("_generation", "_log", "_owed", "_unit")
+    __slots__ = ("_generation", "_log", "_newcomers", "_owed", "_unit")
 
     def __init__(self, generation: int, log: Log, unit: OffsetUnit) -> None:
         self._generation = generation
         self._log = log
         self._unit = unit
-        self._owed: OrderedDict[str, Reply] = OrderedDict()
+        self._owed: dict[str, Reply] = {}  # the next one first
+        self._newcomers: dict[str, None] = {}  # those among them that have had nothing yet
 
     def __len__(self) -> int:
         return len(self._owed)
@@ -70,24 +68,25 @@ class Replies:
 
     def owe(self, listener: str, reply: Reply) -> None:
         self._owed[listener] = reply
+        if reply.first:
+            self._newcomers[listener] = None
 
     def drop(self, listener: str) -> None:
         self._owed.pop(listener, None)
+        self._newcomers.pop(listener, None)
 
-    def pieces(self, max_message_size: int) -> Iterator[tuple[str, DataFrame | RefusalFrame]]:
-        """Take the pieces to send next; what is not drawn from this stays owed.
+    def newcomers(self) -> list[str]:
+        """Return the listeners that have had nothing yet."""
+        return list(self._newcomers)
 
-        It ends after the first pieces of newcomers, who are not kept waiting while more is cut.
-        """
-        newcomers = False
-        while self._owed:
-            listener, reply = self._owed.popitem(last=False)
-            if newcomers and not reply.first:
-                self._owed[listener] = reply
-                self._owed.move_to_end(listener, last=False)
-                return
-            newcomers = reply.first
-            yield listener, self._next(listener, reply, piece_size(listener, max_message_size))
+    def longest_waiting(self) -> str:
+        """Return the listener whose turn it is; there is one."""
+        return next(iter(self._owed))
+
+    def next_piece(self, listener: str, room: int) -> DataFrame | RefusalFrame:
+        """Take a piece of what the listener is owed; what is left of it comes after all others."""
+        self._newcomers.pop(listener, None)
+        return self._next(listener, self._owed.pop(listener), room)
 
     def _next(self, listener: str, reply: Reply, room: int) -> DataFrame | RefusalFrame:
         """Cut the next piece of a reply; owe the rest."""

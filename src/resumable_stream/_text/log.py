@@ -12,6 +12,8 @@ from resumable_stream._text.joined import join
 from resumable_stream._text.offsets import OffsetUnit, length
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resumable_stream._text.endings import Ending
     from resumable_stream._text.joined import Joined
 
@@ -54,11 +56,13 @@ class Log:
 
     Attributes:
         first: the sequence number of the oldest chunk still buffered.
+        on_news: called whenever readers are woken, while there are remote ones.
     """
 
     def __init__(self, limit: int) -> None:
         self.ending: Ending | None = None
         self.first = 0
+        self.on_news: Callable[[], None] | None = None
         # The log is trimmed only when a block is full. So besides the text to keep it holds dropped
         # text in the oldest block, and the newest block until that is full: hence small blocks.
         self._block_size = max(1, min(_BLOCK_SIZE, limit // 8))
@@ -88,7 +92,7 @@ class Log:
         self._room -= len(chunk) + _CHUNK_COST
         if self._room <= 0:
             self._seal()
-        if self._waiters and self._timer is None:
+        if self._timer is None and (self._waiters or self.on_news is not None):
             self._wake_in_time()
 
     def finish(self, ending: Ending) -> bool:
@@ -177,6 +181,8 @@ class Log:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+        if self.on_news is not None:
+            self.on_news()
 
     def watch(self, waiter: asyncio.Future[None]) -> None:
         """Resolve ``waiter`` at the next chunk or at the end."""
@@ -196,7 +202,7 @@ class Log:
 
     def _wake_in_time(self) -> None:
         """Wake the readers now, or once ``PACE`` has passed since they were last woken."""
-        loop = next(iter(self._waiters)).get_loop()
+        loop = asyncio.get_running_loop()
         now = loop.time()
         if now < self._woken_at + PACE:
             self._timer = loop.call_at(self._woken_at + PACE, self._wake, loop)
