@@ -35,6 +35,7 @@ class Scale:
     unpaced_chunks: int = 10_000
     buffered: tuple[int, ...] = (1_000, 10_000, 100_000)
     streams: int = 500
+    crowd: int = 2_000
     streams_seconds: float = 6.0
     memory_chunks: int = 250_000
     memory_store_chunks: int = 10_000
@@ -63,6 +64,7 @@ SMOKE = Scale(
     unpaced_chunks=200,
     buffered=(100,),
     streams=3,
+    crowd=4,
     streams_seconds=0.3,
     memory_chunks=2_000,
     memory_store_chunks=200,

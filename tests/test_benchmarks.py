@@ -22,6 +22,7 @@ from benchmarks.contenders import (
     OURS_RUNS,
     OURS_SSE,
     QUEUES,
+    SOURCE,
     SSE_STARLETTE,
     STARLETTE,
     Kind,
@@ -80,7 +81,8 @@ def results_of(**metrics: float) -> Results:
 @pytest.mark.parametrize(
     ("name", "contender"),
     [
-        *((name, OURS_REDIS) for name in ("W2/2", "W3/100", "W4", "W5", "W5/left", "W6", "W7")),
+        *((name, OURS_REDIS) for name in ("W2/2", "W3/100", "W4", "W4/2000", "W5", "W5/left")),
+        *(("W6", OURS_REDIS), ("W7", OURS_REDIS), ("W4", SOURCE)),
         *((name, OURS_MEMORY) for name in ("W1", "W1b", "W2u/2")),
         *(("W2u/2", floor) for floor in (HIREDIS, NATS_PY)),
         *((name, OURS_SSE) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
@@ -165,6 +167,17 @@ def test_targets_judge_by_ratio() -> None:
         judgement = judge(results, target, OURS_REDIS)
         assert judgement is not None
         assert (judgement.ratio, judgement.reached) == (value, reached)
+
+
+def test_targets_judge_what_is_beyond_a_reference() -> None:
+    target = next(t for t in TARGETS if t.beyond)
+    results = results_of(cpu_us=15.0)
+    for value, reached in ((54.0, True), (56.0, False)):
+        results.cells["W4"][OURS_REDIS.name] = Cell(1, {"cpu_us": value})
+        judgement = judge(results, target, OURS_REDIS)
+        assert judgement is not None
+        assert (judgement.ratio, judgement.reached) == (value - 15, reached)
+    assert "❌ 41 (56)" in targets_table(results)
 
 
 def test_every_target_is_measured() -> None:
