@@ -177,12 +177,12 @@ class Log:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.on_news is not None:
+            self.on_news()  # first, because a remote reader has the longer way
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
-        if self.on_news is not None:
-            self.on_news()
 
     def watch(self, waiter: asyncio.Future[None]) -> None:
         """Resolve ``waiter`` at the next chunk or at the end."""
