@@ -149,10 +149,7 @@ class Instance:
         """Read a stream that another instance produces; None if it is no longer that one."""
         if start.event_id is not None and start.event_id.generation != generation:
             raise StreamHistoryChangedError(stream_id)
-        if self._ended:
-            raise ContextClosedError("this context was closed while the stream was joined")
-        reader = await attach(self.shared, stream_id, generation, start)
-        return None if reader is None else ResumableStream(reader, self.loop)
+        return await self._attach(stream_id, generation, start)
 
     async def _join_ended(self, stream_id: str, over: Over, start: Start) -> ResumableStream | None:
         """Read a stream that is over from its producer, if that still serves it."""
@@ -162,11 +159,20 @@ class Instance:
                 if producer := self._kept.find(stream_id, generation):
                     return self._read(producer, start)
                 if outcome.is_served():
-                    reader = await attach(self.shared, stream_id, generation, start, ended=True)
-                    if reader is not None:
-                        return ResumableStream(reader, self.loop)
+                    stream = await self._attach(stream_id, generation, start, ended=True)
+                    if stream is not None:
+                        return stream
         _raise_unless_completed(stream_id, over.ending, start)
         return None
+
+    async def _attach(
+        self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
+    ) -> ResumableStream | None:
+        """Read a stream from its producer elsewhere; None if it is no longer produced there."""
+        if self._ended:
+            raise ContextClosedError("this context was closed while the stream was joined")
+        reader = await attach(self.shared, stream_id, generation, start, ended=ended)
+        return None if reader is None else ResumableStream(reader, self.loop)
 
     def _names_a_place(self, start: Start, generation: int) -> bool:
         """Tell whether a stream that is over may still be served to this caller."""

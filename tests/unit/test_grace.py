@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 
 from resumable_stream import (
+    ContextClosedError,
     InvalidEventIdError,
     ResumableStream,
     StreamCancelledError,
@@ -204,6 +205,22 @@ async def test_a_reader_whose_producer_was_closed_within_the_grace_is_told_in_ti
         began = loop_time()
         assert await other.resume_existing_stream(ID, last_event_id=event_id) is None
         assert loop_time() - began < 4
+
+
+@pytest.mark.rule("END-6", "P10")
+@in_virtual_time
+async def test_a_reader_does_not_attach_to_what_its_context_served_before_it_was_closed() -> None:
+    async with world() as here:
+        context, event_id = await ended(here, "a", "b")
+        here.brokers[0].running.clear()
+        resuming = asyncio.create_task(context.resume_existing_stream(ID, last_event_id=event_id))
+        await asyncio.sleep(0.1)
+        closing = asyncio.create_task(context.aclose(0))
+        await asyncio.sleep(1)
+        here.brokers[0].running.set()
+        with pytest.raises(ContextClosedError):
+            await resuming
+        await closing
 
 
 @pytest.mark.rule("END-6", "P7")
