@@ -33,7 +33,7 @@ def log_of(chunks: list[str], block_size: int = 100) -> Log:
 
 
 def frames_of(chunks: list[str], size: int, block_size: int = 100) -> list[DataFrame]:
-    """Send all chunks, in frames of this size."""
+    """Cut all chunks into frames of at most ``size`` bytes; encode and decode each."""
     log = log_of(chunks, block_size)
     place, frames = Place(0), []
     while place.sequence < log.end:

@@ -1,4 +1,4 @@
-"""What comes of an attempt to read a stream that is produced elsewhere."""
+"""Every outcome of attaching to a stream that another instance produces."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reader_of(here: World, generation: int, start: Start | None = None) -> Remot
 
 
 async def begun(reader: RemoteReader) -> asyncio.Task[Joined | Moved | Refused]:
-    """Attach, and come back before the reader's task has taken its first step."""
+    """Start attaching, and return before the reader's own task has taken its first step."""
     attaching = asyncio.create_task(reader.attach())
     await asyncio.sleep(0)
     return attaching

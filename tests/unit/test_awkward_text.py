@@ -1,4 +1,4 @@
-"""Text that is awkward to divide, from a producer to readers elsewhere."""
+"""Separators, lone surrogates and empty chunks reach readers on other instances unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stopping a stream that takes its time."""
+"""Cancelling a stream whose source is slow to close, or whose messages are lost."""
 
 from __future__ import annotations
 

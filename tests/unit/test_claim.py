@@ -1,4 +1,4 @@
-"""One producer's hold on a stream id: taken, renewed and given up by atomic writes only."""
+"""A producer's claim on a stream id is taken, renewed and released by atomic writes only."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_zombie_cannot_finish_its_successor() -> None:
 
 
 class Paused(Broker):
-    """Lets something happen right after a read of the sentinel, before the reader goes on."""
+    """Runs ``meanwhile`` once, right after a read of the sentinel and before the read returns."""
 
     meanwhile: Callable[[], Awaitable[object]] | None = None
 
@@ -113,7 +113,7 @@ async def test_whose_end_stays_is_decided_by_the_sentinel_alone() -> None:
         zombie = claim_on(here.raw)
         assert await zombie.take()
         successor = await superseded_by(here.raw)
-        await here.raw.delete(SENTINEL)  # the broker comes back empty: who is first there holds it
+        await here.raw.delete(SENTINEL)  # the broker comes back empty: the first to write holds it
 
         slow = Paused(here.bus)
         zombie._store = slow
@@ -168,7 +168,7 @@ async def test_claim_gives_up_on_a_broker_that_loses_all() -> None:
 
 
 class LateReply(Broker):
-    """The write is executed; then the whole process stands still."""
+    """Executes the first ``create``, and replies only after the lease has run out."""
 
     late = LEASE + 1
 
@@ -195,7 +195,7 @@ async def test_a_claim_older_than_its_lease_is_looked_up(other: int) -> None:
 
 
 class LateWrite(Broker):
-    """The first write gets lost on the way, and turns up right before the second."""
+    """Executes the first ``create`` late: right before the second one."""
 
     lost = True
 

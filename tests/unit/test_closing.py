@@ -1,4 +1,4 @@
-"""What a context that is closed does with calls that are on their way."""
+"""Closing a context ends its calls under way and its superseded producers."""
 
 from __future__ import annotations
 

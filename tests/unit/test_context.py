@@ -118,7 +118,7 @@ async def test_an_id_that_is_taken_and_gone_again_and_again_is_given_up(
 @pytest.mark.rule("P4")
 @in_virtual_time
 async def test_an_id_whose_claim_went_while_it_was_joined_is_started() -> None:
-    """Though the attempt to join took longer than the handshake may."""
+    """It is started even if the attempt to join took longer than ``handshake_timeout``."""
     async with world() as here:
         await here.raw.set(SENTINEL, str(7 << 20), ttl=1)
         context, _ = here.instance(handshake_timeout=1)

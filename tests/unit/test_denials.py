@@ -1,4 +1,4 @@
-"""A right that is missing is told at once, and a producer that lacks one says so in its log."""
+"""A missing right is reported at once, and a producer that lacks a right logs which one."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ make_sentinel: Any = Sentinel
 
 @pytest.fixture(autouse=True)
 def unchecked() -> Iterator[None]:
-    """Forget that the drivers have been found sound, before and after."""
+    """Clear the cached check of the drivers, before and after the test."""
     for driver in (redis_driver, nats_driver):
         driver.check.cache_clear()
     yield
@@ -41,7 +41,7 @@ def unchecked() -> Iterator[None]:
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What other versions of packages to pretend are installed; none at all where it is empty."""
+    """Package versions that are pretended to be installed; an empty one means: not installed."""
     pretended: dict[str, str] = {}
     real = importlib.metadata.version
 
@@ -120,7 +120,7 @@ def test_bounds_say_what_was_tested(package: str) -> None:
 
 
 def without(kind: Any, name: str) -> Callable[..., object]:
-    """Stand for a class whose objects lack an attribute."""
+    """Return a stand-in for a class; its objects lack the attribute."""
 
     def made(*args: Any, **kwargs: Any) -> object:
         made_as_ever = kind(*args, **kwargs)
@@ -220,7 +220,7 @@ def delattr_of_object(thing: Any, name: str) -> None:
 
 
 def forget(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    """Let a package be imported anew, and everything as it was afterwards."""
+    """Make the next import load the package again; the old modules return after the test."""
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
 
@@ -244,7 +244,7 @@ def test_driver_that_cannot_be_imported_from_is_refused(
     monkeypatch.delattr(f"{module}.{name}")
     with pytest.raises(UnsupportedDriverError, match=rf"{name}.*pip install"):
         importlib.import_module(package)
-    # One that is not installed at all is another matter.
+    # If the driver is not installed at all, its own import error is raised.
     installed.update(dict.fromkeys(DRIVERS, ""))
     with pytest.raises((ImportError, AttributeError), match=name):
         importlib.import_module(package)

@@ -1,4 +1,4 @@
-"""A stream that is over is served for a grace to whoever names a place in it."""
+"""A stream that is over is still served for ``grace_period`` to readers that name a place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GRACE = 30.0
 
 
 async def ended(here: World, *chunks: str, **options: Any) -> tuple[ResumableStreamContext, str]:
-    """Produce a stream to its end; give the context, and the event id after the first chunk."""
+    """Produce a stream to its end; return its context, and the event id after the first chunk."""
     context, _ = here.instance(**options)
     source = Source(*chunks)
     source.finish()

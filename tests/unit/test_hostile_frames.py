@@ -1,4 +1,4 @@
-"""Frames and requests of others end no reader, answer no cancel, and stop no producer's serving."""
+"""Foreign and malformed messages end no reader, answer no cancel and stop no producer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FOREIGN = 77
 
 
 async def join(here: World) -> tuple[ResumableStream, str]:
-    """Read elsewhere; give the listener's id, too."""
+    """Read the stream on another instance; return the reader and its listener id."""
     context, broker = here.instance()
     stream = await context.resume_existing_stream(ID)
     assert isinstance(stream, ResumableStream)
@@ -95,7 +95,7 @@ async def test_what_its_own_generation_refuses_ends_a_reader() -> None:
 
 
 async def answer_cancels(here: World, answer: Callable[[int], list[Frame]]) -> None:
-    """Answer each cancel, the first one with ``answer(1)``."""
+    """Answer the n-th cancel with the frames of ``answer(n)``."""
     count = 0
 
     def on_request(message: bytes) -> None:
@@ -213,10 +213,10 @@ def test_requests_of_any_kind_leave_other_listeners_served(messages: list[bytes]
             peer = await Peer(here).listen(generation)
             for message in messages:
                 if (request := decode_request(message)) and request.type is RequestType.CANCEL:
-                    continue  # that one is for everybody to make
+                    continue  # any peer may cancel a stream
                 await here.raw.publish(NAMES.request(ID), message)
             await asyncio.sleep(0.1)
-            peer.frames()  # each of which can be read
+            peer.frames()  # raises if a frame cannot be decoded
             source.finish()
             assert await rest(stream) == ["a" * 10, "b"]
 

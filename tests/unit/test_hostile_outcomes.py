@@ -1,4 +1,4 @@
-"""What the calls answer, and what a producer does, while anything may stand in a stream's keys."""
+"""Calls and producers behave as documented, whatever value is stored in a stream's keys."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ UNREADABLE = [
 ]
 unreadable = pytest.mark.parametrize("record", UNREADABLE, ids=range(len(UNREADABLE)))
 
-# What the calls document; a ``HandshakeTimeoutError`` is a ``ProducerLostError``.
+# The errors that the calls document; a ``HandshakeTimeoutError`` is a ``ProducerLostError``.
 DOCUMENTED = (
     ProducerLostError,
     StreamCancelledError,
@@ -70,7 +70,7 @@ DOCUMENTED = (
 
 
 async def answer(call: Awaitable[Any]) -> object:
-    """What a call gives, or all of the text that it does, or its documented error."""
+    """Return a call's answer, or its stream's chunks, or the type of its documented error."""
     try:
         given = await call
         return await rest(given) if isinstance(given, ResumableStream) else given
@@ -151,7 +151,7 @@ def test_whatever_the_keys_hold_every_call_answers(sentinel: str | None, record:
 
 
 class Play:
-    """One stream with a reader beside its producer, and one elsewhere."""
+    """One stream with two readers: one beside its producer, and one on another instance."""
 
     def __init__(self, source: Source, elsewhere: ResumableStreamContext, *readers: object) -> None:
         self.source = source
@@ -167,7 +167,7 @@ class Play:
         return play
 
     async def end(self) -> list[object]:
-        """What both readers, and one that comes late, are told of the end."""
+        """End the stream; return what both readers get, and what a call after the end gets."""
         self.source.put("b")
         self.source.finish()
         early = await asyncio.gather(*(answer(as_call(stream)) for stream in self.readers))
@@ -200,7 +200,7 @@ async def test_a_record_beside_a_lost_sentinel_does_not_stop_the_end(record: str
 
 
 def spoil(broker: Broker, at: str, there: dict[str, str], *, lose_reply: bool) -> None:
-    """Let another program write to keys right after the producer has recorded a step of its end."""
+    """Let another program write ``there`` right after the producer's write of its end to ``at``."""
     write = broker._write
     left = 1
 
@@ -233,7 +233,7 @@ async def test_a_record_spoiled_at_the_end_does_not_take_the_end_from_readers(
         play = await Play.open(here)
         spoil(here.brokers[0], at, {OUTCOME: record, SENTINEL: "DONE"}, lose_reply=lose_reply)
         told = await play.end()
-        # From the record alone nobody can tell any more.
+        # The call after the end has only the spoiled record, which does not tell the ending.
         assert told == [["a", "b"], ["a", "b"], ProducerLostError]
 
 

@@ -1,4 +1,4 @@
-"""Every decoder gives a value of its type, or the one answer that says there is none."""
+"""Every decoder returns a sound value of its type, or its one answer for malformed input."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def is_sound(ending: Ending) -> bool:
 
 @pytest.fixture(params=[sys.get_int_max_str_digits(), 0], ids=["limited", "unlimited"])
 def digits(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The interpreter's own limit of digits, and none."""
+    """Run the test with the interpreter's default limit of digits, and without a limit."""
     before = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(request.param)
     yield

@@ -1,4 +1,4 @@
-"""A peer of version 1 says nothing but bytes: whatever they are, they are text, or the end."""
+"""Any bytes from a peer of version 1 are read as text, or as the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANSWERS = st.lists(
 
 
 async def answer_everything(here: World, answers: list[bytes]) -> None:
-    """Answer the first requests with all of it; then be gone."""
+    """Answer each of the first 20 requests with all ``answers``, and no request after them."""
     left = 20
 
     def on_request(message: bytes) -> None:
@@ -44,7 +44,7 @@ async def answer_everything(here: World, answers: list[bytes]) -> None:
             here.raw._open_bus().publish(channel, answer)
 
     def on_loss(_loss: Loss) -> None:
-        """Requests are repeated."""
+        """Do nothing: readers repeat their requests."""
 
     await here.raw.subscribe(NAMES.request(ID), on_request, on_loss)
 
@@ -81,7 +81,7 @@ def test_whatever_a_version_1_peer_sends_is_read_to_an_end(
             except ProducerLostError:
                 pass
             except InvalidOffsetError:
-                # The offset falls between the two units of a character.
+                # The offset falls inside a surrogate pair.
                 assert max("".join(map(decode_text, answers))) > "\uffff"
 
     run_in_virtual_time(read())

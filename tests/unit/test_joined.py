@@ -1,4 +1,4 @@
-"""Chunks as one piece of UTF-8."""
+"""Chunks that are joined into one piece of UTF-8 can be separated again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors of ``adapter_kit``, and that its names are all there and sorted."""
+"""The errors of ``adapter_kit``, and its public names, which all exist and are sorted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resumable_stream.adapter_kit import (
 
 
 class DetailedError(BackendUnavailableError):
-    """Has more to tell than its message."""
+    """An error with an attribute besides its message."""
 
     def __init__(self, version: str) -> None:
         super().__init__(f"version {version} is too old")

@@ -12,7 +12,7 @@ from resumable_stream.adapter_kit import LoopBound
 
 
 class Parts:
-    """Numbered in the order in which they are made."""
+    """A backend's parts, numbered in the order in which they are made."""
 
     def __init__(self, number: int) -> None:
         asyncio.get_running_loop()

@@ -26,7 +26,7 @@ LONG = 60.0
 
 
 class Hub:
-    """Notes what it is asked to do, and does nothing of it."""
+    """Records which channels it is asked to join and to leave, and does neither."""
 
     def __init__(self, timeout: float = LONG) -> None:
         self.joined: list[Channel[str]] = []
@@ -39,7 +39,7 @@ class Hub:
         )
 
     async def ready(self, name: str, handler: Callable[[object], None] | None = None) -> Ear:
-        """Subscribe, and have the channel confirmed."""
+        """Subscribe, and confirm the channel."""
         ear = Ear(self, name, handler)
         await turns()
         if not ear.task.done():
@@ -49,7 +49,7 @@ class Hub:
 
 
 class Ear:
-    """One subscription, and what it hears."""
+    """One subscription, with the messages and losses that it gets."""
 
     def __init__(
         self, hub: Hub, name: str, handler: Callable[[object], None] | None = None
@@ -311,7 +311,7 @@ async def test_nothing_is_reported_of_a_subscriber_that_was_given_up() -> None:
 
 
 def reports() -> list[dict[str, Any]]:
-    """What the event loop's exception handler is told from now on."""
+    """Return a list of what the event loop's exception handler gets from now on."""
     reported: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: reported.append(context))

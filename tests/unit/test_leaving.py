@@ -1,4 +1,4 @@
-"""What a remote reader leaves behind, and how soon."""
+"""A remote reader that leaves unsubscribes, says so, and does not wait long for the broker."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_reader_leaves_though_the_broker_stands_still() -> None:
         remote = await join(here)
         broker = here.brokers[1]
         broker.running.clear()
-        await asyncio.sleep(LEASE / 3)  # by now it has asked, and waits for the broker
+        await asyncio.sleep(LEASE / 3)  # by now it has sent a request, and waits for the broker
         began = loop_time()
         await remote.aclose()
         assert loop_time() - began < 3

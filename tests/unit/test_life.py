@@ -1,4 +1,4 @@
-"""A producer's life: which stage lets whom go on, seen at the parts and at a whole run."""
+"""The stages of a producer's life, and what each releases: in isolation, and in whole runs."""
 
 from __future__ import annotations
 

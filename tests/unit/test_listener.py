@@ -205,7 +205,7 @@ async def test_a_dead_producer_is_reported_within_a_lease() -> None:
         context, _ = here.instance()
         stream = await join(context)
         assert await anext(stream) == "abc"
-        here.brokers[0].away = True  # for all the others know, it is dead
+        here.brokers[0].away = True  # to all others it looks dead
         began = asyncio.get_running_loop().time()
         with pytest.raises(ProducerLostError) as caught:
             await anext(stream)
@@ -250,7 +250,7 @@ async def test_a_broker_that_stood_still_loses_nothing() -> None:
         source.put("b")
         await asyncio.sleep(2 * LEASE)
         assert await here.sentinel() is None
-        # The reader is served first, and finds nothing.
+        # The reader's adapter goes on first, and finds no sentinel.
         for broker in reversed(here.brokers):
             broker.running.set()
             await asyncio.sleep(0.1)
@@ -381,7 +381,7 @@ async def test_a_zombies_refusal_after_a_loss_ends_no_reader() -> None:
         assert await anext(stream) == "a"
         request = decode_request(broker.published[0][1])
         assert request is not None
-        here.brokers[0].drop = lambda _channel, _message: True  # else its own producer is faster
+        here.brokers[0].drop = lambda _channel, _message: True  # or its own producer answers first
         broker.reconnect()
         refusal = RefusalFrame(77, Refusal.OTHER_GENERATION)
         channel_id = request.listener_id
@@ -485,7 +485,7 @@ async def test_a_reader_that_never_catches_up_lets_itself_be_heard() -> None:
         broker.drop = hear
         channel_id = live_id(ID, request.generation)
         for number in range(int(2 * LEASE / 0.1)):
-            # There is always more than this.
+            # ``end`` says that there is always more text than was sent.
             frame = data_frame(Place(number), b"x", generation=request.generation, end=number + 100)
             await here.raw.publish(NAMES.chunk(channel_id), encode_frame(channel_id, frame))
             assert await anext(stream) == "x"

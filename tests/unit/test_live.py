@@ -1,4 +1,4 @@
-"""What is due on a live channel, and when: the cursor alone, with the time passed in."""
+"""What the cursor of a live channel sends, and when; the tests pass the time in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ END = EndFrame(GENERATION, 1, Ending(Status.COMPLETED))
 
 
 def live_after(*chunks: str, limit: int = 1_000_000) -> tuple[Live, Log]:
-    """A cursor that began at ``NOW``, and the log with the chunks that came after it."""
+    """Return a cursor that began at ``NOW``, and its log with chunks that came afterwards."""
     log = Log(limit)
     live = Live(GENERATION, log, INTERVAL)
     live.begin(NOW)

@@ -38,7 +38,7 @@ async def test_single_cancelled_task_does_not_end_the_loop() -> None:
 
 
 def test_step_that_a_driver_takes_meanwhile_hides_no_end() -> None:
-    """As redis-py does, whose waits swallow a cancellation until Python 3.11."""
+    """Until Python 3.11, redis-py's waits swallow a cancellation and then take such a step."""
     answers: list[bool] = []
 
     async def sleep() -> None:

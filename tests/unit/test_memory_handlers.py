@@ -1,4 +1,4 @@
-"""What a handler that raises costs on the memory backend's bus."""
+"""A handler that raises on the memory backend's bus is reported, and loses no other message."""
 
 from __future__ import annotations
 

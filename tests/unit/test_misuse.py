@@ -1,4 +1,4 @@
-"""Mistakes of the program are told as what they are, where they are made."""
+"""A mistake in a program raises an error that names it, in the call that makes it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_context_that_was_never_used_can_be_closed_and_entered() -> None
         assert await once(context) == ["a", "b"]
 
 
-# Two loops, and none
+# Called on another event loop, or on none
 
 
 def in_another_loop(work: Coroutine[Any, Any, Any]) -> BaseException | None:
@@ -123,7 +123,7 @@ async def test_a_second_loop_is_no_503_to_a_client() -> None:
 def test_trio_is_told_that_asyncio_is_needed() -> None:
     context = create_resumable_stream_context("memory://trio")
     for call in (context.resumable_stream(ID, two_chunks), context.__aenter__()):
-        # Any coroutine that runs outside an asyncio loop looks the same to it.
+        # No trio is needed: to the context, all coroutines outside an asyncio loop look the same.
         with pytest.raises(WrongEventLoopError, match="trio"):
             call.send(None)
 
@@ -132,7 +132,7 @@ def test_trio_is_told_that_asyncio_is_needed() -> None:
 
 
 class FakeRedis:
-    """What fakeredis gives, as far as its module tells."""
+    """A client that looks like one of fakeredis by the name of its module."""
 
 
 FakeRedis.__module__ = "fakeredis._server"

@@ -1,4 +1,4 @@
-"""No id under any prefix names what belongs to another."""
+"""No stream id under any prefix shares a key or channel name with another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resumable_stream import InvalidSettingError
 from resumable_stream._protocol.names import Names, live_id
 from resumable_stream._protocol.wire import decode_request
 
-# Made to collide: pieces of the names themselves.
+# Pieces of the names themselves: texts made of them would collide under careless rules.
 PIECES = st.sampled_from(["", "a", ":", "rs", ":rs:", "sentinel:", "chunk:", "request", "7:", "é"])
 TEXTS = st.lists(PIECES, min_size=1, max_size=6).map("".join).filter(bool)
 

@@ -1,4 +1,4 @@
-"""What the application is told at the end of a stream that it started."""
+"""``on_end``: what an application learns at the end of a stream that it started."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_a_context_has_a_default_which_a_call_replaces() -> None:
 
 
 class StoreError(BaseException):
-    """Worse than an exception."""
+    """A failure that is no ``Exception``."""
 
 
 async def raises(_end: StreamEnd) -> None:

@@ -1,4 +1,4 @@
-"""A reader that gave up on a producer which only stood still, and what it is told next."""
+"""A stream has one ending, even for a reader that gave up while the producer was paused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_a_reader_that_gave_up_gets_the_rest_and_the_recorded_end() -> Non
         assert isinstance(remote, ResumableStream)
         assert [await anext(remote), await anext(remote)] == ["a", "b"]
 
-        broker.running.clear()  # as a process does that stands still for four leases
+        broker.running.clear()  # as if its process stood still for four leases
         with pytest.raises(ProducerLostError) as lost:
             await anext(remote)
         await asyncio.sleep(3 * LEASE)

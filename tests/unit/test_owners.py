@@ -1,4 +1,4 @@
-"""Stream ids that belong to somebody."""
+"""Stream ids that belong to one owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Offsets and event ids, here and on another instance."""
+"""Offsets and event ids, beside the producer and on another instance."""
 
 from __future__ import annotations
 

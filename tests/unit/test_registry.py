@@ -22,7 +22,7 @@ from resumable_stream_memory import MemoryBackend, open_backend
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
-    """Pretend that these entry points are what is installed."""
+    """Pretend that these entry points, and no others, are installed."""
     found = EntryPoints(EntryPoint(name, value, GROUP) for name, value in points)
 
     def entry_points(**params: Any) -> EntryPoints:

@@ -1,4 +1,4 @@
-"""What is owed to requests: newcomers' first pieces are small, and sent before more is cut."""
+"""Replies that are owed: newcomers get small first pieces, before more is cut for others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def owing(*listeners: tuple[str, bool]) -> Replies:
 
 
 def pieces(replies: Replies) -> list[tuple[str, Frame]]:
-    """All that is owed, a piece of each in turn."""
+    """Take all that is owed, one piece for each listener in turn."""
     found: list[tuple[str, Frame]] = []
     while replies:
         listener = replies.longest_waiting()

@@ -1,4 +1,4 @@
-"""What listeners ask while a claim is being taken: kept, and answered once it is won."""
+"""Requests that come while a claim is being taken are kept, and answered once it is won."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANNEL = NAMES.request(ID)
 
 
 class Heard(Requests):
-    """The requests of one stream, and what came of them."""
+    """The requests of one stream; it records the requests and losses that are passed on."""
 
     def __init__(self, broker: Broker) -> None:
         self.answered: list[bytes] = []

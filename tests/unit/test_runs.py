@@ -1,4 +1,4 @@
-"""Reading in runs: all that is there in one step, beside the producer and elsewhere."""
+"""Reading in runs: one step takes all present chunks, beside the producer or elsewhere."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ CHUNK_COST = 32
 
 
 async def reader(here: World, where: str) -> ResumableStream:
-    """Join the stream where it is produced, or in an instance of its own."""
+    """Join the stream on the producer's instance, or on a new one."""
     context = here.contexts[0] if where == "beside" else here.instance()[0]
     stream = await context.resume_existing_stream(ID)
     assert isinstance(stream, ResumableStream)
-    await asyncio.sleep(1)  # what there is has come
+    await asyncio.sleep(1)  # until all present text has come
     return stream
 
 

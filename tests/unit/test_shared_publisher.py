@@ -34,7 +34,7 @@ async def produce(
 
 
 async def follow(here: World, *stream_ids: str) -> dict[str, ResumableStream]:
-    """Read streams on another instance, up to what is there."""
+    """Read streams on another instance, each up to its first chunk."""
     context, _ = here.instance()
     streams = {}
     for stream_id in stream_ids:
@@ -120,7 +120,7 @@ async def test_a_long_answer_holds_up_no_other_streams_live_text(
         assert await anext(streams["live"]) == "now"
         assert channel in batches[begun]
         assert not reading.done()
-        assert len(batches[begun]) > 1  # the answer goes on beside it
+        assert len(batches[begun]) > 1  # the long answer goes on in the same batch
         assert await reading == 2_001
 
 

@@ -125,7 +125,7 @@ def test_a_typescript_producer_has_a_second_to_answer(*, attached: bool) -> None
     asked.asked(2)
     assert asked.due(2) == 3
     assert asked.verdict(2.9) is ALIVE
-    asked.sent(2.5)  # it took long to subscribe
+    asked.sent(2.5)  # subscribing took long
     assert asked.due(3) == 3.5
     assert asked.verdict(3.4) is ALIVE
     assert asked.verdict(3.5) is CHECK

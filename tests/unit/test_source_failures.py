@@ -1,4 +1,4 @@
-"""A source that fails, or cannot be one, tells its author so."""
+"""A failing source, and an object that cannot be a source, are reported to their author."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ async def test_what_shows_only_in_the_source_is_told_and_logged(
 
 
 class HostError(BaseException):
-    """What a panic of another language's runtime is derived from."""
+    """A failure that is no ``Exception``, as when the runtime of another language panics."""
 
 
 @pytest.mark.rule("P3", "P4")

@@ -1,4 +1,4 @@
-"""The blocks of a body: how many events each has, and what a client has of one that was cut."""
+"""The blocks of a body: how many events each has, and how a client resumes after a cut block."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def context_of(here: World, where: str) -> ResumableStreamContext:
 async def attach(context: ResumableStreamContext, **start: Any) -> ResumableStream:
     stream = await context.resume_existing_stream(ID, **start)
     assert stream
-    await asyncio.sleep(1)  # what there is has come
+    await asyncio.sleep(1)  # until all present text has come
     return stream
 
 

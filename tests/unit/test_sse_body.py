@@ -25,7 +25,7 @@ ENDED = {"code": "completed"}
 async def reply_of(
     context: ResumableStreamContext, place: str | None = None, **settings: Any
 ) -> SseReply:
-    """What a client gets that asks for the stream."""
+    """Return the reply to a client that asks for the stream."""
 
     async def attach(last_event_id: str | None) -> ResumableStream | NotFound | None:
         return await context.resume_existing_stream(ID, last_event_id=last_event_id)
@@ -35,7 +35,7 @@ async def reply_of(
 
 
 async def read(reply: SseReply, count: int | None = None) -> list[Event]:
-    """Read so many events, or all; what comes in the last block beyond them is not counted."""
+    """Read ``count`` events, or all; further events of the last block are dropped."""
     parser, events = EventParser(), []
     async for block in reply.body:
         events += parser.feed(block)
@@ -200,7 +200,7 @@ async def test_reader_of_a_closing_instance_is_cut_not_ended() -> None:
         assert [event.data for event in await read(reply, 1)] == ["a"]
         await closing.aclose(0)
         assert [block async for block in reply.body] == []
-        # It comes back to the same instance, and then to another.
+        # The client comes back to the same instance, and then to another.
         refused = await reply_of(closing, f"{generation}-1")
         assert (refused.status, await read(refused)) == (200, [])
         resumed = await reply_of(staying, f"{generation}-1")
@@ -249,7 +249,7 @@ async def test_cancelled_wait_leaves_the_stream_and_is_no_end() -> None:
             assert [event.data for event in await read(reply, 1)] == ["a"]
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(reply.body), 1)
-            # Not all of it: a body that does not end sends heartbeats for ever.
+            # Read one block, not all: a body that fails to end would send heartbeats for ever.
             assert await anext(reply.body, None) is None
         await asyncio.sleep(1)
         assert not broker._subscriptions

@@ -1,4 +1,4 @@
-"""Events as text: what a client that keeps to the standard gets out of it."""
+"""Events as text, and what a client that follows the standard decodes from them."""
 
 from __future__ import annotations
 

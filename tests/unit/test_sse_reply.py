@@ -1,4 +1,4 @@
-"""What a request is answered with: statuses, headers, and hostile last event ids."""
+"""Replies to requests: statuses, headers, and hostile last event ids."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_any_text_is_an_event_id_or_refused(value: str) -> None:
         ({"Last-Event-ID": "1-2"}, {}, "1-2"),
         ({}, {"lastEventId": "1-2"}, "1-2"),
         ({}, {"Last-Event-ID": "1-2"}, "1-2"),
-        # The URL is as old as the page, the header as new as the last event.
+        # The header wins: the URL is as old as the page, the header as new as the last event.
         ({"Last-Event-ID": "1-9"}, {"lastEventId": "1-2"}, "1-9"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The response of Starlette and FastAPI: every way in which it ends leaves the stream."""
+"""The response for Starlette and FastAPI leaves the stream, however the response ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """An ASGI server's side of one request, by hand."""
+    """Plays the ASGI server's side of one request."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ async def test_client_that_leaves_in_silence_ends_the_response_at_once(spec: str
         await asyncio.sleep(1)
         assert broker._subscriptions
         client.gone.set()
-        # Long before any heartbeat.
+        # No heartbeat, which would notice as well, is due within a second.
         await asyncio.wait_for(asking, 1)
         assert not broker._subscriptions
         assert (client.complete, "done" in str(client.body)) == (False, False)

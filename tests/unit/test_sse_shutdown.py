@@ -1,4 +1,4 @@
-"""What becomes of answers whose server is being stopped, and how they learn of it."""
+"""What becomes of answers when their server is stopped, and how the stop is noticed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def _as_context(context: object, end: asyncio.Event) -> None:
 async def coroutine_of(
     module: str, server: object, serve: Callable[..., object] = _as_self
 ) -> AsyncIterator[None]:
-    """While the block runs, so does a coroutine of the module, somewhere inside another one."""
+    """Run a coroutine of the module, awaited by another coroutine, until the block ends."""
     assert isinstance(serve, FunctionType)
     of_module = FunctionType(serve.__code__, {"__name__": module})
     end = asyncio.Event()
@@ -116,7 +116,7 @@ async def test_answer_is_cut_with_its_server_and_its_stream_goes_on(
             server.stop()
             last = parser.feed(await asyncio.wait_for(rest, 1))
         if chunks is UI_MESSAGES:
-            # To whom an answer that merely ends looks complete.
+            # To these clients an answer that merely ends looks complete.
             assert [event.data for event in last[1:]] == ["[DONE]"]
             assert last[0].json == INTERRUPTED
         else:
@@ -251,7 +251,7 @@ async def test_nothing_is_watched_once_the_last_answer_has_gone() -> None:
 
 @pytest.fixture
 def granian(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The signals that a server which nobody can look into has handled."""
+    """Pretend that Granian serves, whose state cannot be seen; list the signals it handles."""
     monkeypatch.setitem(sys.modules, "granian", ModuleType("granian"))
     handled: list[int] = []
 
@@ -263,7 +263,7 @@ def granian(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     found = [signal.getsignal(number) for number in before]
     for number, handler in before.items():
         signal.signal(number, handler)
-    # Whoever listened has gone with its loop.
+    # No handler of the watch is left once its loop has ended.
     assert found == [handle, handle]
 
 
@@ -274,7 +274,7 @@ def test_signal_is_heard_beside_its_handler(granian: list[int], number: int) -> 
         watch_server().add(first)
         os.kill(os.getpid(), number)
         await asyncio.wait_for(first.interrupted.wait(), 5)
-        # A request that was on its way.
+        # A request that was under way when the signal came is interrupted, too.
         watch_server().add(late)
         assert late.interrupted.is_set()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def tasks_of(*kinds: str) -> list[asyncio.Task[object]]:
-    """The tasks of the test's producer whose names end in one of these."""
+    """Return the producer's tasks of these kinds; the empty kind is its main task."""
     name = f"resumable-stream producer {ID!r}"
     names = {f"{name} {kind}".strip() for kind in kinds}
     return [task for task in asyncio.all_tasks() if task.get_name() in names]
@@ -62,7 +62,7 @@ async def test_tasks_that_a_host_cancels_end_the_stream_as_lost(
         for _ in range(ticks):
             await asyncio.sleep(0)
         found = tasks_of(*victims)
-        if not found:  # the lease's is born a tick later
+        if not found:  # the lease's task starts a tick later
             source.finish()
             return
         for task in found:

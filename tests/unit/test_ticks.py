@@ -1,4 +1,4 @@
-"""Timers that go off together: none too early, none twice, none left behind."""
+"""Callbacks that share a timer: none is called early or twice, and no timer is left behind."""
 
 from __future__ import annotations
 

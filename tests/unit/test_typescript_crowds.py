@@ -1,4 +1,4 @@
-"""TypeScript listeners in great number, and in none."""
+"""Very many TypeScript listeners, and none at all."""
 
 from __future__ import annotations
 

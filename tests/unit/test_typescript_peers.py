@@ -1,4 +1,4 @@
-"""Producers of the TypeScript package, read from the wire."""
+"""Reading streams that are produced by the TypeScript package."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ async def test_text_that_reads_as_the_end_does_not_hide_a_loss() -> None:
         await producer.start()
         context, broker = here.instance()
         stream = await join(context)
-        await here.raw.set(SENTINEL, "DONE", ttl=86_400)  # told before the text that it is about
+        await here.raw.set(SENTINEL, "DONE", ttl=86_400)  # the end, before the text is sent
 
         def lose_more(_channel: str, _message: bytes) -> bool:
             broker.reconnect()
@@ -218,7 +218,7 @@ async def test_an_end_that_comes_while_text_is_told_from_it_is_the_end(
 async def test_a_readers_own_message_that_comes_late_is_no_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The reader sends itself a message, to learn whether all before it has come."""
+    """The reader sends itself a message, to learn whether all earlier messages have come."""
     async with world() as here:
         producer = TypeScriptProducer(here)
         await producer.start()

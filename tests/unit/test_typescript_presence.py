@@ -1,4 +1,4 @@
-"""TypeScript listeners that vanish, come back, or never were."""
+"""TypeScript listeners that vanish, come back, or never existed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests' own loops: what spins in them is ended, and fails."""
+"""The tests' own event loops end a program that spins, and fail it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def nothing() -> None:
-    """Awaited, it does not wait."""
+    """Return at once: to await this gives the event loop no turn."""
 
 
 async def turn_after_turn() -> None:
@@ -52,7 +52,7 @@ spun: list[asyncio.Task[None]] = []
 
 @pytest.fixture(autouse=True)
 def what_spun_is_forgotten() -> Iterator[None]:
-    """Else asyncio complains when Python collects it, which may be in the midst of another test."""
+    """Fetch the tasks' errors: else asyncio logs them at their collection, in some other test."""
     yield
     for task in spun:
         if task.done() and not task.cancelled():

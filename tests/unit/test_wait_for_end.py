@@ -1,4 +1,4 @@
-"""What a source learns of its end, and a worker that waits for it."""
+"""A source learns why it is closed, and a worker can wait for the end of a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task of a backend's part: when it begins, begins again, and never will."""
+"""``adapter_kit.Worker``: when its task starts, starts again, and never starts again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resumable_stream.adapter_kit import Worker, heed_cancellation
 
 
 class Part:
-    """Has work, which its worker does until it is let go."""
+    """A part whose worker works until ``work`` is false."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -105,7 +105,7 @@ def test_work_that_comes_while_the_loop_ends_is_not_begun() -> None:
         others.append(asyncio.create_task(asyncio.sleep(60)))
         part.worker.begin()
         await turns()
-        part.work = False  # its task ends by itself, and the loop at the same time
+        part.work = False  # the task ends by itself, at the same time as the loop
 
     asyncio.run(main())
     assert (part.begun, part.worker.cut_off) == (1, True)
