@@ -1,1 +1,1 @@
-"""What tests are made of: servers and users to start, worlds in virtual time, faults to inject."""
+"""Helpers for tests: servers and users to start, worlds in virtual time, faults to inject."""

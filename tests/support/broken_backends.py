@@ -43,7 +43,7 @@ class IgnoredTtl(BackendWrapper):
 
 
 class EarlySubscribe(BackendWrapper):
-    """One in 45 of its subscriptions is returned while the subscribing is still under way."""
+    """Every 45th ``subscribe`` returns before the server has confirmed the subscription."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
@@ -92,7 +92,7 @@ class _Deaf:
 
 
 class GreedyUnsubscribe(BackendWrapper):
-    """Its unsubscribing takes the other subscriptions to that channel along."""
+    """Closing one subscription closes all others to the same channel."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
@@ -117,7 +117,7 @@ class _Greedy:
 
 
 class ReorderingPublish(BackendWrapper):
-    """As through a pool of connections: a large message is overtaken by a small one."""
+    """A small message overtakes a large one, as it may in a pool of connections."""
 
     async def publish(self, channel: str, message: bytes) -> None:
         for _ in range(len(message) // 500):
@@ -126,7 +126,7 @@ class ReorderingPublish(BackendWrapper):
 
 
 class WildcardNames(BackendWrapper):
-    """Names go to the broker as they are, where ``*`` and ``>`` match others."""
+    """Names go to the broker unescaped, so that ``*`` and ``>`` match other channels."""
 
     async def subscribe(
         self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
@@ -149,7 +149,7 @@ def _with_copy(channel: str, message: bytes) -> list[tuple[str, bytes]]:
 
 
 class TruncatedNames(BackendWrapper):
-    """Keys are cut to what the broker takes."""
+    """Keys are cut to the length that the broker accepts."""
 
     async def get(self, key: str) -> str | None:
         return await self.inner.get(key[:255])
@@ -165,7 +165,7 @@ class TruncatedNames(BackendWrapper):
 
 
 class SilentClose(BackendWrapper):
-    """Its subscriptions end without a word."""
+    """``on_loss`` is never called, not even when the backend is closed."""
 
     async def subscribe(
         self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]

@@ -1,4 +1,4 @@
-"""Servers of a test's own, of each kind, with the same handles to use, to break and to look."""
+"""Servers that one test starts for itself; every kind is used, broken and inspected alike."""
 
 from __future__ import annotations
 
@@ -35,58 +35,58 @@ class Footprint:
 
 
 class Broker(Protocol):
-    """A server of the test's own, which restarts empty and on the same port.
+    """A server that one test starts for itself; it restarts empty, on the same port.
 
-    What looks at it does so past the code under test, and does not count the looking.
+    The methods that inspect it bypass the code under test, and do not count themselves.
     """
 
     port: int
 
     ping_interval: ClassVar[str]
-    """Where the backend keeps how often it asks whether the server still answers."""
+    """The full name of the constant that says how often the backend pings the server."""
     unsent_compare: ClassVar[type[BackendError]]
-    """How a ``compare_and_set`` fails that the server leaves unanswered."""
+    """The error of a ``compare_and_set`` that the server does not answer."""
     recovers_at_once: ClassVar[bool]
-    """Whether the first call after an outage succeeds, or may find its connection gone."""
+    """Whether the first call after an outage succeeds; else it may find its connection gone."""
 
     @classmethod
     def strict(cls) -> Self:
-        """A server that cuts off who reads too slowly."""
+        """Return a server that cuts off clients that read too slowly."""
         ...
 
     @property
     def url(self) -> str: ...
 
     def url_at(self, port: int, login: str = "") -> str:
-        """The URL of the same server behind a proxy."""
+        """Return the URL of the server through a proxy on this port."""
         ...
 
     def open(self, port: int | None = None, *, timeout: float = 5.0, login: str = "") -> Backend:
-        """Open a backend on it, or on a proxy before it."""
+        """Open a backend on the server, or on a proxy that listens on ``port``."""
         ...
 
     def footprint(self) -> Footprint: ...
 
     def connected(self) -> int:
-        """How many connections there are."""
+        """Return how many connections there are."""
         ...
 
     def channels(self) -> list[str]:
-        """What is subscribed to, under the server's own names."""
+        """Return the subscribed channels, under the server's own names."""
         ...
 
     def named(self, channel: str) -> str:
-        """The server's own name of a channel."""
+        """Return the server's own name of a channel."""
         ...
 
     def value(self, key: str) -> str | None: ...
 
     def writes(self) -> int:
-        """How many writes it has executed since it started."""
+        """Return how many writes the server has executed since it started."""
         ...
 
     def has_cut_off(self) -> bool:
-        """Tell whether it has cut off its only subscriber."""
+        """Tell whether the server has cut off its only subscriber."""
         ...
 
     def kill(self) -> None: ...
@@ -156,7 +156,7 @@ class RedisBroker(ValkeyServer):
             return not any(int(one["sub"]) for one in client.client_list())
 
     def commands(self) -> dict[str, int]:
-        """How often each command was executed so far."""
+        """Return how often each command has been executed."""
         with self.client() as client:
             stats: dict[str, Any] = client.info("commandstats")
         return {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
@@ -164,7 +164,7 @@ class RedisBroker(ValkeyServer):
 
 class NatsBroker(NatsServer):
     ping_interval: ClassVar[str] = "resumable_stream_nats._own_link.PING_INTERVAL"
-    # It reads before it writes.
+    # The backend reads before it writes, so the write was certainly not executed.
     unsent_compare: ClassVar[type[BackendError]] = BackendUnavailableError
     recovers_at_once: ClassVar[bool] = False
 

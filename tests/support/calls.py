@@ -1,4 +1,4 @@
-"""Calls of a backend, one of each kind, for tests of what they meet."""
+"""Helpers that make one call of each kind on a backend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def use(backend: Backend, name: str) -> None:
-    """Make each call once, and see it work."""
+    """Make each call once, and check that it works."""
     inbox = Inbox()
     subscription = await inbox.subscribe(backend, name)
     await backend.set(name, "grüße", ttl=60)
@@ -32,7 +32,7 @@ async def use(backend: Backend, name: str) -> None:
 
 
 async def all_writes(backend: Backend, name: str) -> Sequence[object]:
-    """Make all calls that write, at once, and return what came of each."""
+    """Make all calls that write, concurrently, and return the result or the error of each."""
     return await asyncio.gather(
         backend.set(name, "v", ttl=5),
         backend.create(name, "v", ttl=5),
@@ -46,7 +46,7 @@ async def all_writes(backend: Backend, name: str) -> Sequence[object]:
 async def every_call(
     backend: Backend, name: str, *, within: float | None = None
 ) -> list[BackendError]:
-    """Make each call, and return the error that each one fails with, in time."""
+    """Make each call, check that it fails ``within`` the time, and return all errors."""
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: backend.get(name),
         lambda: backend.set(name, "v", ttl=5),
@@ -67,7 +67,7 @@ async def every_call(
 
 
 async def written(backend: Backend, name: str, *, at_once: bool = False) -> None:
-    """Write until it is there, or at once: a new connection may have to be made first."""
+    """Repeat a write until it succeeds, as it may need a new connection, unless ``at_once``."""
     deadline = time.monotonic() + 20
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Certificates and credentials that servers under test believe in."""
+"""Certificates and credentials that test servers accept."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NatsOperator:
 
     @property
     def config(self) -> str:
-        """What a server needs to believe this operator."""
+        """The configuration with which a server trusts this operator."""
         endless = dict.fromkeys(
             [
                 *("subs", "data", "payload", "imports", "exports", "conn", "leaf"),

@@ -19,7 +19,7 @@ NATS_IMAGE = os.environ.get("RESUMABLE_STREAM_TEST_NATS_IMAGE", "nats:2.11-alpin
 
 @cache
 def docker_answers() -> bool:
-    """Tell whether there is an engine, looked for where testcontainers looks for it."""
+    """Tell whether a Docker engine answers where testcontainers looks for it."""
     docker = importlib.import_module("docker")  # costs more than all of the project's own imports
     core = importlib.import_module("testcontainers.core.docker_client")
     with _leaking():
@@ -32,7 +32,7 @@ def docker_answers() -> bool:
 
 @contextmanager
 def redis_container(image: str = REDIS_IMAGE) -> Iterator[str]:
-    """Run the image and yield its URL; whatever ``TESTCONTAINERS_*`` is set to applies."""
+    """Run the image and yield its URL; the ``TESTCONTAINERS_*`` variables apply."""
     with _running(image, 6379, "Ready to accept connections") as place:
         yield f"redis://{place}/0"
 
@@ -46,10 +46,10 @@ def nats_container(image: str = NATS_IMAGE) -> Iterator[str]:
 
 @contextmanager
 def _running(image: str, port: int, message: str, *command: str) -> Iterator[str]:
-    """Run the image until it has said so, and yield its host and port.
+    """Run the image, wait for the message in its log, and yield its host and port.
 
-    Not testcontainers' own classes for the two: those are made of what it deprecates itself, and
-    here warnings are errors.
+    The classes that testcontainers has for both servers are not used: they call functions that it
+    deprecates itself, and here warnings are errors.
     """
     core = importlib.import_module("testcontainers.core.container")
     strategies = importlib.import_module("testcontainers.core.wait_strategies")
@@ -67,7 +67,7 @@ def _running(image: str, port: int, message: str, *command: str) -> Iterator[str
 
 @contextmanager
 def _leaking() -> Iterator[None]:
-    """Let docker leave its sockets to the garbage collector, and collect them."""
+    """Allow docker to leave sockets open, and let the garbage collector close them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from web.drivers import drive
 
 ROOT = Path(__file__).parents[2]
-# Applications, each served by two processes on one Redis and driven as by its clients.
+# Applications: two processes on one Redis serve each of them, and a driver plays its clients.
 APPLICATIONS = {
     *("fastapi", "chat", "events", "endpoint", "outage", "aiohttp", "owners", "use-chat", "openai")
 }
@@ -33,7 +33,7 @@ _FENCE = re.compile(
 )
 _MARK = re.compile(r"<!-- *(?P<kind>run|not run): *(?P<value>.+?) *-->\n+\Z")
 
-# As in a stranger's project: without this one's configuration, and still strict.
+# Run as in a user's own project: without this project's configuration, and still strict.
 _PYTEST = (
     *("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-c", os.devnull),
     *("-o", "asyncio_default_fixture_loop_scope=function"),
@@ -42,7 +42,7 @@ _PYTEST = (
 
 @dataclass(frozen=True)
 class Snippet:
-    """One fence: ``way`` is how it is run, or None; ``excuse`` is why it is not."""
+    """One fenced snippet: ``way`` is how it is run, or None; ``excuse`` is why it is not run."""
 
     document: str
     line: int
@@ -93,14 +93,14 @@ def snippets_of(document: str, text: str) -> list[Snippet]:
 def run_snippet(snippet: Snippet, folder: Path, server_url: str | None = None) -> None:
     """Run it in a process of its own; raise AssertionError with its output if it fails.
 
-    A snippet that is run as ``redis`` or ``nats`` finds the server's URL in the environment, an
-    application that of a Redis server.
+    A snippet that is run as ``redis`` or ``nats`` finds the server's URL in the environment. An
+    application finds the URL of a Redis server there.
     """
     if snippet.way == "console":
         _run_console(snippet)
         return
     path = folder / f"test_{Path(snippet.document).stem.lower()}_{snippet.line}.py"
-    # The snippet keeps its line numbers of the document, for tracebacks.
+    # Empty lines before the snippet make tracebacks show its line numbers in the document.
     path.write_text("\n" * snippet.line + snippet.body, encoding="utf-8")
     match snippet.way:
         case "python":
@@ -134,7 +134,7 @@ def _run_python(arguments: list[str], environment: dict[str, str] | None = None)
 
 
 def _run_console(snippet: Snippet) -> None:
-    """Run each ``$`` line, and compare what follows it with its output."""
+    """Run the command of each ``$`` line, and compare its output with the lines that follow."""
     blocks = re.split(r"^\$ ", snippet.body, flags=re.MULTILINE)
     assert not blocks[0].strip(), f"{snippet.document}:{snippet.line} starts with no command"
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"

@@ -28,11 +28,11 @@ class Event:
 
 
 class EventParser:
-    """Bytes in, events out; however the bytes are cut.
+    """Turns bytes into events, however the bytes are cut.
 
     Attributes:
         last_event_id: what a browser sends back when it connects again.
-        retry: in milliseconds, or None.
+        retry: the last retry time in milliseconds, or None.
         comments: how many comments came.
     """
 

@@ -1,4 +1,4 @@
-"""What a program under test may log: a test that lets a source fail looks at its ending."""
+"""Which logged errors count against a program under test: all but the failure of a source."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 
 def is_unexpected(record: logging.LogRecord) -> bool:
-    """Whether to log it: all that is logged as an error is a complaint of the program."""
+    """Tell whether to log it; a source's failure is left out, because tests check its ending."""
     return "the source failed" not in record.getMessage()

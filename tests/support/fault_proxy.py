@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Faults:
-    """What happens to one direction; may be changed at any time."""
+    """The faults of one direction; they may be changed at any time."""
 
     delay: float = 0.0
     """Seconds that each piece waits."""
@@ -37,7 +37,7 @@ class FaultProxy:
         self.to_client = Faults()
         self.port = 0
         self.accepted = 0
-        self._tls = tls  # spoken on the client's side only
+        self._tls = tls  # on the client's side only
         self._target = (host, port)
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None

@@ -1,4 +1,4 @@
-"""What a broken peer, an older one or an attacker may write, as strategies of hypothesis."""
+"""Hypothesis strategies for what a broken peer, an older one or an attacker may write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 from hypothesis import strategies as st
 
-# Chunks full of what divides chunks, halves of surrogate pairs, and characters of several bytes.
+# Chunks full of separators, halves of surrogate pairs, and characters of several bytes.
 AWKWARD = st.text(
     st.sampled_from("a\x1e\x1f\x1d\x1c\x1b\0\ud83d\ude00\u00e9\u4f60\U0001f600"), max_size=6
 )
@@ -28,7 +28,7 @@ def _nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
-# One value of JSON, or what some parser would take for one.
+# A JSON value, or text that some parser would accept as one.
 VALUES = st.one_of(
     _JSON.map(json.dumps),
     st.sampled_from(
@@ -59,7 +59,7 @@ def _object(fields: list[tuple[str, str]]) -> str:
 
 
 def _changed(valid: dict[str, str]) -> st.SearchStrategy[str]:
-    """Such an object with some fields changed, or there twice."""
+    """Generate the object with fields that are added, or that occur twice with another value."""
     return _FIELDS.map(lambda fields: _object([*valid.items(), *fields]))
 
 
@@ -81,7 +81,7 @@ MESSAGES = st.one_of(
     _changed(_REQUEST).map(lambda text: text.encode("utf-16", "surrogatepass")),
     RECORDS.map(lambda text: text.encode("utf-8", "surrogatepass")),
 )
-# What follows a frame's prefix.
+# All bytes of a frame after its prefix.
 FRAMES = st.one_of(
     st.binary(max_size=200),
     st.tuples(

@@ -22,7 +22,7 @@ class Inbox:
         try:
             await eventually(lambda: len(self.messages) >= len(messages), f"{messages!r}")
         except AssertionError as error:
-            # A message may be lost with a connection, but not without a word.
+            # A message may be lost with its connection, but only if the loss is reported.
             raise AssertionError(
                 f"{error}; received {self.messages!r:.200}, was told of {self.losses}"
             ) from error

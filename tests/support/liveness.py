@@ -1,4 +1,4 @@
-"""What a remote reader knows of its producer, at times that tests choose."""
+"""What a remote reader knows of its producer; the tests choose the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HANDSHAKE = 5.0
 def liveness(
     *, attached: bool = True, typescript: bool = False, ended: bool = False, **options: float
 ) -> Liveness:
-    """Know of a producer that was heard, if attached, at 0."""
+    """Return a liveness that begins at 0; if ``attached``, the producer was heard then."""
     chosen: dict[str, Any] = {
         "lease": LEASE,
         "outage_timeout": OUTAGE,

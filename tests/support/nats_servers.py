@@ -48,7 +48,7 @@ def nats_binary() -> Path:
 class NatsServer:
     """One server process with JetStream; it restarts on the same port.
 
-    What it keeps in memory is gone then. What it keeps in files is, too, unless it ``remembers``.
+    A restart loses what the server keeps in memory, and also its files unless it ``remembers``.
     """
 
     storage = "memory"
@@ -80,7 +80,7 @@ class NatsServer:
         return self.url_at(self.port)
 
     def url_at(self, port: int) -> str:
-        """The URL of the same server behind a proxy."""
+        """Return the URL of the server through a proxy on this port."""
         return f"nats://127.0.0.1:{port}?storage={self.storage}"
 
     @property
@@ -100,7 +100,7 @@ class NatsServer:
         return self
 
     def launch(self) -> None:
-        """Start it, and wait for nothing: a node of a cluster is healthy only with the others."""
+        """Start it without waiting: a node of a cluster is healthy only with the others."""
         path = self._directory / "server.conf"
         path.write_text(self._configuration())
         with (self._directory / "log").open("ab") as log:
@@ -125,9 +125,9 @@ class NatsServer:
         self.start()
 
     def freeze(self) -> None:
-        """Stop it: connections stay open, nothing is answered."""
+        """Suspend it: connections stay open, and nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
-        # Its threads stop one by one.
+        # Wait for the whole process, because its threads stop one by one.
         os.waitpid(self.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
@@ -162,12 +162,12 @@ class NatsServer:
         return found
 
     def subjects(self) -> list[str]:
-        """What is subscribed to, except the inboxes that answers come by."""
+        """Return the subscribed subjects, except the inboxes for replies."""
         lists = [one.get("subscriptions_list", []) for one in self.connections()]
         return [name for names in lists for name in names if not name.startswith("_INBOX.")]
 
     def ask(self, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-        """Ask something with a client of its own, in a thread: a test's own loop may be running."""
+        """Ask through a separate client, in a thread: the test's own loop may be running."""
 
         async def run() -> T:
             client = await nats.connect(self.address)
@@ -180,11 +180,11 @@ class NatsServer:
             return pool.submit(asyncio.run, run()).result(START_TIMEOUT)
 
     def headers(self) -> list[dict[str, str]]:
-        """The headers of what is in the bucket, if there is one."""
+        """Return the headers of each message in the bucket; none if there is no bucket."""
         return self.ask(_headers_of_all)
 
     def create_bucket(self, **settings: Any) -> None:
-        """Make the bucket's stream as an operator might, with settings of its own."""
+        """Create the bucket's stream as an operator might, with other settings."""
         config: dict[str, Any] = {
             "subjects": [f"$KV.{BUCKET}.>"],
             "allow_msg_ttl": True,
@@ -214,8 +214,8 @@ class NatsCluster:
     def __init__(self) -> None:
         routes = [free_port() for _ in range(3)]
         urls = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-        # A killed node's port may be handed out to another test's cluster: of the same name, what
-        # is left of this one would join it.
+        # A killed node's port may be given to another test's cluster. If both clusters had the same
+        # name, the nodes that are left of this one would join it.
         name = f"tests-{uuid4().hex}"
         self.nodes = [
             NatsServer(
@@ -226,7 +226,7 @@ class NatsCluster:
         ]
 
     def url_from(self, first: int) -> str:
-        """A URL of all nodes, or of one of them only, by its number."""
+        """Return a URL that names only the node of this number."""
         return f"{self.nodes[first].address}?replicas=3&storage=memory"
 
     @property
@@ -234,7 +234,7 @@ class NatsCluster:
         return f"{','.join(node.address for node in self.nodes)}?replicas=3&storage=memory"
 
     def leader(self) -> NatsServer:
-        """The node that leads the bucket's stream."""
+        """Return the node that leads the bucket's stream."""
         for node in self.living():
             streams = node.look("jsz?streams=1&accounts=1")
             for account in streams.get("account_details", []):
@@ -287,7 +287,7 @@ async def _headers_of_all(client: Client) -> list[dict[str, str]]:
 
 
 async def reached(ask: Callable[[], Awaitable[bool]], what: str, limit: float = 20.0) -> None:
-    """Wait until the state is reached, asking again and again."""
+    """Ask repeatedly until the state is reached."""
     deadline = time.monotonic() + limit
     while not await ask():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Users of a NATS server that may do this and not that."""
+"""Users of a NATS server that have limited rights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def users(**rights: tuple[list[str], list[str]]) -> str:
-    """Configure one account, ALL: a user that may do anything, and some that may only do this."""
+    """Configure one account, ALL: ``root`` may do anything, the others only what ``rights`` say."""
     entries = ["{user: root, password: pw}"]
     for user, (publish, subscribe) in rights.items():
         permissions = f"permissions: {{publish: {quoted(publish)}, subscribe: {quoted(subscribe)}}}"
@@ -37,7 +37,7 @@ def backend_of(server: NatsServer, user: str) -> NatsBackend:
 
 
 async def each_is_refused(backend: NatsBackend, name: str) -> list[BackendError]:
-    """Make each call, and return the refusals: each comes in time, and names its cause."""
+    """Make each call, check that it is refused in time with a cause, and return the refusals."""
     errors = await every_call(backend, name, within=2)
     assert all(isinstance(error, BackendUnavailableError) for error in errors)
     assert all(error.__cause__ is not None for error in errors)

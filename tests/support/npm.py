@@ -1,4 +1,4 @@
-"""npm packages for tests, as the lock file beside their package.json says; kept from run to run."""
+"""npm packages for tests, as a lock file names them; the installation is kept between runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NPM = Path(ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def installed(program: Path, request: pytest.FixtureRequest) -> Path:
-    """Return the program beside the packages that are named in its own folder."""
+    """Install what the program's folder names; return a copy of the program beside it all."""
     folder = program.parent
     locked = (folder / "package-lock.json").read_bytes()
     cache = _cache(request, folder.name)
     directory = cache / hashlib.sha256(locked).hexdigest()[:16]
-    # Several runs may want it at once, and one can install for all.
+    # If several runs need it at the same time, one of them installs for all.
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not directory.exists():
@@ -41,7 +41,7 @@ def _cache(request: pytest.FixtureRequest, name: str) -> Path:
 
 
 def _install(folder: Path, directory: Path) -> None:
-    """Install beside the place and move there: it is whole, or not there."""
+    """Install into a trial folder and rename it, so that ``directory`` is complete or absent."""
     trial = directory.with_name(f"{directory.name}-{uuid.uuid4().hex}")
     trial.mkdir()
     try:

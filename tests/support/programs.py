@@ -21,14 +21,14 @@ PATIENCE = 30.0
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment without what would choose a backend or a look."""
+    """Return the environment without variables that choose a backend or affect the output."""
     unwanted = {"REDIS_URL", "KV_URL", "NO_COLOR", "TERM", "COLUMNS", "LINES", "PYTHONIOENCODING"}
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
     return kept | {"TERM": "xterm-256color", "PYTHONUTF8": "1"} | changes
 
 
 def run(*arguments: str, stdin: bytes = b"", **changes: str) -> subprocess.CompletedProcess[bytes]:
-    """Run it to its end on pipes."""
+    """Run the program to its end, on pipes."""
     return subprocess.run(
         [*COMMAND, *arguments],
         input=stdin,
@@ -40,7 +40,7 @@ def run(*arguments: str, stdin: bytes = b"", **changes: str) -> subprocess.Compl
 
 
 def start(*arguments: str, **changes: str) -> subprocess.Popen[bytes]:
-    """Start it on pipes; use as a context manager, after ending it."""
+    """Start the program on pipes; end it before its context manager is left."""
     return subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=subprocess.PIPE,
@@ -81,7 +81,7 @@ class Terminal:
             if not select.select([self._ours], [], [], left)[0]:
                 continue
             piece = b""
-            # Linux tells the end by EIO, others by an empty read.
+            # Linux reports the end by EIO, other systems by an empty read.
             with suppress(OSError):
                 piece = os.read(self._ours, 65536)
             if not piece:

@@ -20,14 +20,14 @@ def add_option(parser: pytest.Parser) -> None:
 
 
 def rules_of(item: pytest.Item) -> set[str]:
-    """The rules and promises that a test names, in its marker or as a law of the suite."""
+    """Return the rules and promises that a test names, in its marker or as a law of the suite."""
     function: Any = getattr(item, "function", None)
     marked = {rule for marker in item.iter_markers("rule") for rule in marker.args}
     return marked | set(getattr(function, "rules", ()))
 
 
 def deselect_others(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests that prove one of the rules asked for, or all if none is.
+    """Keep the tests that prove one of the rules asked for, or all tests if none was.
 
     Raises:
         UsageError: no test proves one of them.

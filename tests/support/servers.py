@@ -41,11 +41,11 @@ def server_binary() -> Path:
 
 
 def free_port() -> int:
-    """A port for a server, which nothing else gets for as long as this process lives.
+    """Return a port for a server; nothing else gets this port while this process lives.
 
-    Not one that the system hands out: those also go to any connection that anybody opens before
-    the server has started. What keeps it from the tests in other processes is a guard that is bound
-    to the same number of another protocol.
+    The system does not choose it: it could give the same port to any connection that is opened
+    before the server has started. A UDP socket, bound to the same number, keeps tests in other
+    processes from choosing it.
     """
     for _ in range(1000):
         port = random.randrange(10_000, 30_000)
@@ -122,7 +122,7 @@ class ValkeyServer:
         self.start()
 
     def freeze(self) -> None:
-        """Stop it: connections stay open, nothing is answered."""
+        """Suspend it: connections stay open, and nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -147,7 +147,7 @@ class ValkeyServer:
                 path.write_text(f"port {self.port}\n{self._sentinel_config}")
             return [str(path), "--sentinel", *common]
         port = ["--port", str(self.port)]
-        # A primary waits some seconds for more replicas before it serves the first.
+        # By default a primary waits some seconds for more replicas before it serves the first.
         alone = ["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"]
         return [*port, *common, *alone, *self._arguments]
 
@@ -193,7 +193,7 @@ class SentinelSet:
                 self._set_periods(sentinel, INFO=1000, ASK=100, PUBLISH=200)
             wait_until(self._ready, "the Sentinels to know each other and the replica")
             for sentinel in self.sentinels:
-                # After four of these a Sentinel demotes a primary that it has not heard of.
+                # A Sentinel demotes a primary new to it once four of these periods have passed.
                 self._set_periods(sentinel, PUBLISH=2000)
             self._stack = stack.pop_all()
         return self
@@ -203,8 +203,8 @@ class SentinelSet:
 
     @staticmethod
     def _set_periods(sentinel: ValkeyServer, **milliseconds: int) -> None:
-        """Change how often it looks around, and says what it sees."""
-        # Only from Redis 7.0 on; older ones are as slow as they are.
+        """Change how often a Sentinel looks at servers, and publishes what it sees."""
+        # Redis before 7.0 does not know the command, and keeps its long periods.
         with contextlib.suppress(redis.ResponseError), sentinel.client() as client:
             for name, period in milliseconds.items():
                 client.execute_command("SENTINEL", "DEBUG", f"{name}-PERIOD", period)
@@ -227,7 +227,7 @@ class ClusterSet:
 
     def __init__(self, *, replicas: bool = True) -> None:
         arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
-        # The bus port must not collide with a port handed out: it is chosen as the others are.
+        # The bus port is chosen like the others, so that it does not collide with one of them.
         self.nodes = [
             ValkeyServer(*arguments, "--cluster-port", str(free_port()))
             for _ in range(6 if replicas else 3)

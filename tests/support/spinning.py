@@ -1,4 +1,4 @@
-"""End what goes round in circles: in virtual time no clock ever runs out on it."""
+"""Ends programs that spin: in virtual time, no timeout would ever end them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-# Seconds of processor time, which no other program on the machine takes away. The longest test
-# needs three, the longest seed one.
+# Seconds of processor time, which does not depend on other programs on the machine. The longest
+# test needs three, the longest seed one.
 LIMIT = 20.0
 _AGAIN = 0.2
 
@@ -20,12 +20,12 @@ _AGAIN = 0.2
 class LivelockError(BaseException):
     """The program does not come to an end.
 
-    No ``Exception``: a program that goes on after those would go on after this one.
+    It is no ``Exception``, because a program that catches every one of those would go on.
     """
 
 
 class Interruptible(asyncio.AbstractEventLoop):
-    """A loop that looks between two callbacks whether the program was interrupted."""
+    """A loop that checks between two callbacks whether the program was interrupted."""
 
     livelock: LivelockError | None = None
 
@@ -37,22 +37,22 @@ class Interruptible(asyncio.AbstractEventLoop):
 
 @contextmanager
 def spinning_is_ended(loop: Interruptible, limit: float = LIMIT) -> Iterator[None]:
-    """Interrupt the loop once the limit is reached, or the callback that it does not get out of.
+    """Interrupt the loop once the limit is reached, or the callback if that does not return.
 
-    pytest's own limit does the second only, and once: what it raises ends the task whose turn it
-    is, and the loop goes on with the others.
+    pytest's own limit interrupts only the callback, and only once: its error ends the running task,
+    and the loop goes on with the others.
     """
 
     def interrupt(_signal: int, frame: FrameType | None) -> None:
         if loop.livelock is not None:
-            raise loop.livelock  # the loop did not come to look: one callback goes on and on
+            raise loop.livelock  # the loop has not checked since: a callback does not return
         where = f" in {frame.f_code.co_qualname}" if frame is not None else ""
         loop.livelock = LivelockError(
             f"no end after {limit:g} s of work{where}; there are {what_is_left(loop)}"
         )
 
     before = signal.signal(signal.SIGPROF, interrupt)
-    # Again and again: the program may also spin while it is being cancelled.
+    # The timer repeats, because the program may also spin while it is being cancelled.
     signal.setitimer(signal.ITIMER_PROF, limit, _AGAIN)
     try:
         yield

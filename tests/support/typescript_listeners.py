@@ -1,4 +1,4 @@
-"""Listeners of version 1 in a world: they come, vanish, or never were."""
+"""Listeners of version 1 in a world: they come, vanish, or never existed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
     from support.world import World
 
-# Two seconds, and a little more.
+# A producer looks for its listeners every two seconds; this is a little more.
 A_LOOK = 2.5
 PATIENCE = LEASE + 2 * LEASE / 5 + 2 * A_LOOK
 COUNT = "resumable_stream_memory.MemoryBackend.count_subscribers"
 
 
 def nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no backend have the capability."""
+    """Let no backend be able to count subscribers."""
     monkeypatch.setattr(
         "resumable_stream._producing.v1_audience.SubscriberCounts", type("No", (), {})
     )
 
 
 async def listening(here: World, name: str = "peer") -> Peer:
-    """Begin a listener of version 1, and let it have what there is."""
+    """Start a listener of version 1, and let it receive the present text."""
     peer = await Peer(here, name).listen()
     await peer.ask(version=1)
     await asyncio.sleep(0.1)
@@ -39,13 +39,13 @@ async def vanish(peer: Peer) -> None:
 
 
 def sent_to(here: World, name: str = "peer") -> list[str]:
-    """What the producer's broker was given for the listener."""
+    """Return the messages that the producer has published to the listener."""
     channel = NAMES.chunk(name)
     return [message.decode() for to, message in here.brokers[0].published if to == channel]
 
 
 async def told(here: World, *names: str, stream_id: str = ID) -> None:
-    """Ask for listeners that nobody has ever seen."""
+    """Send a request of version 1 in the name of each listener."""
     for name in names:
         request = b'{"listenerId":"%s"}' % name.encode()
         await here.raw.publish(NAMES.request(stream_id), request)

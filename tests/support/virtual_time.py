@@ -20,7 +20,7 @@ class DeadlockError(AssertionError):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Jumps the clock where it would have waited."""
+    """Sets the clock forward where it would have waited."""
 
     loop: VirtualTimeLoop
 

@@ -51,18 +51,18 @@ _names = itertools.count()
 
 
 def shared_on(backend: Backend, options: Options | None = None) -> Shared:
-    """What an instance's parts share, for a part that is tested alone."""
+    """Return what an instance's parts share, for a test of a single part."""
     background = Background(asyncio.get_running_loop())
     return Shared(backend, NAMES, options or Options(lease=LEASE), background)
 
 
 def claim_on(broker: Broker) -> Claim:
-    """A claim on the stream, not taken yet."""
+    """Return a claim on the stream, not taken yet."""
     return Claim(ID, shared_on(broker))
 
 
 class Broker(MemoryBackend):
-    """An adapter whose connection can be troubled from outside."""
+    """An adapter whose connection a test can disturb."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, clock=loop_time)
@@ -139,7 +139,7 @@ class World:
 
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    """Make a world; in the end nothing of it may be left."""
+    """Make a world; in the end no task and no subscription of it may be left."""
     made = World()
     try:
         yield made
@@ -155,7 +155,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def begin(here: World, *chunks: str, **options: Any) -> tuple[Source, ResumableStream, int]:
-    """Produce the stream on an instance of its own; give its source, local reader, generation."""
+    """Produce the stream on a new instance; return its source, local reader and generation."""
     context, _ = here.instance(**options)
     source = Source(*chunks)
     stream = await context.create_new_resumable_stream(ID, source)
@@ -205,7 +205,7 @@ async def rest(stream: ResumableStream | str | None) -> list[str]:
 
 
 class Peer:
-    """A listener that speaks the wire by hand."""
+    """A listener whose requests a test sends, and whose messages the test reads."""
 
     def __init__(self, world: World, listener_id: str = "peer") -> None:
         self.id = listener_id
@@ -250,7 +250,7 @@ def data_frame(place: Place, *parts: bytes, generation: int = 1, **fields: Any) 
 
 
 def joined(*parts: bytes) -> Joined:
-    """Join parts, of chunks perhaps, as a producer joins chunks."""
+    """Join parts, which may be pieces of chunks, as a producer joins chunks."""
     if not parts:
         return Joined()
     for separator in SEPARATORS:
