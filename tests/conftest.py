@@ -1,9 +1,9 @@
-"""Which servers the tests talk to, and how they get one of their own.
+"""Which servers the tests use: one of each kind that all share, and servers of a test's own.
 
-One that only has to be there: ``RESUMABLE_STREAM_TEST_REDIS_URL`` and ``..._NATS_URL``, else a
-container (``--servers=docker``, or an engine answers and no binary is at hand), else the binary.
-One that a test kills, freezes or configures is always the binary. A server that does not start
-fails the test.
+The shared server is that of ``RESUMABLE_STREAM_TEST_REDIS_URL`` or ``..._NATS_URL``, else a
+container (with ``--servers=docker``, or if a Docker engine answers and no binary is installed),
+else the binary. A server that a test kills, freezes or configures is always the binary. A test
+whose server does not start fails.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from support.brokers import Broker
 
-# They compare on behalf of tests, and say what differs.
+# These modules compare on behalf of tests: rewritten assertions show what differs.
 pytest.register_assert_rewrite("support.calls", "web.client", "web.drivers")
 
 _ran = pytest.StashKey[list[str]]()
@@ -41,7 +41,7 @@ _ran = pytest.StashKey[list[str]]()
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of server, and what the one that all tests share may come from."""
+    """A kind of server, and the sources of the one that all tests share."""
 
     name: str
     variable: str
@@ -129,7 +129,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ran] = []
-    # Started in the background of a shell, or by nohup: programs under test must not inherit that.
+    # A background shell or nohup ignores these signals; programs under test must not inherit it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -157,7 +157,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_ignore_collect(collection_path: os.PathLike[str], config: pytest.Config) -> bool | None:
-    # The containers' own tests are not among the tests where there is no engine to run them.
+    # The containers' own tests are collected only where a Docker engine is asked for or answers.
     if os.fspath(collection_path).endswith("_containers.py"):
         return not (config.getoption("servers") == "docker" or docker_answers())
     return None

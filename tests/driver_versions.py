@@ -1,7 +1,7 @@
 """Run the backends' tests with the lowest and with the newest client libraries that are allowed.
 
-The bounds are those of ``pyproject.toml``. Each end is installed into a folder of its own, which
-comes before the packages of the environment and is thrown away afterwards.
+The bounds are those of ``pyproject.toml``. The lowest and the newest versions are each installed
+into a temporary folder, which comes before the packages of the environment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The benchmark's client decodes what a server sends, however it is cut, and sees what is wrong."""
+"""The benchmark's client decodes a response however it is cut, and reports what is wrong."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_client_sees_every_difference(pieces: list[bytes], fault: str | No
 @pytest.mark.parametrize(
     ("head", "parts", "moments"),
     [
-        # The last byte of an event decides, however the events are cut and gathered.
+        # A chunk arrives with the last byte of its event, however the bytes are cut and gathered.
         (AS_EVENTS, (EVENTS[:-1], EVENTS[-1:]), [0, 0, 0, 1]),
         (AS_EVENTS, (EVENTS[:1], EVENTS[1:100], EVENTS[100:]), [1, 2, 2, 2]),
         (b"", (TEXT[:39], TEXT[39:80], TEXT[80:]), [1, 1, 2, 2]),

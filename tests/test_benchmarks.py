@@ -1,4 +1,4 @@
-"""The benchmark works, at tiny sizes: it measures, it sees a wrong text, and it judges."""
+"""The benchmark works at tiny sizes: it measures, detects wrong text, and judges results."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def stream_of(*chunks: str) -> AsyncIterator[str]:
 
 
 def results_of(**metrics: float) -> Results:
-    """Let all contenders have measured the same."""
+    """Return results in which all contenders have measured the same."""
     known = dict.fromkeys(METRICS, 1.0) | metrics
     cells = {
         workload.name: {c.name: Cell(1, known) for c in ALL if workload.takes(c)}
@@ -141,7 +141,7 @@ async def test_latency_counts_chunks_that_came_as_one() -> None:
     reading = Reading("salt", text, timed=True)
     await reading.run(stream_of(text[:CHUNK], text[CHUNK : 3 * CHUNK], text[3 * CHUNK :]))
     found = reading.latencies([0, reading.ended, reading.ended, reading.ended])
-    # The first came before timing began.
+    # The first chunk came before timing began.
     assert len(found) == 3
     assert all(latency <= 0 for latency in found)
 

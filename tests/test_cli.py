@@ -1,4 +1,4 @@
-"""The commands on one stream: in one process on memory://, and as programs where one is enough."""
+"""The commands: called in this process on memory://, or run where one program is enough."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Pipe:
-    """A pipe whose ends are closed at the latest with it."""
+    """A pipe; ``close`` closes the ends that are still open."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-# A backend's own module, as it lies beside its author, who has registered nothing yet.
+# A backend's module in its author's folder, before any entry point is registered.
 MODULE = """
 import os
 from pathlib import Path
@@ -101,7 +101,7 @@ async def test_factory_is_called_for_each_opening(factory: str, directory: Path)
     report = json.loads(out)
     assert report["url"] == f"mine:{factory}"
     assert [test["status"] for test in report["tests"]] == ["passed"]
-    # Once to see whether it answers, and then for each of the test's adapters.
+    # It is called once to see whether the backend answers, and then for each adapter of the test.
     assert (directory / "openings").read_text().count("one") > 2
 
 

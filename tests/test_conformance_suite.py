@@ -101,7 +101,7 @@ async def _run(
 
 @pytest.mark.timeout(240)
 async def test_broken_laws_are_caught(strangers: dict[str, str], tmp_path: Path) -> None:
-    # Side by side: most of their time is waiting for keys that do not expire.
+    # The suites run concurrently: they mostly wait for keys that do not expire.
     async def judge(law: str) -> tuple[int, dict[str, Any]]:
         code, out, _ = await _run(
             *(strangers, tmp_path, f"broken://{law}", "--json", "--layer", "ports"),

@@ -1,4 +1,4 @@
-"""What the documentation shows is run, and what it points at is there."""
+"""The snippets of the documentation run, and the files that it links to exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client library does not document is used in one module of its backend, ``_driver.py``."""
+"""Only the module ``_driver.py`` of a backend uses undocumented parts of a client library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 BACKENDS = Path(__file__).parent.parent / "backends"
 PACKAGES = ("resumable_stream_redis", "resumable_stream_nats")
 FOREIGN = {"asyncio", "hiredis", "nats", "redis"}
-# Without an underscore, and yet in no documentation.
+# Names without an underscore that are in no documentation.
 UNDOCUMENTED = {
     "DefaultParser",
     "connection_kwargs",
@@ -30,10 +30,10 @@ def is_private(name: str) -> bool:
 
 
 class Trespasses(ast.NodeVisitor):
-    """Collects what a module uses of the inside of others.
+    """Collects the private and undocumented names of others that a module uses.
 
-    ``self._name`` is a module's own, unless its class derives from one of a client library: then
-    nobody can tell whose it is.
+    ``self._name`` is the module's own, unless its class derives from a class of a client library:
+    then the name may belong to either.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Trespasses(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         before = self._owned
         roots = {ast.unparse(base).partition(".")[0] for base in node.bases}
-        # asyncio.Protocol and the like are made to be derived from, and hold nothing.
+        # Classes such as asyncio.Protocol are made to be bases, and have no attributes.
         self._owned = not roots & (self._foreign - {"asyncio"})
         self.generic_visit(node)
         self._owned = before

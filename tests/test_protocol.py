@@ -12,7 +12,7 @@ RULE = re.compile(r"\b(?:(?:KV|PS|BE|SEN|REQ|FRM|LSN|V1|END)-\d+|P\d{1,2})\b")
 MARKER = re.compile(r"@(?:pytest\.mark\.)?rule\(([^)]*)\)")
 STATED = re.compile(r"^- \*\*([A-Z0-9]+(?:-\d+)?)\*\*", re.MULTILINE)
 
-# A broker that can be broken, or a TypeScript peer, is needed for these: the backends' own tests.
+# The backends' own tests prove these, with a broker that can be broken or a TypeScript peer.
 ELSEWHERE = {"BE-2", "BE-6", "P11"}
 
 
@@ -21,7 +21,7 @@ def stated() -> list[str]:
 
 
 def cited() -> set[str]:
-    """The rules that tests name in their markers."""
+    """Return the rules that tests name in their markers."""
     found: set[str] = set()
     for folder in ("tests", "conformance/resumable_stream_conformance"):
         for path in (ROOT / folder).rglob("*.py"):

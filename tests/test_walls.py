@@ -1,4 +1,4 @@
-"""The walls of the house: who in the core may import whom, also for type checking only."""
+"""Which parts of the core may import which, even if only for type checking."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 CORE = Path(__file__).parent.parent / "src" / "resumable_stream"
 BACKENDS = Path(__file__).parent.parent / "backends"
-# What stands above the core and is built from it.
+# Modules that are built from the core, which must not import them.
 ABOVE = {"_cli", "adapter_kit", "sse", "__main__"}
-# The public names: whoever imports them imports what they are made of.
+# The module of the public names: to import it is to import everything that they need.
 FACE = {"__init__"}
 
 
 def room(module: str) -> str:
-    """The wing that a module lies in, or the module itself."""
+    """Return the wing that a module lies in, or the module itself."""
     return module.partition(".")[0]
 
 
 def imported(path: Path) -> set[str]:
-    """The modules of this package, and all others, that a module names."""
+    """Return all modules that a module imports, of this package and of others."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -32,7 +32,7 @@ def imported(path: Path) -> set[str]:
 
 
 def neighbours() -> dict[str, set[str]]:
-    """Which rooms of the package each room imports."""
+    """Return which rooms of the package each room imports."""
     rooms: dict[str, set[str]] = defaultdict(set)
     known = {room(path.relative_to(CORE).with_suffix("").parts[0]) for path in CORE.rglob("*.py")}
     for path in CORE.rglob("*.py"):
@@ -68,7 +68,7 @@ def test_the_core_imports_no_backend_and_no_driver() -> None:
 
 
 def test_backends_import_only_what_a_stranger_may() -> None:
-    """Public modules of the core, and the backend's own."""
+    """A backend may import public modules of the core, and its own."""
     for path in BACKENDS.rglob("*.py"):
         own = path.relative_to(BACKENDS).parts[0]
         for name in imported(path):
