@@ -59,7 +59,7 @@ class Visit:
 
 
 class Client:
-    """Wants to read all of a stream, and comes back to any machine until it has."""
+    """Tries to read all of a stream, and comes back, to any machine, until it succeeds."""
 
     def __init__(self, world: World, stream_id: str, plan: ClientPlan) -> None:
         self._world = world

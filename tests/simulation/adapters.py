@@ -29,7 +29,7 @@ T = TypeVar("T")
 _CONNECT_TIMEOUT = 1.0
 _REPLY_TIMEOUT = 3.0
 _RECONNECT = (0.01, 0.5)
-# The part of the calls cut off by a broken connection that are executed later, and how much later.
+# The share of the calls cut off by a broken connection that are executed later, and the delay.
 _ZOMBIES = 0.3
 _LATE = (0.0, 6.0)
 # No two messages of one connection arrive at the same time.

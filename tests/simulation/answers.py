@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simulation.texts import Problem
     from simulation.world import World
 
-# A cancel is repeated so often in this time that the producer must hear it.
+# Within this time a cancel is repeated often enough for the producer to hear it.
 _CANCEL = 6.0
 _AMPLE = 10**6
 # A TypeScript reader waits this long for an answer.
@@ -45,8 +45,9 @@ def check_cancels(world: World, excuses: Excuses) -> Iterator[Problem]:
 def check_typescript_readers(world: World, excuses: Excuses) -> Iterator[Problem]:
     """P11: a TypeScript reader gets the text and the end."""
     calm = not excuses.any_trouble(0.0, float("inf"))
-    # An answer may take seven trips, each half as long again as usual: the request, two looks for
-    # the reader there and back, one of them under way already, and a message that is sent before.
+    # An answer may take seven trips, each up to 1.5 times the latency: the request, two queries
+    # for the reader with their replies (one query was under way already), an earlier message, and
+    # the answer itself.
     slowest = max(latency for latency, _, _ in world.plan.hosts)
     near = 7 * 1.5 * slowest < _PATIENCE
     if world.plan.options.buffer_limit < _AMPLE:

@@ -25,7 +25,7 @@ class Weather:
     late: float = 0.0
     cut: float = 0.0
     reset: float = 0.0
-    """A call breaks its adapter's connection."""
+    """The chance that a call breaks its adapter's connection."""
 
     @property
     def fair(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which endings, other than the usual ones, are true because of what really happened."""
+"""Which unusual endings are right because of what really happened."""
 
 from __future__ import annotations
 

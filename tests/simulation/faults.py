@@ -13,7 +13,7 @@ _CORE = "src/resumable_stream"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: a text of the core, and what it is changed to.
+    """One fault: a text of the core, and the text that replaces it.
 
     Args:
         what: what goes wrong.

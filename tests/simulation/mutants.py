@@ -23,7 +23,7 @@ _PARTS = ("src", "backends", "tests/simulation")
 
 
 def catch(mutant: Mutant) -> str:
-    """Return how many seeds it took, and which promise was seen broken."""
+    """Return how many seeds it took to catch the fault, and which promise was broken first."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         for part in _PARTS:

@@ -1,4 +1,4 @@
-"""Change one thing after another in the core, and see whether any test notices.
+"""Change the core in one place at a time, and see whether any test notices.
 
 ``python -m simulation.mutation _text/log _protocol/wire --most 40`` tries up to 40 changes of each
 of these modules, drawn from a seed, against the unit tests and then some seeds of the simulation,
@@ -74,7 +74,7 @@ class Change:
     after: str
     tree: ast.Module
     function: int
-    """The first line of the function or method that it is in; 0 if it is in none."""
+    """The first line of the function or method around it; 0 outside of all functions."""
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line}: {self.before}  ->  {self.after}"
@@ -106,7 +106,7 @@ def _text(node: Any) -> str:
 
 
 def _paths(node: ast.AST, path: Path) -> Iterator[Path]:
-    """Lead to every node that does something: no annotation, document or message."""
+    """Yield the path to every node that does something: no annotation, docstring or message."""
     if isinstance(node, ast.stmt | ast.expr):
         yield path
     for name, value in ast.iter_fields(node):
@@ -192,7 +192,7 @@ def _can_be_left_out(node: Any) -> bool:
 
 
 def _apply(change: Change) -> bool:
-    """Change the core that is imported already; False if that cannot be done."""
+    """Apply the change to the imported core; return False if that is impossible."""
     path = str(CORE / f"{change.module}.py")
     new = dict(_functions(compile(change.tree, path, "exec")))
     module = sys.modules[f"resumable_stream.{change.module.replace('/', '.')}"]
@@ -239,7 +239,7 @@ def _set_constants(change: Change, module: types.ModuleType) -> bool:
 
 
 class Mutator:
-    """Runs the tests once, to see which calls what; then a choice of them for each change."""
+    """Runs all tests once to see what each calls; for each change, runs those that call it."""
 
     def __init__(self, modules: list[str], most: int, seeds: int) -> None:
         self._modules = modules
@@ -280,7 +280,7 @@ class Mutator:
         print(told, file=sys.__stderr__, flush=True)
 
     def _run(self, session: pytest.Session, change: Change) -> str:
-        """Try one change in a process of its own; tell who noticed."""
+        """Try one change in a process of its own; return what noticed it."""
         items = list(session.items)
         if change.function:
             items = list(self._calls.get((str(CORE / f"{change.module}.py"), change.function), ()))

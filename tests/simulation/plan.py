@@ -118,7 +118,8 @@ class Plan:
         return self.options.unit
 
 
-# A handshake takes some ten messages, and a renewal may take six: too many for short times.
+# From this latency on, short times are not drawn: a handshake takes some ten messages, and a
+# renewal may take six.
 _SLOW = 0.05
 
 _CLIMATES = (

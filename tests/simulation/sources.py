@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ALPHABET = "abcxyz .\r\n\0\u00e9\u4f60\u0800"
 _ASTRAL = "\U0001f600\U0001f468\U00010000\U0010ffff"
 _LONE = "\ud800\udfff"
-# Letters that stand for the separators of chunks where the text is as awkward as can be.
+# In the most awkward texts, separators of chunks take the place of these letters.
 _SEPARATORS = str.maketrans("cxyz", SEPARATORS)
 
 _STEADY = 0.15
@@ -129,7 +129,7 @@ def draw_script(rng: random.Random, lasts: float, *, plain: bool) -> Script:
     )
     steady = chunks and V1_END not in chunks and max(map(len, chunks)) <= _MOST_STEADY
     if steady and rng.random() < _STEADY:
-        # Longer than a listener may be silent, and without a pause that gives it time to speak.
+        # The text lasts longer than a listener may be silent, and no pause gives it time to speak.
         count = rng.randrange(20, 150)
         chunks = (chunks * count)[:count]
         pauses = (_STEADY_PACE,) * count + (rng.choice((0.0, _STEADY_PACE)),)

@@ -52,7 +52,7 @@ def test_the_seeds_cover_what_there_is_to_go_wrong() -> None:
 
 
 def test_a_seed_replays_exactly_in_another_process() -> None:
-    """Even if strings have other hashes there."""
+    """It does so even if strings have other hashes there."""
     seeds = [str(next(seed for seed in range(99) if draw(seed).climate is c)) for c in Climate]
     program = (
         "import sys; from simulation.world import simulate\n"
@@ -82,7 +82,7 @@ def test_an_oracle_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seeds_to_catch(mutant: Mutant) -> int:
-    """Look a fault up in the table."""
+    """Return the number of seeds that the table gives for the fault."""
     (row,) = (line for line in TABLE.read_text().splitlines() if f"| {mutant.what} |" in line)
     return int(row.split(" | ")[2].replace(",", ""))
 

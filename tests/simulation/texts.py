@@ -142,7 +142,7 @@ def _check_error(
     def any_is(status: str) -> bool:
         return any(excuses.status_of(run) == status for run in runs)
 
-    # In this order: some are subclasses of later ones.
+    # The order matters: some are subclasses of later ones.
     known: dict[type[Exception], tuple[str, Callable[[], bool]]] = {
         StreamFailedError: ("P3", lambda: any_is("failed")),
         StreamCancelledError: (

@@ -104,7 +104,7 @@ class World:
         work[1].cancel()
         await asyncio.wait(work)
         if not work[1].cancelled():
-            work[1].result()  # raises if the oracle failed, which then has checked nothing
+            work[1].result()  # raises if the oracle itself failed and so checked nothing
         await self._close()
 
     def _start(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
