@@ -1,4 +1,4 @@
-"""The commands: called in this process on memory://, or run where one program is enough."""
+"""The commands: called in this process on memory://, or run as a program where one is enough."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class Client:
 
 
 async def _within(seconds: float | None, stream: ResumableStream) -> str:
-    """Take a chunk in time. A task cannot raise StopAsyncIteration, so None carries the end."""
+    """Take a chunk in time. A task cannot raise StopAsyncIteration, so None stands for the end."""
 
     async def take() -> str | None:
         try:

@@ -170,7 +170,7 @@ def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:
 
 
 def _connected(world: World, time: float) -> float:
-    """Return the time, or, if a host is unplugged around it, when that host is connected again."""
+    """Return the time; if a host is unplugged around it, return when the host is back."""
     way = PACE + 4 * _latency(world)
     for damage in world.oracle.damages:
         if damage.begin - way <= time <= damage.end + _RECONNECT:

@@ -210,7 +210,7 @@ def _kinds(climate: Climate, typescript: TypeScript) -> list[Kind]:
     if climate in {Climate.BROKER, Climate.ALL}:
         kinds += [Kind.UNPLUG, Kind.BLACK_HOLE]
         if typescript is TypeScript.ABSENT:
-            # TypeScript peers cannot repair: not an outage, and not a hole that nobody reports.
+            # TypeScript peers can repair neither an outage nor a loss that is not reported.
             kinds += [Kind.DEAFEN, Kind.OUTAGE, Kind.OUTAGE, Kind.OUTAGE]
     if climate in {Climate.HOSTS, Climate.ALL}:
         kinds += [Kind.PAUSE, Kind.PAUSE, Kind.KILL, Kind.CLOSE]

@@ -63,7 +63,7 @@ class Run:
     fails: bool = False
     producer: Producer | None = None
     released: float | None = None
-    """When the producer had ended and let go of everything."""
+    """When the producer had ended and released everything."""
 
     @property
     def ending(self) -> Ending | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def users(**rights: tuple[list[str], list[str]]) -> str:
-    """Configure one account, ALL: ``root`` may do anything, the others only what ``rights`` say."""
+    """Configure one account, ALL: ``root`` may do anything, the others what ``rights`` allow."""
     entries = ["{user: root, password: pw}"]
     for user, (publish, subscribe) in rights.items():
         permissions = f"permissions: {{publish: {quoted(publish)}, subscribe: {quoted(subscribe)}}}"

@@ -19,7 +19,7 @@ _NPM = Path(ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def installed(program: Path, request: pytest.FixtureRequest) -> Path:
-    """Install what the program's folder names; return a copy of the program beside it all."""
+    """Install what the program's folder names; return a copy of the program beside the packages."""
     folder = program.parent
     locked = (folder / "package-lock.json").read_bytes()
     cache = _cache(request, folder.name)

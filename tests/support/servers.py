@@ -193,7 +193,7 @@ class SentinelSet:
                 self._set_periods(sentinel, INFO=1000, ASK=100, PUBLISH=200)
             wait_until(self._ready, "the Sentinels to know each other and the replica")
             for sentinel in self.sentinels:
-                # A Sentinel demotes a primary new to it once four of these periods have passed.
+                # A Sentinel waits four of these periods, then demotes a primary that is new to it.
                 self._set_periods(sentinel, PUBLISH=2000)
             self._stack = stack.pop_all()
         return self

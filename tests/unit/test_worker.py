@@ -1,4 +1,4 @@
-"""``adapter_kit.Worker``: when its task starts, starts again, and never starts again."""
+"""``adapter_kit.Worker``: when its task starts, starts again, and will never start again."""
 
 from __future__ import annotations
 
