@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=BROKERS)
 def url(request: pytest.FixtureRequest) -> str:
-    """The URL of a server that all tests share: use names of your own."""
+    """The URL of a server that all tests share: each test must use its own names."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 

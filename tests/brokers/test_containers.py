@@ -1,4 +1,4 @@
-"""The backends on containers: collected where a Docker engine answers, or is asked for."""
+"""The backends on containers: collected if a Docker engine answers, or is asked for."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ async def test_write_into_an_outage_never_comes_later(broker: Broker, name: str)
         proxy.to_server.black_hole = False
         proxy.cut()
         await written(backend, "after")
-        # What was held back has gone with its connection.
+        # The writes that the proxy swallowed are lost with their connection.
         assert broker.value(name) is None
         assert broker.writes() == 2
         await backend.aclose()

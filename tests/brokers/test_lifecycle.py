@@ -86,7 +86,7 @@ async def test_lost_connections_leave_no_task(broker: Broker, name: str) -> None
         await backend.get(name)
         tasks = len(asyncio.all_tasks())
         for times in range(1, 21):
-            # With something on its way, nats-py stops half-way through its own closing.
+            # While data is unsent, nats-py's own close stops half-way.
             unsent = asyncio.create_task(backend.publish(name, b"x" * 300_000))
             await asyncio.sleep(0)
             proxy.cut()

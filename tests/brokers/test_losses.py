@@ -1,4 +1,4 @@
-"""A subscription is never silently deaf: the end of its connection is noticed, mended and told."""
+"""A lost connection is noticed and replaced, and the loss is reported to each subscription."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_reader_cut_off_by_server_learns_it(kind: str, name: str, inbox: I
             await inbox.subscribe(backend, name)
             proxy.to_client.delay = 0.5
             sent = 0
-            # The system's buffers take 40 MB first. Valkey does not count messages over 16 KiB.
+            # The system buffers the first 40 MB. Valkey does not count messages over 16 KiB.
             while not broker.has_cut_off():
                 assert sent < 20_000, "the server does not cut it off"
                 await writer.publish_many([(name, b"x" * 10_000)] * 500)

@@ -1,4 +1,4 @@
-"""Subscriptions on every broker: one connection, confirmed, in order, left without a trace."""
+"""Subscriptions on every broker: confirmed, in order, over one connection, nothing left behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_message_right_after_subscribe_arrives(url: str, backend: Backend,
 async def test_thousand_subscriptions_share_one_connection(
     own: Backend, broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Redis's connection for subscriptions closes when it next looks, and has none left.
+    # The Redis backend closes its connection for subscriptions at the next check that finds none.
     monkeypatch.setattr(broker.ping_interval, 0.5)
     inboxes = [Inbox() for _ in range(1000)]
     subscriptions = await asyncio.gather(
@@ -47,7 +47,7 @@ async def test_thousand_subscriptions_share_one_connection(
         await subscription.aclose()
     await eventually(lambda: not broker.channels(), "the channels to be left")
     await eventually(lambda: broker.connected() == 1, "the connection to close")
-    # What is left belongs to the one connection: it reads, writes, pings, and is watched.
+    # The remaining tasks belong to the one connection: they read, write, ping and watch it.
     await eventually(lambda: len(asyncio.all_tasks()) <= 5, "the subscriptions' tasks to end")
 
 

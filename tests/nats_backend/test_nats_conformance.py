@@ -1,4 +1,4 @@
-"""The NATS backend holds the whole contract."""
+"""The NATS backend keeps the whole contract."""
 
 from __future__ import annotations
 

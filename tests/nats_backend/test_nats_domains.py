@@ -1,4 +1,4 @@
-"""A leaf node in front of the servers that keep the keys, in a JetStream domain of their own."""
+"""The backend behind a leaf node, with the keys on servers in another JetStream domain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = "resumable-stream:rs:sentinel:x"
 
 @contextmanager
 def leaf_and_hub(config: str = "", remote: str = "") -> Iterator[tuple[NatsServer, NatsServer]]:
-    """Two servers with a domain each; only the leaf knows where the other is."""
+    """Two servers, each with its own domain; only the leaf knows the address of the other."""
     port = free_port()
     hub = NatsServer(f"leafnodes: {{listen: 127.0.0.1:{port}}}", domain="hub")
     remotes = f"remotes: [{{url: nats-leaf://127.0.0.1:{port}{remote}}}]"

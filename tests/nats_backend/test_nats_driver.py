@@ -1,4 +1,4 @@
-"""What is taken from nats-py's inside: each part against the fault that it is there for."""
+"""The parts that use nats-py's internals, each tested with the fault that it is there for."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_discarded_client_leaves_no_task(nats_server: NatsServer) -> None:
     transport = client._transport
     assert isinstance(transport, TcpTransport)
     assert transport._io_writer is not None
-    # With something still to be sent, nats-py's own closing stops half-way.
+    # While data is unsent, nats-py's own close stops half-way.
     await client._send_command(b"PUB y 1\r\nx\r\n")
     transport._io_writer.transport.abort()
     await eventually(lambda: client.is_closed, "the client to notice")

@@ -1,4 +1,4 @@
-"""No error of the driver's gets past the adapter, and each refusal names its remedy, at once."""
+"""No driver error leaves the adapter unmapped, and each refusal names its remedy at once."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_old_server_is_told_by_its_version(
             BackendUnavailableError, match=r"nats-server 2\.\d+\.\d+ has no per-mes"
         ):
             await call
-    # Nothing was left on it that a newer one would stumble over.
+    # The backend left no stream behind that a newer server could not use.
     assert nats_server.look("jsz")["streams"] == 0
     await backend.aclose()
 

@@ -1,4 +1,4 @@
-"""Questions to JetStream: what an answer means, and what becomes of those under way."""
+"""Questions to JetStream: what each answer means, and what happens to questions under way."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_what_was_asked_fails_with_its_connection(nats_server: NatsServer,
     nats_server.kill()
     async with asyncio.timeout(10):
         done = await asyncio.gather(*calls, return_exceptions=True)
-    # Well before their time is up, and only what wrote may have been executed.
+    # The calls fail well before their time-out, and only the writes may have been executed.
     assert [type(outcome) for outcome in done] == [
         BackendUnavailableError,
         OutcomeUnknownError,
@@ -153,7 +153,7 @@ async def test_denied_question_is_told_at_once(nats_server: NatsServer) -> None:
     until = asyncio.get_running_loop().time() + 60
     async with asyncio.timeout(10):
         with line.watch("publish", ["deaf"]) as watch:
-            # Somebody subscribes and says nothing, so that only the denial is an answer.
+            # The subscriber never answers, so the denial is the only answer.
             await client.subscribe("deaf")
             asking = asyncio.create_task(
                 line.ask("deaf", NO_HEADERS, b"", until=until, watch=watch)
@@ -179,7 +179,7 @@ async def test_cancelled_question_leaves_nothing(nats_server: NatsServer, name: 
     assert all(call.cancelled() for call in calls)
     assert len(client._resp_map) == expected
     nats_server.thaw()
-    # Their answers come now, and are nobody's.
+    # The answers to the cancelled questions come now, and belong to no call.
     assert await backend.get(name) == "v"
     await backend.aclose()
     await client.close()

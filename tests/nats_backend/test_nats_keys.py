@@ -1,4 +1,4 @@
-"""Keys on NATS: the bucket that holds them, and what becomes of it."""
+"""Keys on NATS: how their bucket is made, used, lost and made again."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_deleted_key_is_free_at_once(own: NatsBackend, name: str) -> None:
     for turn in range(5):
         assert await own.create(name, str(turn), ttl=60)
         await own.delete(name)
-    # Each mark stays for a second.
+    # The mark of each deletion stays for a second.
     assert time.monotonic() - began < 3
 
 
@@ -142,7 +142,7 @@ async def test_bucket_made_through_one_node_is_read_through_all() -> None:
         for bucket in ("one", "other"):
             nodes = [NatsBackend(cluster.url_from(number), bucket=bucket) for number in range(3)]
             began = time.monotonic()
-            # While the bucket's stream has no leader yet, what it is asked goes unanswered.
+            # Until the bucket's stream has a leader, requests to it get no answer.
             assert await asyncio.gather(*(backend.get("k") for backend in nodes)) == [None] * 3
             assert time.monotonic() - began < 4
             for backend in nodes:

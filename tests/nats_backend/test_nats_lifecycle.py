@@ -1,4 +1,4 @@
-"""Which connections a backend makes: one, to any server of the list or announced by one."""
+"""A backend makes one connection, to any server of its list or one that such a server announced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS, certificates, credentials and logins: who is let in, and what a stranger is told."""
+"""TLS, certificates, credentials and logins: which are accepted, and what error the others get."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_login_in_the_url_opens_the_door(name: str, login: str) -> None:
         "user:p%40ss@": 'authorization: {user: user, password: "p@ss"}',
         "t%2Fken@": 'authorization: {token: "t/ken"}',
     }[login]
-    # The test looks through the monitoring port only: it has no login of its own.
+    # The test has no login of its own, so it uses only the monitoring port.
     with NatsServer(config) as server:
         backend = NatsBackend(server.url.replace("//", f"//{login}"))
         await use(backend, name)

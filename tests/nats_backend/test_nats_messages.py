@@ -1,4 +1,4 @@
-"""Subscriptions on NATS: what its client keeps, drops or holds back, and what strangers send."""
+"""Subscriptions on NATS: what the client keeps, drops or holds back, and foreign messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_channels_that_come_and_go_leave_nothing_in_the_client(
         return len(gc.get_objects())
 
     before = await come_and_go(20)
-    # A thousandth of what one object for each would be is still some noise.
+    # One leaked object for each turn would make 1,000 or more; fewer than 500 are noise.
     assert await come_and_go(1000) - before < 500
 
 
@@ -92,7 +92,7 @@ async def test_unsent_message_is_surely_not_sent(
         backend = NatsBackend(nats_server.url_at(proxy.port), timeout=1)
         await backend.publish(name, b"before")
         proxy.to_client.black_hole = True
-        # The first is on its way, unconfirmed; the second waits behind it.
+        # The first message is sent but unconfirmed; the second one waits behind it.
         first = asyncio.create_task(backend.publish(name, b"first"))
         await eventually(lambda: b"first" in inbox.messages, "the first to be sent")
         second = asyncio.create_task(backend.publish(name, b"second"))

@@ -1,4 +1,4 @@
-"""Names as subjects: legal, bounded, and no two alike."""
+"""Names as NATS subjects: each subject is legal, bounded, and different from all others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from resumable_stream_nats import NatsBackend
     from support.nats_servers import NatsServer
 
-# Whatever could be read as something else: wildcards, separators, escapes, protocol lines.
+# Names that could be read as something else: wildcards, separators, escapes, protocol lines.
 HOSTILE = [
     *(
         *ODD_NAMES,

@@ -33,13 +33,13 @@ async def source() -> AsyncIterator[str]:
 
 
 async def read(reader: ResumableStream | None) -> str:
-    """Read to the end, which is told by name."""
+    """Read to the end, and return the name of the ending."""
     if reader is None:
         return "completed"
     chunks: list[str] = []
     try:
         async for chunk in reader:
-            chunks.append(chunk)  # noqa: PERF401 - what was read before an error counts, too
+            chunks.append(chunk)  # noqa: PERF401 - what was read before an error is checked, too
     except StreamCancelledError:
         assert chunks == CHUNKS[: len(chunks)]
         return "cancelled"
@@ -57,7 +57,7 @@ async def join(context: ResumableStreamContext, stream_id: str) -> str:
 
 
 async def live(contexts: list[ResumableStreamContext], number: int) -> bool:
-    """Live through one stream; False if the broker said at once that it was away."""
+    """Start, join and perhaps cancel one stream; return False if the broker was away for a call."""
     here, there, elsewhere = (contexts[(number + shift) % 3] for shift in range(3))
     stream_id = f"stream {number}"
     await asyncio.sleep(number * STEP)
@@ -89,7 +89,7 @@ async def test_node_may_die_at_any_stage_of_a_stream(victim: int) -> None:
             ]
             assert not any([await each.has_existing_stream("none") for each in contexts])
             lives = [asyncio.create_task(live(contexts, number)) for number in range(STREAMS)]
-            # Half of them have begun by then, some are over, and each is somewhere else.
+            # By then half of the streams have begun, some are over, and each is at another stage.
             await asyncio.sleep(STREAMS * STEP / 2)
             cluster.nodes[victim].kill()
             outcomes = await asyncio.gather(*lives)

@@ -13,7 +13,7 @@ from support.virtual_time import in_virtual_time, loop_time
 
 
 class DeafLink:
-    """Never comes to a connection."""
+    """A link that never gets a connection."""
 
     async def reach(self, _until: float) -> Any:
         await asyncio.Event().wait()

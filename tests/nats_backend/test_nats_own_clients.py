@@ -1,4 +1,4 @@
-"""The user's own client: it serves, it stays the user's, and it is left as it was."""
+"""The user's own client: the backend works over it, does not close it, and leaves it as it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that resets the connection while the client is still coming up."""
+"""A server that resets the connection while the client is still connecting."""
 
 from __future__ import annotations
 

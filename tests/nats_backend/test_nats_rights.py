@@ -1,4 +1,4 @@
-"""Users with few rights: the least suffice, and one that is missing is named, at once."""
+"""Users with few rights: the least rights suffice, and a missing right is named at once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_least_rights_suffice() -> None:
             await Inbox().subscribe(backend, "elsewhere")
         with pytest.raises(AccessDeniedError, match="lacks a right"):
             await backend.publish("elsewhere", b"m")
-        # Of these one was sent, the other one denied.
+        # The first of these messages was sent, the second one denied.
         with pytest.raises(OutcomeUnknownError):
             await backend.publish_many([(NAME, b"m"), ("elsewhere", b"m")])
         await use(backend, NAME)
@@ -88,7 +88,7 @@ async def test_denied_inbox_is_no_time_out() -> None:
 
 PUBLISH = {"talk": TALK[0], "keys": WRITE[0], "info": WRITE[1], "read": WRITE[2]}
 SUBSCRIBE = {"hear": TALK[0], "answers": TALK[1]}
-# What each right is for; the rest goes without it.
+# The operations that need each right; all other operations work without it.
 NEEDED_BY = {
     "talk": {"resume", "cancel"},
     "keys": {"start"},

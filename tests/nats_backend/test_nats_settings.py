@@ -1,4 +1,4 @@
-"""URLs and arguments: what they may say, and what is refused without telling a secret."""
+"""URLs and arguments: which are accepted, and which are refused, with no secret in the error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster: keys where they belong, messages everywhere, and a node that dies."""
+"""A cluster: keys on the nodes of their slots, messages to every node, and a node that dies."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_moved_slot_is_followed(cluster: ClusterSet) -> None:
         target_id = to_node.execute_command("CLUSTER", "MYID")
         to_node.execute_command("CLUSTER", "SETSLOT", 0, "IMPORTING", source_id)
         from_node.execute_command("CLUSTER", "SETSLOT", 0, "MIGRATING", target_id)
-        # The key is still here, a new one is there already.
+        # During the migration the key is still at the source, and a new key is made at the target.
         assert await backend.get(key) == "1"
         assert await backend.create("{06S}:new", "1", ttl=600)
         assert await backend.compare_and_set("{06S}:new", "1", "2", ttl=600)

@@ -1,4 +1,4 @@
-"""Commands to Redis: what is sent, and how long their connection lives."""
+"""Commands to Redis: which ones are sent, and how long their connection lives."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_script_is_loaded_again_after_restart(
             assert await own.get(name) == "2"
             break
         except BackendUnavailableError:
-            continue  # the old connection's end
+            continue  # the old connection has ended
     assert await own.compare_and_set(name, "2", "3", ttl=60)
 
 

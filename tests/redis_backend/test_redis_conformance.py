@@ -1,4 +1,4 @@
-"""The Redis backend holds the whole contract."""
+"""The Redis backend keeps the whole contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is taken from redis-py's inside: each part against the fault that it is there for."""
+"""The parts that use redis-py's internals, each tested with the fault that it is there for."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_dropping_waits_for_nothing(valkey: ValkeyServer) -> None:
         assert taken.transport.get_write_buffer_size()
         dropping = _driver.drop(connection)
         with pytest.raises(StopIteration):
-            # Not one turn of the event loop: it may be called while being cancelled.
+            # Dropping takes no turn of the event loop, since a cancelled task may call it.
             dropping.send(None)
         assert not taken.transport.get_write_buffer_size()
         assert not connection.is_connected
@@ -143,7 +143,7 @@ def test_nonsense_is_an_error_of_redis_py() -> None:
 
 
 class Provider(CredentialProvider):
-    """Has no credentials, which redis-py does not expect."""
+    """Raises an error instead of giving credentials, which redis-py does not expect."""
 
     def get_credentials(self) -> tuple[str, str]:
         raise LookupError
@@ -193,7 +193,7 @@ async def test_primary_is_found_past_dead_sentinels(sentinels: SentinelSet) -> N
     assert await _driver.find_primary(pool) == ("127.0.0.1", sentinels.primary.port)
     with sentinels.sentinels[0].client() as admin:
         await eventually(
-            # The Sentinels' own connections have names.
+            # The Sentinels' own connections have names; ours has none.
             lambda: [c["name"] for c in admin.client_list()].count("") == 1,
             "the connection to the Sentinel to go",
         )

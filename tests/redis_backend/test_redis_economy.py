@@ -41,7 +41,7 @@ async def test_unread_stream_costs_no_publish(valkey: ValkeyServer, name: str) -
 
     at_once = Options(grace=0)
     async with create_resumable_stream_context(redis_url=valkey.url, options=at_once) as ctx:
-        # From its end on, the server knows the script.
+        # Once this stream has ended, the server knows the script.
         await ctx.create_new_resumable_stream("first", source)
         await eventually(lambda: counts(valkey)["evalsha"] == 1, "the first stream to end")
         await eventually(lambda: counts(valkey)["unsubscribe"] == 1, "the first one to be left")

@@ -1,4 +1,4 @@
-"""No error of the driver's gets past the adapter, whatever the server answers."""
+"""No driver error leaves the adapter unmapped, whatever the server answers."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_key_of_the_wrong_kind_is_named(own: RedisBackend, valkey: ValkeyS
         with pytest.raises(WrongKeyTypeError, match=f"'{key}' .* another key_prefix") as caught:
             await call
         assert caught.value.__cause__ is not None
-    # It is there, and can be removed.
+    # Such a key counts as present, and can be removed.
     for key in ("list", "hash"):
         assert not await own.create(key, "y", ttl=60)
         await own.delete(key)

@@ -30,7 +30,7 @@ async def test_close_before_anything_was_sent_executes_nothing(
 ) -> None:
     await inbox.subscribe(own, name)
     valkey.freeze()
-    # The connection for commands is still to be made.
+    # There is no connection for commands yet.
     write = asyncio.create_task(own.set(name, "v", ttl=60))
     late = asyncio.create_task(Inbox().subscribe(own, name + "late"))
     await asyncio.sleep(0)
@@ -53,7 +53,7 @@ async def test_own_client_serves_and_stays_open(
         redis_url, decode_responses=decode_responses, protocol=protocol, max_connections=1
     )
     backend = RedisBackend(client=client)
-    # The client's one connection is taken all the time.
+    # The client's only connection is in use throughout.
     async with client.client() as busy:
         await busy.ping()
         await use(backend, name)

@@ -1,4 +1,4 @@
-"""What comes over a connection is handed on in order and in turns, and its end is told."""
+"""A line hands replies on in order and in turns, and reports the end of its connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resumable_stream.ports import Loss, Subscription
 
 OWNERS = 100
-# A client of these settings does not introduce itself; older versions of redis-py know the others.
+# With these settings a client does not send its library's name; older redis-py needs the second.
 SILENT: dict[str, Any] = (
     {"driver_info": None}
     if "driver_info" in inspect.signature(AbstractConnection).parameters
@@ -35,7 +35,7 @@ SILENT: dict[str, Any] = (
 
 @asynccontextmanager
 async def server_that_says(data: bytes, *, hang_up: bool = True) -> AsyncIterator[int]:
-    """Answers every connection with this, whatever it is asked, and hangs up."""
+    """A server that sends ``data`` on each connection, reads nothing, and by default hangs up."""
 
     writers: list[asyncio.StreamWriter] = []
 
@@ -58,7 +58,7 @@ async def server_that_says(data: bytes, *, hang_up: bool = True) -> AsyncIterato
 
 @asynccontextmanager
 async def connection_to(port: int) -> AsyncIterator[Any]:
-    """A connection that has asked nothing."""
+    """A connection over which no command was sent."""
     make: Any = Connection
     connection = make(port=port, protocol=2, **SILENT)
     await connection.connect()
@@ -115,7 +115,7 @@ async def test_owner_that_leaves_meanwhile_gets_nothing(backend: RedisBackend, n
 
 async def test_server_that_is_full_is_named_at_once(name: str) -> None:
     async with server_that_says(b"-ERR max number of clients reached\r\n") as port:
-        # It says so before it is asked anything: this client does not introduce itself.
+        # The server refuses before any command: this client does not send its library's name.
         client = aioredis.Redis(port=port, **SILENT)
         backend = RedisBackend(client=client, timeout=60)
         async with asyncio.timeout(10):
@@ -149,7 +149,7 @@ async def test_what_came_early_is_not_missed() -> None:
     ended = asyncio.Event()
     said = b"+one\r\n-ERR two\r\n:3"
     async with server_that_says(said) as port, connection_to(port) as connection:
-        # redis-py has it all, and nobody has looked.
+        # redis-py has received everything, and nothing has read it from there.
         await eventually(lambda: connection._reader._eof, "the server to hang up")
         line = Line(connection, lambda _, reply: replies.append(reply), ended.set)
         async with asyncio.timeout(10):

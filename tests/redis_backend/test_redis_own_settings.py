@@ -1,4 +1,4 @@
-"""Which settings of the user's client or URL the backend's own connections are made with."""
+"""The backend's own connections are made with the right settings of the user's client or URL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ make_sentinel: Any = Sentinel
 
 
 class Newer(Connection):
-    """A class of redis-py, of a version that has one more setting."""
+    """Stands for a class of a later redis-py, which has one more setting."""
 
     __module__ = "redis.asyncio.connection"
 
@@ -38,7 +38,7 @@ class Tunnelled(Connection):
 
 
 def parameters_of(kind: type) -> set[str]:
-    """The settings that a class takes, also those that it hands to the class above it."""
+    """The settings that a class takes, including those that it passes to its base class."""
     parameters = inspect.signature(kind).parameters
     own = {name for name, one in parameters.items() if one.kind is not one.VAR_KEYWORD}
     return own if own == parameters.keys() else own | parameters_of(kind.__mro__[1])

@@ -1,4 +1,4 @@
-"""Sentinel: the backend follows the primary, whatever becomes of the old one."""
+"""Sentinel: the backend follows the primary, whatever happens to the old one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def manager_of(addresses: list[tuple[str, int]]) -> Any:
 
 
 async def write_until(primary: redis.Redis, backend: RedisBackend, name: str) -> None:
-    """Write until it shows at the new primary; the old one may take some writes to its grave."""
+    """Write until the new primary has the value; writes that the old one takes are lost."""
     deadline = time.monotonic() + 30
     while primary.get(name) != "after":
         assert time.monotonic() < deadline
@@ -86,7 +86,7 @@ async def test_isolated_old_primary_is_left(
     await backend.set(name, "before", ttl=60)
     for sentinel in sentinels.sentinels:
         with sentinel.client() as direct:
-            # The Sentinels are pointed elsewhere; nobody tells the old primary or its clients.
+            # The Sentinels now watch another primary; nobody tells the old one or its clients.
             direct.execute_command("SENTINEL", "REMOVE", sentinels.service)
             direct.execute_command(
                 *("SENTINEL", "MONITOR", sentinels.service, "127.0.0.1"),
@@ -110,7 +110,7 @@ def test_end_of_the_loop_leaves_nothing(
     end_at_every_turn(
         lambda: RedisBackend(client=manager_of(sentinels.addresses).master_for(sentinels.service))
     )
-    # What is left open besides is a warning, and fails the test.
+    # Anything else that is left open causes a warning, which fails the test.
     assert [one.getMessage() for one in caplog.records if one.name == "asyncio"] == []
 
 

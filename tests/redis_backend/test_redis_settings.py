@@ -1,4 +1,4 @@
-"""What a backend may be given: a mistake is told at once, with the remedy."""
+"""The arguments of a backend: a mistake is reported at once, with the remedy."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ make_sentinel: Any = Sentinel
 
 
 class FakeAsyncRedis(aioredis.Redis):
-    """Stands for fakeredis's client, which is one of redis-py's, too."""
+    """Stands for fakeredis's client, whose class is derived from redis-py's."""
 
     __module__ = "fakeredis.aioredis"
 
 
 class FakeConnection(aioredis.Connection):
-    """Stands for what fakeredis's client connects with."""
+    """Stands for the connection class of fakeredis's client."""
 
     __module__ = "fakeredis.aioredis"
 
@@ -80,7 +80,7 @@ def test_timeout_is_a_positive_number(timeout: Any) -> None:
 
 
 class Provider(CredentialProvider):
-    """Raises what it is told to."""
+    """Raises the error that the test has set."""
 
     raised: ClassVar[Exception]
 

@@ -1,4 +1,4 @@
-"""Who is subscribed, as a Redis server counts it, and what it does for TypeScript listeners."""
+"""Subscribers as a Redis server counts them, and what the count does for TypeScript listeners."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PREFIX = "resumable-stream:rs"
 
 
 def allow(server: ValkeyServer, *more: str) -> str:
-    """Make a user with the least rights, and some more; return its URL."""
+    """Make a user with the least rights and those in ``more``; return its URL."""
     with server.client() as client:
         client.execute_command(
             *("ACL", "SETUSER", "least", "on", ">pw", "resetchannels", f"~{PREFIX}:*"),
@@ -72,7 +72,7 @@ async def test_a_cluster_cannot_tell(name: str) -> None:
         )
         backend, inbox = RedisBackend(client=client), Inbox()
         assert await backend.count_subscribers([name]) is None
-        # Why: who is subscribed at one node is reached through another, which does not count it.
+        # The reason: every node reaches the subscriber, but only the subscriber's node counts it.
         await inbox.subscribe(backend, name)
         counted = []
         for node in cluster.nodes:
@@ -101,7 +101,7 @@ async def test_a_sentinels_primary_tells(name: str, inbox: Inbox) -> None:
 
 
 class Source:
-    """Yields a number for each that is asked for."""
+    """A source that yields one number each time the test asks for one."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Semaphore(0)
@@ -122,7 +122,7 @@ class Source:
 
 
 class Listener:
-    """Does what the npm package does to read."""
+    """Reads a stream as the npm package does."""
 
     def __init__(self, server: ValkeyServer, stream_id: str, name: str) -> None:
         self.text = ""
@@ -183,7 +183,7 @@ async def test_vanished_listeners_are_not_published_to(valkey: ValkeyServer, nam
         before, given = publishes(valkey), source.yielded
 
         async def one_each() -> bool:
-            """Tell whether a chunk now costs one message, as there is one listener."""
+            """Yield a chunk; return whether it cost one message, since one listener is left."""
             nonlocal before, given
             source.go_on()
             await eventually(lambda: stays.text.endswith(f"{given + 1} "), "the next chunk")
@@ -192,7 +192,7 @@ async def test_vanished_listeners_are_not_published_to(valkey: ValkeyServer, nam
 
         async with asyncio.timeout(20):
             while not (await one_each() and await one_each()):  # noqa: ASYNC110 - no event
-                await asyncio.sleep(0.1)  # until the next look
+                await asyncio.sleep(0.1)  # until the producer looks again
         source.over = True
         source.go_on()
         text = "".join([chunk async for chunk in stream])
@@ -227,7 +227,7 @@ async def test_made_up_listeners_cost_other_streams_nothing(
     valkey: ValkeyServer, name: str
 ) -> None:
     made_up, batch = 65_536, 4096
-    # The requests alone take a second, and several on a busy machine.
+    # The requests alone take a second, or several on a busy machine.
     patient = Options(handshake_timeout=30)
     async with (
         create_resumable_stream_context(valkey.url) as context,
@@ -253,21 +253,21 @@ async def test_made_up_listeners_cost_other_streams_nothing(
         source.go_on(100)
         assert [await anext(reader) for _ in range(100)] == [f"{n + 1} " for n in range(100)]
         await eventually(lambda: victim.yielded == 110, "the victim's text")
-        # The reader elsewhere takes a frame for each chunk at most, and a few heartbeats.
+        # The remote reader takes at most one frame for each chunk, and a few heartbeats.
         assert publishes(valkey) - before <= 120
         await reader.aclose()
         await context.aclose(0)
 
 
 def absent(context: ResumableStreamContext) -> int:
-    """How many listeners are not there now."""
+    """The number of listeners that are absent now."""
     running: Any = context._binding.instance
     presences = [producer._outgoing._v1._presence for producer in running.running]
     return sum(len(presence._absent) for presence in presences)
 
 
 def pending(context: ResumableStreamContext) -> bool:
-    """Whether there are still listeners that were not looked for to the end."""
+    """Whether a producer still serves a listener or waits for one to subscribe."""
     running: Any = context._binding.instance
     return any(producer._outgoing._v1 for producer in running.running)
 
