@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def redis_broker() -> Iterator[RedisBroker]:
-    """The same where a test reads the server's own statistics."""
+    """A Redis server for the tests that read the server's own statistics."""
     with RedisBroker() as broker:
         yield broker
 
 
 @pytest.fixture
 async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
-    """Starts worker processes, and ends them with the test."""
+    """Starts worker processes, and ends them when the test ends."""
     crew = Crew(tmp_path)
     yield crew
     await crew.close()

@@ -1,6 +1,6 @@
-"""A program that leaves a context, or a backend, open in every way: ``left_open.py SITUATION URL``.
+"""A program that ends with an open context or backend: ``left_open.py SITUATION URL``.
 
-What it leaves behind, Python tells on the standard error when the event loop ends.
+When the event loop ends, Python reports on standard error what is left behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TURNS = 60
 PATIENCE = 30.0
 STREAM = str(uuid4())
 
-# What nobody else holds is collected at once, and its tasks are never cancelled.
+# Objects are kept here: an unreferenced one is collected at once, and its tasks never cancelled.
 _kept: list[object] = []
 
 
@@ -117,7 +117,7 @@ async def asking(url: str) -> None:
 
 
 async def broker_broken(url: str) -> None:
-    """The test breaks the broker, once told that all is set up; the loop ends meanwhile."""
+    """Report that all is set up, and end the loop once the test has broken the broker."""
     await reading_elsewhere(url)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
@@ -125,7 +125,7 @@ async def broker_broken(url: str) -> None:
 
 
 async def backend_busy(url: str) -> None:
-    """A backend alone, with everything under way, and calls made by whom the loop cancels."""
+    """A backend without a context has every call under way, and cancelled tasks call it again."""
     backend = find_opener(url)(url)
     _kept.append(backend)
     await backend.subscribe("channel", _kept.append, _kept.append)
@@ -136,8 +136,8 @@ async def backend_busy(url: str) -> None:
 
 
 def end_at_every_turn(open_backend: Callable[[], Backend]) -> None:
-    """End the loop some turns after a backend is used for the first time, with calls under way."""
-    # What is there already is no turn's, and takes long to look through.
+    """End a loop with calls under way, for each number of turns after a backend's first use."""
+    # The objects that exist already belong to no turn, and would make each collection slow.
     gc.freeze()
     try:
         for turns in range(TURNS):
@@ -172,7 +172,7 @@ def _every_call(backend: Backend) -> list[Callable[[], Awaitable[object]]]:
 
 
 async def _insist(work: Callable[[], Awaitable[object]], started: asyncio.Event) -> None:
-    """Call again and again, and some more times after having been cancelled."""
+    """Call repeatedly, and three more times after a cancellation."""
     try:
         while True:
             await work()
@@ -205,7 +205,7 @@ SITUATIONS: dict[str, Callable[[str], Coroutine[None, None, None]]] = {
 
 
 async def _undisturbed(task: Coroutine[None, None, None]) -> None:
-    # That a step took long is told in debug mode, and is nothing that was left behind.
+    # Debug mode also reports slow steps, but they are nothing that was left behind.
     asyncio.get_running_loop().slow_callback_duration = PATIENCE
     await task
 
@@ -218,7 +218,7 @@ def main(situation: str, url: str) -> None:
 
 
 if __name__ == "__main__":
-    # Where it was started in the background, the signal is ignored.
+    # A shell may start a background program with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:

@@ -1,4 +1,4 @@
-"""Any faults in any order: as long as the lease is kept, no text is lost."""
+"""Faults of any kind in any order lose no text, as long as the lease is kept."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 25
 
-# A call has less patience with a broker than a reader has, and one that has just come back empty
-# knows no stream until the producer has found it.
+# A visitor tries again after these: a call gives up on a broker sooner than a reader does, and a
+# broker that was restarted empty knows no stream until its producer has connected again.
 AGAIN = {"BackendUnavailableError", "HandshakeTimeoutError", "NOT_FOUND"}
 
 
@@ -52,7 +52,7 @@ class Chaos:
         self._some().cut()
 
     async def _hole(self) -> None:
-        """Swallow a direction of the old connections, and end them after a while."""
+        """Swallow one direction of the old connections, and cut them after a while."""
         proxy, name = self._some(), self._random.choice(["to_server", "to_client"])
         old: Faults = getattr(proxy, name)
         setattr(proxy, name, Faults())
@@ -80,7 +80,7 @@ class Visitor:
     """Reads a stream in many visits, each from the offset that the one before reached.
 
     Attributes:
-        staying: set once it is attached and will not leave before the end.
+        staying: set once the visitor is attached and will stay until the end.
     """
 
     def __init__(self, worker: Worker, stream: str, source: Source) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Start = Callable[..., subprocess.Popen[bytes]]
 
-# Small enough for a pipe to hold, so that no program here waits for another one's reader.
+# The text fits into a pipe, so no program here waits until its output is read.
 TEXT = "".join(f"{number} grüße \N{ROCKET}\n" for number in range(1500))
 HEAD, MORE, REST = (text.encode() for text in (TEXT[:5000], TEXT[5000:6000], TEXT[6000:]))
 STREAM = "build 42"
@@ -29,7 +29,7 @@ STREAM = "build 42"
 
 @pytest.fixture
 def program(broker: Broker) -> Iterator[Start]:
-    """Starts a command on the stream; what still runs after the test is killed."""
+    """Starts commands on the stream; those that still run after the test are killed."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start_one(command: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -49,7 +49,7 @@ def pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def read(program: subprocess.Popen[bytes], expected: bytes) -> None:
-    """Read this, and not a byte more."""
+    """Read the expected bytes, and not one more."""
     descriptor, found = pipe(program.stdout).fileno(), b""
     while len(found) < len(expected):
         ready, _, _ = select.select([descriptor], [], [], PATIENCE)
@@ -60,7 +60,7 @@ def read(program: subprocess.Popen[bytes], expected: bytes) -> None:
 
 
 def produce_head(program: Start) -> subprocess.Popen[bytes]:
-    """Start a stream whose first part is known to be there."""
+    """Start a stream, and wait until its first part is there."""
     producing = program("produce", "--tee")
     type_in(producing, HEAD)
     read(producing, HEAD)
@@ -79,7 +79,7 @@ def type_in(program: subprocess.Popen[bytes], text: bytes) -> None:
 
 
 def finish(program: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
-    """Wait for its end; return the exit status, and the rest of what it wrote."""
+    """Wait for the program's end; return its exit status, and the rest of what it wrote."""
     out, err = program.communicate(timeout=PATIENCE)
     return program.returncode, out, err
 

@@ -64,7 +64,7 @@ async def connected(broker: Broker, crew: Crew, stream: str, lease: float) -> As
         line.proxies = proxies
         await line.connect()
         yield line
-        # They leave through their proxies.
+        # The workers close their connections through the proxies, which must still run.
         await asyncio.gather(*(worker.end() for worker in workers))
 
 
@@ -92,7 +92,7 @@ async def test_truncated_messages_lose_no_text(line: Line) -> None:
         await line.producing.release(line.stream, STEP)
         await asyncio.sleep(0.1)
         for faults in line.faults:
-            # What is not yet cut off is left alone, lest the next replies never get through.
+            # A cut that has not happened yet is called off, so that the next replies get through.
             faults.cut_after = None
         for worker in (line.producing, line.reading):
             (await worker.read(line.stream, limit=STEP)).check_part(None)
@@ -116,7 +116,7 @@ async def test_half_open_connections_lose_no_text(broker: Broker, crew: Crew, st
         name = f"{stream} {number}"
         async with connected(broker, crew, name, lease=15.0) as line:
             proxy = line.proxies[number % 2]
-            # The old connections swallow everything for good; new ones are sound.
+            # The old connections swallow one direction from now on; new connections are sound.
             if number < 2:
                 deaf, proxy.to_server = proxy.to_server, Faults()
             else:
@@ -133,7 +133,7 @@ async def test_partitioned_producer_comes_back(line: Line) -> None:
     cut_off.to_client.black_hole = cut_off.to_server.black_hole = True
     await line.producing.release(line.stream, STEP)
     (await line.producing.read(line.stream, limit=STEP)).check_part(None)
-    # Beyond its lease nobody can tell it from a dead one.
+    # Once its lease is over, a partitioned producer cannot be distinguished from a dead one.
     lost = await line.reading.read(line.stream)
     lost.check_part("ProducerLostError")
     assert await line.reading.status(line.stream) == "not_found"

@@ -111,20 +111,20 @@ async def test_woken_producer_is_fenced(
     assert await old.resume(stream, first) == "reading"
     (await old.read(stream, limit=40)).check_part(None)
     paused.freeze()
-    # One of them still runs when it wakes; the other one then ends, with its renewal overdue.
+    # When the producer wakes, its source either still runs, or ends while the renewal is overdue.
     releasing = asyncio.create_task(paused.release(stream, int(waking == "ending")))
     await state_reached(taking, stream, "not_found")
     assert await taking.begin(stream, second) == "reading"
     assert await new.resume(stream, second) == "reading"
     lost = await old.read(stream)
-    # It may have looked between the end of the lease and the take-over, when nobody was there.
+    # The reader may have looked after the end of the lease and before the take-over.
     assert lost.ending in {"StreamSupersededError", "ProducerLostError"}
     lost.check_part(lost.ending)
     paused.thaw()
     await releasing
     found = await paused.read(stream)
     if waking == "ending" and found.ending == "completed":
-        # The reader beside it has all of its text, and does not wait for the broker's word.
+        # A reader in the producer's process has the whole text, and does not wait for the broker.
         found.check_complete()
     else:
         found.check_part("StreamSupersededError")

@@ -1,4 +1,4 @@
-"""What is left of many streams: nothing."""
+"""Many streams leave nothing behind, neither in the processes nor at the broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCE = Source(count=6, gated_from=3)
 
 
 async def some_streams(first: int, producing: Worker, reading: Worker) -> None:
-    """Run some streams; of their readers, each second one is cancelled in the middle."""
+    """Run ``LANES`` streams; every second reader is cancelled in the middle."""
     streams = [f"stream {number}" for number in range(first, first + LANES)]
     await producing.ask_all([begin(stream, SOURCE) for stream in streams])
     for worker in (producing, reading):

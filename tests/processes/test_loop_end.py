@@ -1,4 +1,4 @@
-"""What an event loop finds that ends under open contexts and backends: nothing to complain about.
+"""An event loop that ends under open contexts and backends reports nothing but these contexts.
 
 The programs of ``left_open.py`` run in development mode, with warnings as errors.
 """
@@ -31,7 +31,7 @@ LEFT_OPEN = (
     "its streams are lost: call 'await context.aclose()' before, or use 'async with context'"
 )
 
-# How many contexts have streams or readers when the loop ends: each says one line.
+# The number of contexts that have streams or readers when the loop ends: each logs one line.
 CONTEXTS = {
     "producing": 1,
     "reading_elsewhere": 2,

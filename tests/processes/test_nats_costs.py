@@ -36,7 +36,7 @@ async def test_stream_nobody_resumes_is_cheap(broker: NatsBroker, crew: Crew, st
     await producing.begin(stream, Source(kind="tiny", count=50_000))
     (await producing.read(stream)).check_complete()
     await producing.ask("close", drain_timeout=10.0)
-    # The claim; the outcome; and DONE, which is a question and a write.
+    # One message for the claim, one for the outcome, and two for DONE: a question and a write.
     assert await received(broker) - before == 4
 
 
@@ -52,7 +52,7 @@ async def test_long_stream_costs_its_renewals_only(
     (await producing.read(stream)).check_complete()
     lasted = asyncio.get_running_loop().time() - began
     await producing.ask("close", drain_timeout=10.0)
-    # Three renewals each second, each a question and a write.
+    # Three renewals each second: each is a question and a write.
     assert await received(broker) - before <= 4 + 2 * (lasted * 3 + 1)
 
 
@@ -69,7 +69,7 @@ async def test_context_has_one_connection(broker: NatsBroker, crew: Crew) -> Non
         assert [answer["joined"] for answer in joined] == ["reading"] * STREAMS
     found = broker.footprint()
     assert found.connections == 2
-    # For each stream its requests and its live text; for each listener its replies.
+    # A stream has one channel for requests and one for live text; a listener has one for replies.
     assert found.channels == STREAMS * (2 + LISTENERS)
     await producing.ask_all([{"do": "release", "stream": stream} for stream in streams])
     for listener in listeners:
@@ -80,9 +80,9 @@ async def test_context_has_one_connection(broker: NatsBroker, crew: Crew) -> Non
 
 
 async def received(broker: NatsBroker) -> int:
-    """How many messages clients have published so far.
+    """The number of messages that clients have published.
 
-    The server counts a message a moment after it has answered it: look until nothing moves.
+    The server counts a message a moment after it has answered it: look until the number stays.
     """
     seen: int = -1
     while (now := broker.look("varz")["in_msgs"]) != seen:

@@ -48,13 +48,13 @@ async def finish(stream: str, producing: Worker, *reading: Worker) -> None:
 
 
 async def begin(cluster: NatsCluster, crew: Crew, stream: str) -> list[Worker]:
-    """Start producer and readers, each on a node of its own (the third knows all)."""
+    """Start a producer and two readers, each on a node of its own."""
     urls = [cluster.url_from(0), cluster.url_from(1), cluster.url_from(2)]
     workers = [await crew.worker(url, lease=30.0) for url in urls]
     producing, *reading = workers
     assert await producing.begin(stream, SOURCE) == "reading"
     for worker in reading:
-        # On a busy machine a young cluster may still be electing, and then says so.
+        # On a busy machine a new cluster may still be electing leaders, and is then unavailable.
         state = ""
         for _ in range(ATTEMPTS):
             if (state := await worker.resume(stream, SOURCE)) != "BackendUnavailableError":
@@ -67,7 +67,7 @@ async def begin(cluster: NatsCluster, crew: Crew, stream: str) -> list[Worker]:
 async def test_nodes_share_streams(cluster: NatsCluster, crew: Crew) -> None:
     workers = await begin(cluster, crew, "one")
     for number in range(20):
-        # Starting here and joining there, at once: the interest may not yet be known everywhere.
+        # The reader joins at once on another node, which may not know of the subscription yet.
         here, there = workers[number % 3], workers[(number + 1) % 3]
         stream = f"stream {number}"
         assert await here.begin(stream, SOURCE) == "reading"
@@ -117,7 +117,7 @@ async def test_leader_lost_while_a_lease_is_due(
         leader.freeze()
     else:
         leader.kill()
-    # Every renewal that falls into the election fails; the lease would run out without the next.
+    # Renewals during the election fail; without one after it, the lease would run out.
     await asyncio.sleep(1.2 * lease)
     await advance(stream, producing, reading)
     assert await reading.status(stream) == "active"
@@ -141,7 +141,7 @@ async def test_restarted_server_forgets_no_stream(crew: Crew, storage: str) -> N
             server.restart()
             await advance("running", producing, reading)
             await state_reached(reading, "running", "active")
-        # What is over is remembered by files only.
+        # Only a bucket in files remembers a stream that is over.
         remembered = "completed" if storage == "file" else "not_found"
         assert await reading.status("over") == remembered
         await finish("running", producing, reading)

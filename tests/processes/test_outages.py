@@ -1,4 +1,4 @@
-"""Outages: a server that is killed, or stops, under streams that go on."""
+"""Outages: a server is killed or frozen while streams go on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_ten_empty_restarts_lose_no_text(broker: Broker, crew: Crew, strea
         (await producing.read(stream, limit=STEP)).check_part(None)
         broker.start()
         (await reading.read(stream, limit=STEP)).check_part(None)
-        # Text may be there before the sentinel is: on NATS the bucket is made again first.
+        # Text may come before the sentinel is written again: on NATS its bucket is made first.
         state = ""
         for _ in range(LOOKS):
             if (state := await reading.status(stream)) == "active":
@@ -58,7 +58,7 @@ async def test_streams_may_end_during_an_outage(broker: Broker, crew: Crew, stre
 
 async def test_stopped_server_loses_no_text(broker: Broker, crew: Crew) -> None:
     pause = 3.0
-    # To one pair the pause is a hiccup; to the other one every lease runs out in it.
+    # One pair's leases outlast the pause; the other pair's leases run out in it.
     pairs = {
         lease: [await crew.worker(broker.url, lease=lease) for _ in range(2)]
         for lease in (5 * pause, pause / 2)
@@ -73,7 +73,7 @@ async def test_stopped_server_loses_no_text(broker: Broker, crew: Crew) -> None:
     for lease, (producing, _) in pairs.items():
         stream = f"lease {lease}"
         await producing.release(stream, 50)
-        # The reader beside the producer does not wait for the broker.
+        # A reader in the producer's process does not wait for the broker.
         (await producing.read(stream, limit=150)).check_part(None)
     await asyncio.sleep(pause)
     broker.thaw()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STREAMS = 20
 LISTENERS = 5
 
-# The server's own start, what opening and watching a connection takes, and the tests' looking.
+# Commands of the server's own start, of opening and watching connections, and of the tests.
 _UPKEEP = {"auth", "client|setinfo", "config|get", "hello", "info", "ping", "select"}
 
 
@@ -28,7 +28,7 @@ async def test_stream_nobody_resumes_is_cheap(
     (await producing.read(stream)).check_complete()
     await producing.ask("close", drain_timeout=10.0)
     used = {name: calls for name, calls in redis_broker.commands().items() if name not in _UPKEEP}
-    # The claim; the outcome and DONE, which is a script with a GET and a SET within.
+    # The claim and the outcome are each a SET; DONE is a script with a GET and a SET within.
     scripts = used.pop("evalsha", 0) + used.pop("eval", 0)
     loads = used.pop("script|load", 0)
     assert used.pop("unsubscribe", 0) <= 1
@@ -67,7 +67,7 @@ async def test_context_has_one_subscribed_connection(redis_broker: RedisBroker, 
     found = redis_broker.footprint()
     assert found.subscribers == 2
     assert found.connections <= 4
-    # For each stream its requests and its live text; for each listener its replies.
+    # A stream has one channel for requests and one for live text; a listener has one for replies.
     assert found.channels == STREAMS * (2 + LISTENERS)
     await producing.ask_all([{"do": "release", "stream": stream} for stream in streams])
     for listener in listeners:

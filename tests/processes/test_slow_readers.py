@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1024 * 1024
 FLOW = Source(kind="bulk", count=1600, gated_from=16)
-# Beside the text itself: frames on their way, and what the allocator keeps.
+# Memory beside the text itself: frames on their way, and what the allocator keeps.
 SLACK = 64 * MEGABYTE
 
 
@@ -47,10 +47,10 @@ async def test_stopped_process_reads_on_exactly(broker: Broker, crew: Crew, stre
     await producing.release(stream, FLOW.count - 17)
     for worker in (producing, reading):
         (await worker.read(stream, limit=FLOW.count - 17 - 16)).check_part(None)
-    # Its connection is full, and by then the producer has given it up.
+    # The connection of the stopped reader is full, and by then the producer has given it up.
     await asyncio.sleep(2.2)
     stopped.thaw()
-    # More than it can hold: it has asked again, and the producer knows of it before the end.
+    # This is more than it can hold, so it has asked again: the producer knows it before the end.
     (await stopped.read(stream, limit=100)).check_part(None)
     await producing.release(stream)
     for found in await asyncio.gather(*(one.read(stream) for one in (producing, reading, stopped))):
@@ -70,7 +70,7 @@ async def test_reader_behind_the_buffer_is_told(broker: Broker, crew: Crew, stre
         (await worker.read(stream, limit=16)).check_part(None)
     before = producing.memory()
     for _ in range(99):
-        # A reader that keeps up is not left behind by a source that waits for it.
+        # The source waits for this reader, so the buffer drops no text that it has not read.
         await producing.release(stream, 16)
         (await reading.read(stream, limit=16)).check_part(None)
     assert producing.memory("VmHWM") - before < limit + SLACK

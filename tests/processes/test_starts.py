@@ -1,4 +1,4 @@
-"""Starts: many at once, and readers that come in the same moment."""
+"""Starts: many at once, and readers that come at the same moment."""
 
 from __future__ import annotations
 

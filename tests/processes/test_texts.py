@@ -31,7 +31,7 @@ async def test_hard_text_is_carried_exactly(
 ) -> None:
     producing, reading = [await crew.worker(broker.url) for _ in range(2)]
     whole = sum(1 for _ in text.chunks())
-    # Some of it is replayed, some comes live; the end waits until all readers are there.
+    # Half of the text is replayed, half comes live; the end waits until all readers are there.
     source = Source(kind=text.kind, count=text.count, gated_from=whole // 2)
     middle, end = source.units(whole // 2), source.units()
     await producing.begin(stream, source)

@@ -1,4 +1,4 @@
-"""Texts that every process can work out for itself from a few numbers."""
+"""Texts that every process can generate by itself from a few numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BIG = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Source:
-    """A source by its recipe.
+    """The recipe of a source: every process makes the same text from it.
 
     Attributes:
         kind: which text, one of ``KINDS``.
@@ -38,11 +38,11 @@ class Source:
     pause: float = 0.0
 
     def chunks(self, skip: int = 0) -> Iterator[str]:
-        """What a reader from the offset on gets, if the source gets to its end."""
+        """The chunks that a reader from offset ``skip`` gets, if the source gets to its end."""
         return _from(skip, KINDS[self.kind](Random(self.seed), self.count))
 
     def units(self, count: int | None = None) -> int:
-        """The offset after so many chunks, or after all."""
+        """The offset after ``count`` chunks, or after all."""
         return sum(map(utf16, islice(self.chunks(), count)))
 
     def reseeded(self, seed: int) -> Self:

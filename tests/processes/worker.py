@@ -35,7 +35,7 @@ class SourceFailedError(Exception):
 
 
 class Gate:
-    """Permits for a source; once opened, as many as it likes."""
+    """Permits for a source; an open gate gives any number of them."""
 
     def __init__(self) -> None:
         self._permits = 0
@@ -55,7 +55,7 @@ class Gate:
 
 
 class Reader:
-    """A stream that is compared, as it is read, with what its source has to yield."""
+    """Reads a stream, and compares each chunk with the one that its source yields."""
 
     def __init__(self, stream: ResumableStream, expected: Iterator[str]) -> None:
         self._stream = stream
@@ -65,7 +65,7 @@ class Reader:
         self._found: dict[str, Any] = {"ending": None, "difference": None, "whole": False}
 
     async def read(self, limit: int | None, pause: float) -> dict[str, Any]:
-        """Read on, by so many chunks or to the end, and tell all that was found."""
+        """Read ``limit`` more chunks, or to the end; return all that was found."""
         taken = 0
         while self._found["ending"] is None and (limit is None or taken < limit):
             try:
@@ -123,14 +123,14 @@ class Program:
         return await act(**command)
 
     async def do_all(self, commands: list[dict[str, Any]], at: float = 0.0) -> list[Any]:
-        """Do them concurrently, from a moment on that is the same in all processes."""
+        """Run the commands concurrently from time ``at`` on, which is the same in all processes."""
         await asyncio.sleep(max(0.0, at - time.monotonic()))
         return await asyncio.gather(*map(self.obey, commands))
 
     async def do_begin(
         self, stream: str, source: dict[str, Any], reader: str, *, skip: int = 0, new: bool = False
     ) -> dict[str, Any]:
-        """Start the stream, or with ``new`` nothing but start it."""
+        """Start or join the stream; with ``new``, only start it."""
         recipe = Source(**source)
 
         async def make_stream() -> AsyncIterator[str]:
@@ -151,9 +151,9 @@ class Program:
         after: tuple[int, str] | None = None,
         chase: bool = False,
     ) -> dict[str, Any]:
-        """Join the stream: at an offset, or ``after`` so many chunks with this event id.
+        """Join the stream at an offset, or ``after`` a number of chunks, with the event id there.
 
-        With ``chase`` ask without a pause until it is there.
+        With ``chase``, ask without a pause until the stream is there.
         """
         deadline = time.monotonic() + _CHASE
         while True:
@@ -178,7 +178,7 @@ class Program:
         self._reading[reader] = asyncio.create_task(self._readers[reader].read(None, 0.0))
 
     async def do_abandon(self, reader: str) -> None:
-        """Cancel the task that reads, and forget the stream as a careless caller would."""
+        """Cancel the task that reads, and drop the stream unclosed, as a careless caller would."""
         task = self._reading.pop(reader)
         task.cancel()
         await asyncio.wait({task})
@@ -223,7 +223,7 @@ class Program:
         return create_resumable_stream_context(backend=self._backend(), options=options)
 
     def _backend(self) -> Backend:
-        # The one place that knows a driver: clients which have no URL.
+        # The one place that imports a driver: a URL cannot name these clients.
         from redis.asyncio.cluster import ClusterNode, RedisCluster  # noqa: PLC0415
         from redis.asyncio.sentinel import Sentinel  # noqa: PLC0415
 
@@ -285,7 +285,7 @@ async def main() -> None:
         number = command.pop("number")
         try:
             said = {"answer": await program.obey(command)}
-        except Exception:  # noqa: BLE001 - it is the test that shows it
+        except Exception:  # noqa: BLE001 - the test reports it
             said = {"crash": traceback.format_exc()}
         sys.stdout.write(f"{json.dumps({'number': number} | said)}\n")
         sys.stdout.flush()
@@ -301,7 +301,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    # What is logged as an error shows on standard error, where a test looks for it.
+    # Errors are logged to standard error, which the tests check.
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("resumable_stream").addFilter(is_unexpected)
     asyncio.run(main())

@@ -44,13 +44,13 @@ class Reading:
     message: str | None = None
 
     def check_complete(self) -> None:
-        """All of the text, chunk by chunk, and its end."""
+        """Check that the reader got the whole text, chunk by chunk, and its end."""
         assert self.difference is None
         assert (self.ending, self.whole) == ("completed", True), self
         assert self.offset == self.units
 
     def check_part(self, ending: str | None) -> None:
-        """Nothing but the text as far as it goes, and then this ending."""
+        """Check that every chunk read was right, and that this ending followed."""
         assert self.difference is None
         assert self.ending == ending, self
         assert self.offset == self.units
@@ -97,7 +97,7 @@ class Worker:
         return answers
 
     async def begin(self, stream: str, source: Source, **more: Any) -> str:
-        """Start or join the stream; return what came of it: mostly ``"reading"``."""
+        """Start or join the stream; return the outcome, which is ``"reading"`` on success."""
         return await self._joined(begin(stream, source, **more))
 
     async def resume(self, stream: str, source: Source, **more: Any) -> str:
@@ -132,14 +132,14 @@ class Worker:
         await self._listening
 
     def memory(self, field: str = "VmRSS") -> int:
-        """Bytes of memory in use; ``VmHWM`` is the most there ever were."""
+        """Bytes of memory in use; the field ``VmHWM`` is the peak."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"no {field} for process {self._process.pid}")
 
     async def end(self) -> None:
-        """End it in order, unless it was killed; it must not have complained."""
+        """End the process in order, unless it was killed, and check that it reported no error."""
         if self._killed:
             return
         assert self._process.stdin is not None
