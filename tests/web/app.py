@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SETTINGS = json.loads(os.environ["WEB_TEST_SETTINGS"])
 
-# What is logged as an error shows in the server's output, where a test looks for it.
+# Errors are logged to the server's output, which the tests check.
 logging.basicConfig(level=logging.ERROR)
 logging.getLogger("resumable_stream").addFilter(is_unexpected)
 streams = create_resumable_stream_context(SETTINGS["url"], options=Options(**SETTINGS["options"]))
@@ -74,7 +74,7 @@ def gate_of(request: Request) -> Gate:
 
 
 async def join(request: Request, place: str | None = None) -> ResumableStream | NotFound | None:
-    """Start or join where the request has a source, else only join."""
+    """Start or join the stream if the request has a source, else only join it."""
     stream_id = request.path_params["stream"]
     if "source" in request.query_params:
         return await streams.resumable_stream(stream_id, source_of(request), last_event_id=place)
@@ -91,17 +91,17 @@ async def events(request: Request) -> Response:
 
 
 async def plain(request: Request) -> Response:
-    """As announced: the stream itself is the body."""
+    """As in the package's announcement: the stream itself is the body."""
     return StreamingResponse(await joined(request), media_type="text/event-stream")
 
 
 async def chat(request: Request) -> Response:
-    """As announced, too: sse-starlette makes each chunk an event."""
+    """Also as in the announcement: sse-starlette makes each chunk an event."""
     return EventSourceResponse(await joined(request), ping=3600)
 
 
 async def limited(request: Request) -> Response:
-    """Reads for a moment only: the time-out fires while it waits for text."""
+    """Read for a moment only: the time-out comes while the reader waits for text."""
 
     async def read(stream: ResumableStream) -> None:
         async for _ in stream:
@@ -127,7 +127,7 @@ async def release(request: Request) -> Response:
 
 
 async def state(request: Request) -> Response:
-    """What this process holds; ``collect`` does first what Python does at a time of its own."""
+    """What this process holds; with ``collect``, after a garbage collection."""
     if "collect" in request.query_params:
         gc.collect()
     objects: list[Any] = gc.get_objects()
@@ -161,7 +161,7 @@ routes = Starlette(
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Count what is in progress."""
+    """Count the requests in progress."""
     global in_progress  # noqa: PLW0603
     in_progress += scope["type"] == "http"
     try:

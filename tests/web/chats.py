@@ -1,4 +1,4 @@
-"""Drives the endpoints for ``useChat`` that a document shows, as the page does."""
+"""Drives the endpoints for ``useChat`` that a document shows, as a page does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def drive_use_chat(stage: Stage) -> None:
     assert await status_of(stage.there + stream) == 204
     assert await ask(stage.there + stop, "POST") == {"result": "not_found"}
 
-    # Remembered, but not yet started, or forgotten by the broker.
+    # The chat's stream is known, but not started yet, or forgotten by the broker.
     async with Redis.from_url(stage.redis_url) as answers:
         await answers.set(f"chat:{stage.name}", str(uuid.uuid4()))
     assert await status_of(stage.there + stream) == 204

@@ -47,7 +47,7 @@ class Answer:
         self._ready: list[Event] = []
 
     async def events(self, count: int | None = None) -> list[Event]:
-        """Read so many more events; without a number, all to the end of the response."""
+        """Read ``count`` more events; without a number, all to the end of the response."""
         found: list[Event] = []
         async with asyncio.timeout(PATIENCE):
             while count is None or len(found) < count:
@@ -60,7 +60,7 @@ class Answer:
         return found
 
     async def first_block(self) -> None:
-        """Wait until the response has begun to come."""
+        """Wait for the first block of the response."""
         async with asyncio.timeout(PATIENCE):
             self._ready += self.parser.feed(await anext(self.blocks))
 
@@ -69,13 +69,13 @@ class Answer:
 async def get(
     url: str, last_event_id: str | None = None, authorization: str | None = None, **query: Any
 ) -> AsyncIterator[Answer]:
-    """Ask, on a connection of its own; leaving the block cuts it."""
+    """Send a request on a connection of its own, which is cut when the block is left."""
     headers = {"Accept": "text/event-stream"}
     if authorization:
         headers["Authorization"] = authorization
     if last_event_id:
         headers["Last-Event-ID"] = last_event_id
-    # Little room on the way: a client that does not read soon makes the server wait.
+    # The receive buffer is small, so a client that does not read soon makes the server wait.
     transport = httpx.AsyncHTTPTransport(
         verify=_NO_AUTHORITIES,
         socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)],
@@ -93,7 +93,7 @@ async def status_of(url: str, last_event_id: str | None = None, **query: Any) ->
 
 
 async def ask(url: str, method: str = "GET", **query: Any) -> Any:
-    """One small request, answered with JSON or with nothing."""
+    """Send a small request; return its answer, which is JSON, or None if it is empty."""
     async with http_client() as client:
         response = await client.request(method, url, params=query)
     response.raise_for_status()
@@ -109,20 +109,20 @@ async def answers(url: str, expected: Any, limit: float = 5.0, **query: Any) -> 
 
 
 class Follower:
-    """Does what a browser's ``EventSource`` does, each time at the next of its URLs.
+    """Does what a browser's ``EventSource`` does, but connects to its URLs in turn.
 
-    It comes back with the last id whenever the response ends or the connection is cut; until a
-    last event, or an answer that is no stream.
+    It connects again, with the last id, whenever the response ends or the connection is cut. It
+    stops after a last event, or an answer that is no stream.
 
     Args:
         urls: where to connect.
-        cuts: after how many events to cut the connection oneself.
-        query: what else to ask.
+        cuts: the numbers of events after which the follower cuts the connection itself.
+        query: further parameters of each request.
 
     Attributes:
-        events: what came so far.
-        processes: which ones have answered.
-        status: of the last answer.
+        events: all that have come.
+        processes: the ids of those that have answered.
+        status: the status of the last answer.
     """
 
     def __init__(self, *urls: str, cuts: Sequence[int] = (), **query: Any) -> None:
@@ -141,7 +141,7 @@ class Follower:
                 await asyncio.sleep(_RETRY)
 
     async def _connect(self) -> bool:
-        """Tell whether it is over."""
+        """Connect once, and read; return whether the stream is over."""
         last = self.events[-1].id if self.events else None
         try:
             async with get(next(self._urls), last, **self._query) as answer:
@@ -161,12 +161,12 @@ class Follower:
 
 
 def texts_of(events: Sequence[Event]) -> list[str]:
-    """The chunks, of events in the format ``JSON``."""
+    """The chunks that these events, in the format ``JSON``, contain."""
     return [event.json for event in events if event.event == "message"]
 
 
 def check_complete(events: Sequence[Event], source: Source) -> None:
-    """All of the text, chunk by chunk, and its end."""
+    """Check that the events contain the whole text, chunk by chunk, and its end."""
     assert texts_of(events) == list(source.chunks())
     assert (events[-1].event, events[-1].id) == ("done", "end")
 

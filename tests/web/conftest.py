@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     Serve = Callable[..., Awaitable[WebServer]]
 
 
-# One line for each request tells nothing.
+# httpx logs a line for each request, which is of no use.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @pytest_asyncio.fixture
 async def serve(redis_url: str) -> AsyncIterator[Serve]:
-    """Starts servers of the application under test, and ends them with the test."""
+    """Starts servers of the application under test, and ends them when the test ends."""
     async with AsyncExitStack() as stack:
 
         async def start(

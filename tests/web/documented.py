@@ -1,8 +1,7 @@
-"""An application that a document shows, with its source on a leash.
+"""An application that a document shows, with a source that the test controls.
 
 After ``FREE`` pauses the source waits for the file ``GATE``, so that the test and not the clock
-decides how far it gets. If "fail" stands in the file, it fails
-there.
+decides how far it gets. If the file says "fail", the source then fails.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _pauses = 0
 
 
 class _Leash:
-    """What the document calls ``asyncio``: all of it, but with a sleep that waits for the test."""
+    """Stands for ``asyncio`` in the document: only its ``sleep`` differs and waits for the test."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(asyncio, name)
@@ -53,7 +52,7 @@ def _load() -> Any:
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """The application shown; and at ``/listeners``, how many readers of other processes it has."""
+    """The application shown; ``/listeners`` says how many streams of other processes it reads."""
     if scope.get("path") != "/listeners":
         await _shown.app(scope, receive, send)
         return

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 async def drive(way: str, program: Path, redis_url: str) -> None:
-    """Run it as two processes on Redis; what the document announces, as one in memory, too."""
+    """Run the program as two processes on Redis; ``fastapi`` and ``chat`` as one in memory, too."""
     if way == "outage":
         await drive_outage(program, redis_url)
         return
@@ -50,7 +50,7 @@ async def drive(way: str, program: Path, redis_url: str) -> None:
 
 
 async def drive_offsets(stage: Stage) -> None:
-    """One idempotent endpoint: start, be cut, resume by offset, come when it is over."""
+    """At one idempotent endpoint: start, be cut, resume by offset, and come after the end."""
     path = f"/answers/{stage.name}"
     async with asyncio.timeout(PATIENCE), get(stage.here + path) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -60,7 +60,7 @@ async def drive_offsets(stage: Stage) -> None:
         text += await text_of(answer.blocks)
     assert text == "".join(f"data: chunk {number}\n\n" for number in range(10))
     for server in (stage.here, stage.there):
-        # For a while after the end, who names a place gets the rest of the text.
+        # For a while after the end, a request that names a place gets the rest of the text.
         async with get(server + path, resume_at=utf16(text) - 3) as late:
             assert await text_of(late.blocks) == text[-3:]
         assert await status_of(server + path) == 422
@@ -89,7 +89,7 @@ async def drive_chat(stage: Stage) -> None:
 
 
 async def drive_events(stage: Stage) -> list[Event]:
-    """``EventSource``'s own way: be cut, resume by the last id, be told the end, be sent away."""
+    """As ``EventSource`` does: be cut, resume by the last id, read the end, and then get 204."""
     path = f"/answers/{stage.name}"
     async with get(stage.here + path) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -105,7 +105,7 @@ async def drive_events(stage: Stage) -> list[Event]:
     assert events[-1].event == "done"
     assert len({event.id for event in events}) == len(events) > 4
     for server in (stage.here, stage.there):
-        # For a while after the end, who names a place gets the rest of the text, and the end.
+        # For a while after the end, a request that names a place gets the rest, and the end.
         async with get(server + path, events[-3].id) as late:
             assert await late.events() == events[-2:]
         for place in (events[-1].id, None):
@@ -116,7 +116,7 @@ async def drive_events(stage: Stage) -> list[Event]:
 
 
 async def drive_endpoint(stage: Stage) -> None:
-    """A page that was sent away asks for the state, and for the text, which each ending stores."""
+    """A page that got 204 asks for the state, and for the text, which is stored at each ending."""
     path = f"/answers/{stage.name}"
     assert await ask(f"{stage.there}{path}/status") == {"state": "not_found", "text": None}
     events = await drive_events(stage)
@@ -148,7 +148,7 @@ async def drive_events_and_stop(stage: Stage) -> None:
 
 
 async def stop(stage: Stage) -> None:
-    """An open answer is cut, and nothing that its server would wait for, whatever the framework."""
+    """A server that stops cuts its open answer and does not wait for it, whatever the framework."""
     stage.leash()
     async with get(f"{stage.here}/answers/{stage.name}-open") as answer:
         await answer.events(1)
@@ -159,7 +159,7 @@ async def stop(stage: Stage) -> None:
 
 
 async def leave(stage: Stage, path: str) -> None:
-    """A client that goes away during silence takes its reader along, long before a heartbeat."""
+    """The reader of a client that leaves during silence ends, long before a heartbeat."""
     async with get(stage.there + path) as answer:
         await answer.events(3)
         assert await ask(f"{stage.there}/listeners") == 1
@@ -167,7 +167,7 @@ async def leave(stage: Stage, path: str) -> None:
 
 
 async def drive_owners(stage: Stage) -> None:
-    """Two users and one name: nobody reaches the other's stream, and can tell that there is one."""
+    """Two users and one name: neither can reach the other's stream, or notice that it exists."""
     path = f"/answers/{stage.name}"
     async with (
         http_client() as client,
@@ -202,7 +202,7 @@ async def drive_owners(stage: Stage) -> None:
 
 
 async def drive_openai(stage: Stage) -> None:
-    """The model is asked once, and hung up on when stopped; half an answer is none."""
+    """The model is asked once; a stop closes its connection; an incomplete answer is a failure."""
     events = await drive_events(stage)
     assert texts_of(events) == list(WORDS)
     assert [call.left.is_set() for call in stage.model.calls] == [False]
@@ -242,7 +242,7 @@ DRIVERS: dict[str, Callable[[Stage], Awaitable[object]]] = {
 
 
 async def text_of(blocks: AsyncIterator[bytes], events: int | None = None) -> str:
-    """Text up to so many whole events, or to the end."""
+    """Read text until it has this number of whole events, or to the end."""
     text = b""
     async for block in blocks:
         text += block

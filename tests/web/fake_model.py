@@ -1,4 +1,4 @@
-"""A server of one model, which speaks OpenAI's chat completions, as the question asks it to."""
+"""A server of one model, with OpenAI's chat completions; some questions make it misbehave."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Self
 
 WORDS = ("Because ", "of ", "that", ", \N{ROCKET}", "\n\nand ", "of this.")
 FREE = 4
-HOLD_BACK = "hold back"  # not even a head
-END_EARLY = "end early"  # in good order, but without a finish_reason
+HOLD_BACK = "hold back"  # sends nothing, not even a head
+END_EARLY = "end early"  # ends in good order, but without a finish_reason
 BREAK_OFF = "break off"
 ADMIT_ERROR = "admit an error"
 REFUSE = "refuse"
@@ -24,11 +24,11 @@ class Call:
 
 
 class FakeModel:
-    """After ``FREE`` words an answer waits for ``let_go``; ``async with`` starts and ends it.
+    """A model whose answers wait for ``let_go`` after ``FREE`` words; ``async with`` runs it.
 
     Attributes:
         url: the ``OPENAI_BASE_URL``.
-        calls: that came, in order.
+        calls: the requests that came, in order.
     """
 
     def __init__(self) -> None:

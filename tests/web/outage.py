@@ -19,7 +19,7 @@ REDIS_PORT = 6379
 
 
 async def drive_outage(program: Path, redis_url: str) -> None:
-    """Without its broker the application says so, and a stop does not wait for it."""
+    """Without its broker the application answers 503, and a stop does not wait for the broker."""
     where = urlsplit(redis_url)
     credentials = "".join(where.netloc.rpartition("@")[:2])
     broker = where.port or REDIS_PORT

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _TESTS = Path(__file__).parent.parent
-# Programs import a lot, and many start at once.
+# Starting takes long: programs import a lot, and many start at once.
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 20.0
 _COMPLAINTS = ("Traceback", "ERROR", "CRITICAL", "never awaited", "was never retrieved")
@@ -37,9 +37,9 @@ class WebServer:
 
     Args:
         kind: which of ``COMMANDS``.
-        application: as that server's command line names it.
+        application: its name on that server's command line.
         more: more arguments of that command line.
-        environment: what the application finds there.
+        environment: variables that the application finds there.
         path: where the application is imported from, beside the tests.
 
     Attributes:
@@ -76,14 +76,14 @@ class WebServer:
         return self._log.read_text(errors="replace")
 
     def memory(self, field: str = "VmRSS", pid: int | None = None) -> int:
-        """Bytes of memory in use; ``VmHWM`` is the most there ever were."""
+        """Bytes of memory in use; the field ``VmHWM`` is the peak."""
         for line in Path(f"/proc/{pid or self.pid}/status").read_text().splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"no {field} for process {pid or self.pid}")
 
     def terminate(self) -> None:
-        """As a deployment does to the old version."""
+        """Send SIGTERM, as a deployment does to the old version."""
         os.kill(self.pid, signal.SIGTERM)
 
     async def wait(self) -> int:

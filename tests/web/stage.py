@@ -1,4 +1,4 @@
-"""Two processes that serve an application which a document shows, with its source on a leash."""
+"""Two processes that serve a document's application, with a source that the test controls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KEY = "an example's key, of 16 bytes or more"
 
 
 class Stage:
-    """Two server processes of the application shown, or twice the same one.
+    """Two servers of the application shown; in memory, both are the same process.
 
     Attributes:
-        redis_url: where they meet.
-        model: answers those that ask OpenAI.
+        redis_url: the broker of both servers.
+        model: answers the applications that call OpenAI.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class Stage:
         self._gate = gate
 
     def let_go(self) -> None:
-        """The source goes on, to its end."""
+        """Let the source go on to its end."""
         self._open("")
 
     def let_fail(self) -> None:
-        """The source goes on, and raises."""
+        """Let the source go on and raise."""
         self._open("fail")
 
     def leash(self) -> None:
@@ -51,7 +51,7 @@ class Stage:
         self.model.leash()
 
     def _open(self, manner: str) -> None:
-        # Whole from the start: the source looks at any time.
+        # The file appears with its content, because the source may look at any time.
         written = self._gate.with_suffix(".written")
         written.write_text(manner, encoding="utf-8")
         written.replace(self._gate)
@@ -60,7 +60,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(way: str, program: Path, url: str) -> AsyncIterator[Stage]:
-    """Serve it, with its source on a leash."""
+    """Serve the application, with a source that the test controls."""
     gate = program.with_suffix(".gate")
     kind, application = SERVERS.get(way, ("uvicorn", "web.documented:app"))
     async with FakeModel() as model, AsyncExitStack() as stack:

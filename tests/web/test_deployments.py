@@ -1,4 +1,4 @@
-"""Several worker processes behind one port, and what becomes of streams when one of them goes."""
+"""Several worker processes behind one port, and what happens to streams when one of them ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_any_worker_resumes_what_any_other_produces(serve: Serve, stream: 
             assert len(followers) < 50, "one worker takes all connections"
             followers.append(await joined_elsewhere(server, f"/events/{names[0]}", *processes))
         while not all(task.done() for task in tasks_of_followers):
-            # Whichever worker this reaches: some time it is the one with the source.
+            # Each request reaches some worker; after some requests it is the one with the source.
             for name in names:
                 await ask(f"{server.url}/release/{name}", "POST")
     await asyncio.gather(*following)
@@ -46,7 +46,10 @@ async def test_any_worker_resumes_what_any_other_produces(serve: Serve, stream: 
 
 
 async def crowd(server: WebServer, stream: str, source: Source) -> tuple[int, list[Follower]]:
-    """Followers of one stream at both workers; and the process that produces it."""
+    """Start followers of one stream at both workers.
+
+    Return the process that produces the stream, and the followers.
+    """
     url = f"{server.url}/events/{stream}"
     first = Follower(url, source=recipe(source))
     await begun(first)
@@ -61,7 +64,7 @@ async def crowd(server: WebServer, stream: str, source: Source) -> tuple[int, li
 async def joined_elsewhere(server: WebServer, path: str, *processes: int) -> Follower:
     """Start a follower while these workers take no connection."""
     follower = Follower(server.url + path)
-    # The kernel gives connections to whom it likes, unless only some workers take any.
+    # The kernel chooses the worker, so the workers that shall not get the connection are stopped.
     for process in processes:
         os.kill(process, signal.SIGSTOP)
     try:
@@ -103,7 +106,7 @@ async def test_restarted_worker_lets_its_producers_finish(serve: Serve, stream: 
     await asyncio.gather(*following)
     for follower in followers:
         check_complete(follower.events, source)
-        # Those it served were cut off, and have come back to another.
+        # The followers of the stopped worker were cut off, and have reconnected to another.
         assert follower.processes != {producing}
 
 
@@ -114,7 +117,7 @@ async def test_restarted_worker_tells_what_it_cannot_finish(serve: Serve, stream
     began = time.monotonic()
     os.kill(producing, signal.SIGTERM)
     await asyncio.gather(*following)
-    # The drain, and less than it takes to miss a dead producer.
+    # This is the drain, and less time than it takes to detect a dead producer.
     assert time.monotonic() - began < 0.5 + LEASE
     for follower in followers:
         assert texts_of(follower.events) == list(source.chunks())[:5]

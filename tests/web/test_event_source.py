@@ -1,4 +1,4 @@
-"""A real ``EventSource`` (that of Node.js), which resumes without any code of the page's."""
+"""A real ``EventSource`` (that of Node.js), which resumes without any code in the page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from web.conftest import Serve
 
 _PAGE = Path(__file__).parent / "event_source.mjs"
-# Every text that a stream can carry, lone surrogates included.
+# The source yields surrogates, lone ones included, since a stream can carry every text.
 SOURCE = Source(kind="surrogates", count=5, gated_from=20)
 
 
 class Page:
-    """What the page has told so far."""
+    """A page that runs an ``EventSource``; ``told`` is what it has reported."""
 
     def __init__(self, url: str, manner: str = "close") -> None:
         self.told: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ class Page:
         await self._process.wait()
 
     async def wait_for(self, kind: str, count: int = 1) -> None:
-        """Wait until so many events of this kind were told of; "exit" is the page's end."""
+        """Wait until the page has reported ``count`` events of this kind; "exit" is its end."""
         assert self._process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             while len(self.of(kind)) < count:
@@ -57,7 +57,7 @@ class Page:
         return [told for told in self.told if told["type"] == kind]
 
     def check_texts(self, source: Source) -> None:
-        """Compare as JavaScript does, to which a pair of surrogates is a character."""
+        """Compare the texts as JavaScript does: a pair of surrogates is one character."""
         texts = [json.loads(told["data"]) for told in self.of("message")]
         assert [utf16(text) for text in texts] == [utf16(text) for text in source.chunks()]
 
@@ -71,7 +71,7 @@ async def test_browser_resumes_by_itself_on_another_instance(serve: Serve, strea
             proxy.aim_at(there.port)
             proxy.cut()
             await page.wait_for("open", 2)
-            # Cut in the middle of an event, too: it comes again, whole.
+            # A cut in the middle of an event: the event comes again, whole.
             await ask(f"{here.url}/release/{stream}", "POST", permits=1)
             await page.wait_for("message", 21)
             proxy.to_client.cut_after = 10
@@ -96,7 +96,7 @@ async def test_browser_that_stays_after_the_end_is_sent_away(serve: Serve, strea
             await page.wait_for("exit")
         page.check_texts(source)
         assert len(page.of(last)) == 1
-        # The end of the response, and then no content.
+        # The first error is the end of the response, the second one is the answer 204.
         assert [told["closed"] for told in page.of("error")] == [False, True]
 
 

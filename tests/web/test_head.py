@@ -1,3 +1,5 @@
+"""A HEAD request has the headers of the answer, and starts no stream."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

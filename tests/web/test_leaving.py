@@ -1,6 +1,6 @@
-"""A client that goes away takes its reader with it, and nothing else; with our responses at once.
+"""When a client leaves, its reader ends, and nothing else does; with our responses at once.
 
-A heartbeat, or anything else that would notice by writing, is an hour away.
+Heartbeats, and all else that would notice the leaving by writing, are an hour away.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def test_leaving_client_takes_its_reader_along(kind: str, serve: Serve, st
 
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_reader_goes_with_a_collected_response(kind: str, serve: Serve, stream: str) -> None:
-    """As announced, the stream is the body: nobody closes it."""
+    """As in the package's announcement, the stream is the body, and nothing closes it."""
     beside, elsewhere = await asyncio.gather(serve(kind), serve(kind))
     async with get(f"{beside.url}/events/{stream}", source=recipe(SOURCE)) as staying:
         first = await staying.events(3)
@@ -49,7 +49,7 @@ async def test_reader_goes_with_a_collected_response(kind: str, serve: Serve, st
             for path in ("plain", "chat"):
                 async with get(f"{server.url}/{path}/{stream}") as answer:
                     await answer.first_block()
-                    # Whoever is connected keeps the reader, whatever is collected.
+                    # The reader of a connected client stays, whatever is collected.
                     held = await ask(f"{server.url}/state", collect=True)
                     assert held["readers"] == idle["readers"] + 1
                 await answers(f"{server.url}/state", idle, collect=True)

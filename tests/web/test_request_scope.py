@@ -80,7 +80,7 @@ async def test_only_the_sources_own_session_lasts(owner: str, ending: StreamStat
 
 
 async def leave_after(app: Callable[..., Any], word: bytes) -> None:
-    """Ask for the answer, and go away at that word."""
+    """Ask for the answer, and disconnect at that word."""
     left = asyncio.Event()
 
     async def receive() -> dict[str, Any]:

@@ -18,8 +18,8 @@ MEGABYTE = 1024 * 1024
 FLOW = Source(kind="bulk", count=400, gated_from=1)
 TEXT = FLOW.count * 64 * 1024
 STALLED = 4
-# Beside the text itself: for each client a window and what is on its way, and what the allocator
-# keeps. Unbounded, each stalled client would cost the text once more.
+# Memory beside the text itself: for each client a window and the data on its way, and what the
+# allocator keeps. Without bounds, each stalled client would cost the text once more.
 SLACK = 32 * MEGABYTE
 
 
@@ -49,5 +49,5 @@ async def test_stalled_clients_cost_bounded_memory(kind: str, serve: Serve, stre
         ]
         assert grown[0] < TEXT + SLACK
         assert grown[1] < SLACK
-        # Whoever reads on has missed nothing.
+        # A stalled client that reads on has missed nothing.
         check_complete(await stalled[-1].events(), FLOW)

@@ -1,7 +1,7 @@
-"""Servers that are told to stop while answers are open: with all of their own defaults.
+"""Servers that are told to stop while answers are open, with all of the servers' own defaults.
 
-None of them tells the application before the last answer has ended. The answers see it, and end:
-their clients go on elsewhere, and the producers have the time that the context gives them.
+None of them tells the application before the last answer has ended. The answers notice the stop and
+end: their clients go on elsewhere, and the producers have the time that the context gives them.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def is_running(process: int) -> bool:
 
 
 async def cut(answer: Answer) -> list[str]:
-    """The texts of the rest, which has no ending."""
+    """Read the rest of the answer, check that it has no ending, and return its texts."""
     rest = await answer.events()
     assert not [event for event in rest if event.event in LAST]
     return texts_of(rest)
 
 
 async def stopped(server: WebServer) -> None:
-    """It ends by itself, as one that was asked to."""
+    """Check that the server ends by itself, with the status of one that was asked to."""
     assert await server.wait() in (0, -signal.SIGTERM)
 
 
@@ -68,7 +68,7 @@ async def test_stopped_server_sends_its_clients_elsewhere(
     assert not [event for event in events if event.event in LAST]
     assert 5 <= len(events) < source.count
     async with get(f"{other.url}/events/{stream}", events[-1].id) as answer:
-        # From the one that was stopped: it lets the source end.
+        # The text comes from the stopping server, which lets the source end.
         events += await answer.events()
     check_complete(events, source)
     await stopped(stopping)
@@ -88,7 +88,7 @@ async def test_stopped_server_tells_what_it_cannot_finish(
             stopping.terminate()
             await cut(answer)
             last = (await elsewhere.events())[-1]
-            # It was told, before a dead producer would have been missed.
+            # The reader got the ending before a dead producer would have been detected.
             assert time.monotonic() - began < LEASE
     assert (last.event, last.json["code"]) == ("stream-error", "producer_lost")
     await stopped(stopping)
@@ -131,7 +131,7 @@ async def test_stopped_master_sends_the_clients_of_all_workers_elsewhere(
 
 
 async def test_master_restarts_its_workers_one_by_one_on_sighup(serve: Serve, stream: str) -> None:
-    """There is somebody at the port at any time: clients need no other server to come back to."""
+    """A worker answers at the port at any time: clients need no other server to reconnect to."""
     source = Source(count=120, pause=0.05)
     # Under load a new worker takes its time, and uvicorn would give up after 5 seconds.
     more = ("--workers", "2", "--timeout-worker-healthcheck", "60")
@@ -140,7 +140,7 @@ async def test_master_restarts_its_workers_one_by_one_on_sighup(serve: Serve, st
     before = {process for one in followers for process in one.processes}
     os.kill(server.pid, signal.SIGHUP)
     await all_complete(followers, source)
-    # Whom the followers have met by then depends on which worker produces: that one drains.
+    # Which workers the followers have reached depends on which one produces, since that drains.
     await eventually(lambda: not any(map(is_running, before)), "the old workers to go", limit=45)
     assert (await ask(f"{server.url}/state"))["process"] not in before
 
@@ -156,12 +156,12 @@ async def test_reload_does_not_wait_for_an_open_answer(
         await answer.events(5)
         os.utime(changing, (time.time() + 10, time.time() + 10))
         await cut(answer)
-    # Asked in the meantime, it answers once it is there again.
+    # A request during the restart is answered once the server is there again.
     assert (await ask(f"{server.url}/state"))["process"] != before
 
 
 async def crowd(*urls: str, source: Source) -> list[Follower]:
-    """Followers of one stream, of which the first has started it."""
+    """Start followers of one stream; the first one starts the stream."""
     followers = [Follower(*urls, source=recipe(source)), *(Follower(*urls) for _ in range(5))]
     for follower in followers:
         following.append(asyncio.create_task(follower.follow()))

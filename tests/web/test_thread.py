@@ -1,4 +1,4 @@
-"""A server in a thread of a program: nobody sends it signals."""
+"""A server inside a program, in its loop or in a thread, where it gets no signals."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Chromium for the tests, without a window.
 
-Which one: the program in ``RESUMABLE_STREAM_TEST_CHROMIUM``, else one of the system, else one that
+It is the program in ``RESUMABLE_STREAM_TEST_CHROMIUM``, else one of the system, else one that
 ``playwright install chromium`` has put there, else, on Linux, that of the npm package in
 ``chromium/package.json``. A test that gets none fails.
 """
@@ -35,7 +35,7 @@ _REMEDY = (
     f"no Chromium: install it (Debian: apt-get install chromium), run "
     f"{sys.executable} -m playwright install chromium, or name one in {VARIABLE}"
 )
-# A sandbox needs rights that a container has not; nothing here shall reach out.
+# A sandbox needs rights that a container lacks; and the browser must send nothing by itself.
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -49,7 +49,7 @@ _ARGUMENTS = (
 
 @asynccontextmanager
 async def chromium(request: pytest.FixtureRequest | None = None) -> AsyncIterator[Browser]:
-    """Run one; its pages are closed with it. Without a request, npm's is not looked for."""
+    """Run a browser; its pages are closed with it. Without a request, npm's is not looked for."""
     async with async_playwright() as playwright:
         program, more = _found(playwright, request)
         browser = await playwright.chromium.launch(
@@ -64,7 +64,7 @@ async def chromium(request: pytest.FixtureRequest | None = None) -> AsyncIterato
 def _found(
     playwright: Playwright, request: pytest.FixtureRequest | None
 ) -> tuple[Path, dict[str, str]]:
-    """The program, and what it needs in its environment."""
+    """The program, and the environment variables that it needs."""
     if named := os.environ.get(VARIABLE):
         return Path(named), {}
     for name in _NAMES:
@@ -82,7 +82,7 @@ def _unpacked(request: pytest.FixtureRequest) -> tuple[Path, dict[str, str]]:
     unpack = installed(_UNPACK, request)
     folder = unpack.parent / "unpacked"
     folder.mkdir(exist_ok=True)
-    # It takes what it finds there for whole: one at a time.
+    # The script takes any files in the folder for complete, so only one process may unpack.
     with (unpack.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(

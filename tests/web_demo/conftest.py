@@ -41,7 +41,7 @@ def demo(request: pytest.FixtureRequest) -> Demo:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def tabs(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """A browser of the test's own, which knows nothing of the others'."""
+    """A browser context of the test's own, which shares nothing with those of other tests."""
     context = await browser.new_context()
     yield context
     await context.close()
@@ -49,6 +49,6 @@ async def tabs(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(tabs: BrowserContext, demo: Demo) -> AsyncIterator[Visit]:
-    """The page, in the middle of an answer that takes its time."""
+    """The page, in the middle of a slow answer."""
     async with visiting(tabs, demo.url) as visit:
         yield visit

@@ -23,7 +23,7 @@ TEXT = (files("resumable_stream") / "_cli/demo/web/answer.txt").read_text(encodi
 COMPLETE = f"exactly what was written, {len(TEXT.encode('utf-16-le')) // 2:,} characters."
 LOST = "Connection lost. The browser comes back by itself."
 
-# Counts what the page's own script does, in the page.
+# Counts, in the page, the ``EventSource`` objects that its own script makes.
 _COUNT_SOURCES = """
 window.sources = 0;
 window.EventSource = class extends EventSource {
@@ -33,7 +33,7 @@ window.EventSource = class extends EventSource {
 
 
 class Demo:
-    """The program, ended as Ctrl-C ends it."""
+    """The program; it is ended as by Ctrl-C."""
 
     def __init__(self, url: str) -> None:
         self.url = ""
@@ -86,7 +86,7 @@ class Visit:
     """One tab.
 
     Attributes:
-        errors: what the page's script has failed with.
+        errors: the uncaught errors of the page's script.
     """
 
     def __init__(self, page: Page) -> None:
@@ -116,11 +116,11 @@ class Visit:
         return self.page.locator(f"#reader-{reader} .status")
 
     def row(self, number: int) -> Locator:
-        """In the picture: 0 is what is written, then come the readers."""
+        """A row of the picture: 0 is the text as written, the readers follow."""
         return self.page.locator("#bars .row").nth(number)
 
     async def picture(self) -> str:
-        """All that the picture says, and whether the page thinks that nobody looks at it."""
+        """All text of the picture, and whether the page takes itself to be hidden."""
         hidden = await self.page.evaluate("document.hidden")
         return f"{await self.page.locator('#bars').inner_text()}\nhidden: {hidden}"
 
@@ -141,7 +141,7 @@ class Visit:
         return await self.reads(before + length, reader)
 
     async def reads(self, length: int, reader: int = 1) -> str:
-        """Wait until so much text is there; return all of it."""
+        """Wait until the text has at least this length; return all of it."""
         return await until(lambda: self.text(reader), lambda text: len(text) >= length)
 
     async def says(self, words: str, reader: int = 1) -> None:
@@ -157,7 +157,7 @@ class Visit:
 
 
 async def until(look: Callable[[], Awaitable[str]], accept: Callable[[str], bool]) -> str:
-    """Look until what is seen is as expected, and return it."""
+    """Look until ``accept`` is true for what is seen, and return that."""
     seen = ""
     try:
         async with asyncio.timeout(PATIENCE):
@@ -171,7 +171,7 @@ async def until(look: Callable[[], Awaitable[str]], accept: Callable[[str], bool
 @asynccontextmanager
 async def visiting(context: BrowserContext, url: str) -> AsyncIterator[Visit]:
     """Open the page in a tab of its own, at a pace that leaves time to do something."""
-    # The demo keeps the pace of the visit before, at which an answer may be over in a second.
+    # The demo keeps the pace of the previous visit, at which an answer may be over in a second.
     assert (await context.request.post(urljoin(url, "/pace/slow"))).ok
     page = await context.new_page()
     await page.add_init_script(_COUNT_SOURCES)

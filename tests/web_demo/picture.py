@@ -1,6 +1,6 @@
 """Makes the README's picture: ``PYTHONPATH=tests python -m web_demo.picture docs/demo-web.png``.
 
-The page is caught while one reader has been moved to another instance and a second one is cut.
+The picture shows the page after one reader has moved to another instance and a second one is cut.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo's page in a real browser: what its readers have in the end is compared exactly."""
+"""The demo's page in a real browser: the final text of each reader is compared exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``demo --web`` as a program: how it starts, whom it answers, what is left when it ends."""
+"""``demo --web`` as a program: how it starts, which requests it accepts, what it leaves behind."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_origin_is_the_host_and_nothing_more(memory_demo: Demo) -> None:
 
 
 async def status_for(demo: Demo, *headers: str) -> int:
-    """Send a request with these lines and no others, which no client would let through."""
+    """Send a request with these header lines only, as no HTTP client would; return the status."""
     where = urlsplit(demo.url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
     lines = ("POST /start HTTP/1.0", *headers, "Content-Length: 0", "", "")
