@@ -42,7 +42,7 @@ async def stage(tmp_path: Path, redis_url: str) -> AsyncIterator[Stage]:
 
 @pytest_asyncio.fixture
 async def open_page(page_program: Path) -> AsyncIterator[OpenPage]:
-    """Opens tabs, and closes them with the test."""
+    """Opens tabs, and closes them when the test ends."""
     async with AsyncExitStack() as stack:
 
         async def opened(server: str, chat: str, messages: list[Any] | None = None) -> Page:

@@ -1,4 +1,4 @@
-"""Drives pages with ``useChat``, each in a Node process of its own: a browser's tab."""
+"""Drives pages that use ``useChat``: each is a Node process, which stands for a browser's tab."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page shows; ``ends`` is what ``onFinish`` was told of each answer."""
+    """What the page shows; ``ends`` holds what ``onFinish`` received for each answer."""
 
     status: str = ""
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -46,14 +46,14 @@ class Page:
 
     Args:
         program: page.mjs, beside its packages.
-        server: where the endpoints are.
-        chat: its id.
-        messages: those that the application has stored.
+        server: the URL of the server that has the endpoints.
+        chat: the id of the chat.
+        messages: the chat's messages that the application has stored.
 
     Attributes:
-        shown: at present.
-        statuses: one after the other, since the page was opened.
-        answers: methods and status codes.
+        shown: what the page shows now.
+        statuses: each change of the status since the page was opened, in order.
+        answers: the method and the status code of each response.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Page:
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # Otherwise the renderer complains of its age.
+            # In development mode react-test-renderer warns that it is deprecated.
             env=os.environ | {"NODE_ENV": "production"},
         )
         return self
@@ -88,14 +88,14 @@ class Page:
         await self._process.stdin.drain()
 
     async def until(self, reached: Callable[[Shown], bool]) -> Shown:
-        """Wait until the page shows what is waited for."""
+        """Wait until ``reached`` is true for what the page shows."""
         return await self._until(lambda: reached(self.shown))
 
     async def until_status(self, status: str) -> Shown:
         return await self.until(lambda shown: shown.status == status)
 
     async def until_ended(self, count: int = 1) -> Shown:
-        """Wait until so many answers have ended, in whatever way."""
+        """Wait until ``count`` answers have ended, in any way."""
         return await self.until(lambda shown: len(shown.ends) == count)
 
     async def until_answered(self, method: str, code: int) -> Shown:

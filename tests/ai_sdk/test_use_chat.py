@@ -1,4 +1,4 @@
-"""``useChat({ resume: true })`` of the npm package ``@ai-sdk/react``, at the endpoints shown."""
+"""``useChat({ resume: true })`` of the npm package ``@ai-sdk/react``, with documented endpoints."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from web.stage import Stage
 
 WHOLE = "One two three four five "
-# As far as the source gets before it waits.
+# The text that the source yields before it waits.
 BEGUN = "One two three four "
 
 
 async def asked(page: Page) -> None:
-    """The page is there and finds nothing running; it sends a message, and the answer begins."""
+    """Check that the page finds no running answer, send a message, and wait for the text."""
     await page.until_answered("GET", 204)
     assert page.statuses == ["ready"]
     await page.tell("send", text="Count!")
@@ -61,7 +61,7 @@ async def test_page_opened_again_shows_the_whole_answer(stage: Stage, open_page:
 
     again = await open_page(stage.there, stage.name, [question])
     await again.until(lambda shown: shown.text == BEGUN)
-    # This one has stored the half that it had.
+    # This page has also stored the part of the answer that it had received.
     with_half = await open_page(stage.there, stage.name, [question, begun])
     await with_half.until_answered("GET", 200)
     stage.let_go()
@@ -88,11 +88,11 @@ async def test_lost_connection_is_made_good(stage: Stage, open_page: OpenPage) -
         proxy.cut()
         shown = await page.until_ended()
         assert shown.ends[0]["isDisconnect"]
-        # What was cut off does not look finished.
+        # An answer that was cut off does not look finished.
         assert (shown.status, shown.text, shown.states) == ("error", BEGUN, ["streaming"])
         await page.tell("resume")
         await page.until(lambda shown: shown.text == BEGUN and shown.status == "streaming")
-        # The hook's own stop leaves the answer alone.
+        # The hook's own stop does not end the answer on the server.
         await page.tell("leave")
         shown = await page.until_ended(2)
         assert (shown.status, shown.text) == ("ready", BEGUN)
@@ -103,7 +103,7 @@ async def test_lost_connection_is_made_good(stage: Stage, open_page: OpenPage) -
         assert (shown.status, shown.text, shown.states) == ("ready", WHOLE, ["done"])
         assert len(shown.messages) == 2
 
-        # Too late to have it from here, and it can tell.
+        # This page resumes too late to get the rest, and shows that the text is unfinished.
         await other.until_status("error")
         await other.tell("resume")
         await other.until_answered("GET", 204)
@@ -139,7 +139,7 @@ async def test_failure_is_an_error_on_every_page(stage: Stage, open_page: OpenPa
         assert (shown.text, shown.states) == (BEGUN, ["streaming"])
     late = await open_page(stage.there, stage.name, question)
     assert (await late.until_status("error")).error == "the source of this stream failed"
-    # The next message makes up for it.
+    # The next message gets a complete answer.
     stage.let_go()
     await late.tell("send", text="Please!")
     await late.until(lambda shown: (shown.status, shown.text) == ("ready", WHOLE))

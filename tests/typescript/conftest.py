@@ -36,7 +36,7 @@ async def typescript(peer_program: Path, redis_url: str) -> AsyncIterator[Peer]:
 
 @pytest_asyncio.fixture
 async def open_context(redis_url: str) -> AsyncIterator[Callable[..., ResumableStreamContext]]:
-    """Make contexts, as if each were another instance."""
+    """Makes contexts, each of which stands for another instance."""
     async with contextlib.AsyncExitStack() as stack:
 
         def opened(**options: object) -> ResumableStreamContext:

@@ -18,15 +18,15 @@ _LINE_LIMIT = 256 * 1024 * 1024
 
 
 class PeerError(Exception):
-    """What a TypeScript call or stream raised, or that the process has gone."""
+    """A TypeScript call or stream has raised an error, or the process has gone."""
 
 
 class Reading:
-    """One call of the package, and the stream it gave.
+    """One call of the package, and the stream that it returned.
 
     Attributes:
         produces: the call ran the source.
-        outcome: "reading", "over" (the package gave null) or "unknown" (undefined).
+        outcome: "reading", "over" (the package returned null) or "unknown" (undefined).
     """
 
     def __init__(self, peer: Peer, number: int) -> None:
@@ -62,7 +62,7 @@ class Reading:
         return [await self.chunk() for _ in range(count)]
 
     async def text(self, size: int) -> str:
-        """Read that many characters, or up to the end."""
+        """Read at least ``size`` characters, or up to the end."""
         text = ""
         while len(text) < size and (chunk := await self.chunk()) is not None:
             text += chunk
@@ -110,7 +110,7 @@ class Peer:
         await self._listening
 
     async def kill(self) -> None:
-        """End it at once (-9)."""
+        """Kill the process at once (-9)."""
         if self._process.returncode is None:
             self._process.kill()
         await self.gone()
@@ -146,7 +146,7 @@ class Peer:
                 await asyncio.sleep(0.01)
 
     async def feed(self, stream: str, *chunks: str, close: bool = False) -> None:
-        """Let the stream's source yield the chunks, and at once end if asked to."""
+        """Let the stream's source yield the chunks; with ``close``, it ends at once."""
         await self.tell("feed", stream=stream, chunks=chunks, close=close)
 
     async def close(self, stream: str) -> None:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """Call it as ``make_stream``.
+    """A source to be passed as ``make_stream``.
 
     Attributes:
-        calls: how often it was.
-        closed: it was left, by its end or by a stop.
+        calls: how often the source was called.
+        closed: set once the source has ended, failed or been stopped.
     """
 
     def __init__(self, *chunks: str) -> None:
@@ -47,7 +47,7 @@ class Source:
 
 
 async def read(stream: ResumableStream, size: int) -> str:
-    """Read that many characters, or up to the end."""
+    """Read at least ``size`` characters, or up to the end."""
     text = ""
     while len(text) < size and (chunk := await anext(stream, None)) is not None:
         text += chunk
@@ -64,5 +64,5 @@ def utf16(text: str) -> int:
 
 
 def from_offset(text: str, offset: int) -> str:
-    """Cut as JavaScript does: half a pair becomes U+FFFD."""
+    """The text from the offset on, as JavaScript cuts it: half a pair becomes U+FFFD."""
     return text.encode("utf-16-le")[2 * offset :].decode("utf-16-le", "replace")

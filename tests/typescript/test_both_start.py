@@ -28,7 +28,7 @@ async def read_both(
     there: Reading,
     here: ResumableStream | None,
 ) -> None:
-    """One side produces; let it go on to its end, which both read."""
+    """Check that one side produces, let its source end, and check that both sides read the text."""
     assert here is not None
     assert there.outcome == "reading"
     assert source.calls + there.produces == 1
@@ -46,7 +46,7 @@ async def race(typescript: Peer, streams: ResumableStreamContext) -> None:
     source = Source("Python ")
 
     async def there() -> Reading:
-        # The command takes its time through two processes already: either side wins often.
+        # The command takes some time to reach the other process, so each side wins often.
         await asyncio.sleep(random.choice((0, 0, 0.001, 0.002, 0.004)))
         return await typescript.start(stream_id, "TypeScript ")
 
@@ -73,7 +73,7 @@ async def test_claim_once_seen_is_answered(
     open_context: Callable[..., ResumableStreamContext],
     redis_url: str,
 ) -> None:
-    """The package asks once, as soon as it sees the claim; the Python side was not connected."""
+    """The package asks once, as soon as it sees the claim; the Python side connects only now."""
     with redis.Redis.from_url(redis_url) as client:
         for _ in range(20):
             stream_id = f"mixed-{uuid.uuid4()}"

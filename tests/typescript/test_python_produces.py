@@ -230,7 +230,7 @@ async def test_counting_calls_keeps_lease(
     redis_url: str,
     stream_id: str,
 ) -> None:
-    """The package's start increments our sentinel: we renew it, and end it, all the same."""
+    """The package's start increments our sentinel; the producer still renews it and writes DONE."""
     stream, source = await produce(open_context(lease=1), stream_id, "one ")
     generation = (await open_context().stream_status(stream_id)).generation
     key = f"resumable-stream:rs:sentinel:{stream_id}"
@@ -263,7 +263,7 @@ async def test_counting_calls_keeps_lease(
 
 
 async def eventually_over(typescript: Peer, stream_id: str) -> None:
-    """The package finds the stream over: it neither joins it nor starts it anew."""
+    """Check that the package finds the stream over: it neither joins it nor starts it again."""
     await typescript.finds_over(stream_id)
     assert (await typescript.resume(stream_id, 2)).outcome == "over"
     late = await typescript.start(stream_id, "another")

@@ -255,7 +255,7 @@ async def test_megabytes_are_replayed(
 async def test_fast_producer_loses_nothing(
     typescript: Peer, open_context: Callable[..., ResumableStreamContext], stream_id: str
 ) -> None:
-    """A reader whose window overflows asks again from where it stands."""
+    """A reader whose window overflows asks again, from the place that it has reached."""
     streams = open_context(window=4096)
     await typescript.create(stream_id)
     reader = await resume(streams, stream_id)
@@ -280,7 +280,7 @@ async def test_killed_producer_is_lost(
             await anext(reader)
     assert lost.value.offset == utf16("so far 😀")
 
-    # The package's sentinel stays for a day: nobody answers who comes late.
+    # The package's sentinel stays for a day, so a late start asks the dead producer in vain.
     async with asyncio.timeout(15):
         with pytest.raises(HandshakeTimeoutError):
             await streams.resumable_stream(stream_id, Source("anew"))
@@ -289,7 +289,7 @@ async def test_killed_producer_is_lost(
 async def test_failing_source_is_lost(
     typescript: Peer, open_context: Callable[..., ResumableStreamContext], stream_id: str
 ) -> None:
-    """The package does not catch what its source raises: the process ends by it."""
+    """The package does not catch errors of its source, so the process ends."""
     streams = open_context(lease=2)
     await typescript.create(stream_id, "so far")
     reader = await resume(streams, stream_id)
