@@ -178,3 +178,74 @@ async def test_head_gets_the_headers_and_starts_nothing(chunks: EventFormat) -> 
             client.gone.set()
             await task
         assert answers[0] == answers[1]
+
+
+@in_virtual_time
+async def test_client_that_leaves_while_its_server_holds_a_block_ends_the_response() -> None:
+    class Stalled(Client):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if b"data: a" in message.get("body", b""):
+                await asyncio.sleep(3600)
+
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+        client = Stalled()
+        asking = asyncio.create_task(client.ask(context))
+        await asyncio.sleep(1)
+        client.gone.set()
+        await asyncio.wait_for(asking, 1)
+        assert not broker._subscriptions
+
+
+@in_virtual_time
+async def test_error_of_receiving_is_raised_as_it_is() -> None:
+    class Broken(Client):
+        async def receive(self) -> Any:
+            await self.gone.wait()
+            raise LookupError("the server is broken")
+
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+        client = Broken()
+        asking = asyncio.create_task(client.ask(context))
+        await asyncio.sleep(1)
+        client.gone.set()
+        with pytest.raises(LookupError, match="broken"):
+            await asyncio.wait_for(asking, 1)
+        assert not broker._subscriptions
+
+
+@in_virtual_time
+async def test_response_ends_after_all_it_has_begun() -> None:
+    class Slow(Client):
+        async def receive(self) -> Any:
+            try:
+                return await super().receive()
+            finally:
+                await asyncio.sleep(1)
+
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+        before = asyncio.all_tasks()
+        source.finish()
+        await Slow().ask(here.contexts[0])
+        assert asyncio.all_tasks() <= before
+
+
+@in_virtual_time
+async def test_client_that_leaves_at_the_end_has_all() -> None:
+    async with world() as here:
+        source, _, _ = await begin(here, "a")
+
+        def leave(block: bytes) -> None:
+            if not block:
+                client.gone.set()
+
+        client = Client(on_body=leave)
+        source.finish()
+        await client.ask(here.contexts[0])
+        assert client.complete
+        assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]  # a test is a task

@@ -7,15 +7,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, final
 
-from resumable_stream._protocol.places import EventId
-from resumable_stream._text.utf8 import to_well_formed
 from resumable_stream.errors import InvalidSettingError, ResumableStreamError
+from resumable_stream.sse._block import encode_last, encode_run
 from resumable_stream.sse._format import TEXT, EventFormat, details_of
 from resumable_stream.sse._silence import Silence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from resumable_stream import ResumableStream
     from resumable_stream.sse._shutdown import ServerWatch
 
@@ -92,7 +89,8 @@ class SseBody:
         if self._interrupted:
             return self._cut()
         try:
-            run = await self._silence.within(anext(self._stream.runs()))
+            with self._silence:
+                run = await anext(self._stream.runs())
         except TimeoutError:
             return _HEARTBEAT
         except asyncio.CancelledError:
@@ -102,9 +100,7 @@ class SseBody:
             return self._ending(None)
         except ResumableStreamError as error:
             return self._ending(error)
-        events = map(self._settings.chunks.chunk, run)
-        ids = _ids(self._stream.last_event_id, len(run))
-        return _encoded("".join(map(_with_id, events, ids)))
+        return encode_run(self._settings.chunks, self._stream.last_event_id, run)
 
     def interrupt(self) -> bool:
         """End although the stream goes on: the client should come back to another process.
@@ -138,42 +134,19 @@ class SseBody:
         self._end()
         chunks = self._settings.chunks
         if error is None:
-            return _encoded(_with_id(chunks.done(), END_ID))
+            return encode_last(chunks.done(), END_ID)
         details = details_of(error, disclose=self._settings.disclose_errors)
         if details is None:
             logger.warning("a client is told to come back: %s", error)
             return self._cut()
-        return _encoded(_with_id(chunks.error(details), END_ID))
+        return encode_last(chunks.error(details), END_ID)
 
     def _cut(self) -> bytes:
         self._end()
         if not (last := self._settings.chunks.interrupted()):
             raise StopAsyncIteration
-        return _encoded(_with_id(last, None))
+        return encode_last(last, None)
 
     def _end(self) -> None:
         self._ended = True
         self._silence.stop()
-
-
-def _ids(last: str | None, count: int) -> Sequence[str | None]:
-    """Return the ids of the events of consecutive chunks, of which the last one is known."""
-    if last is None or count == 1:
-        return [last] * count
-    generation, end = EventId.parse(last)
-    return [f"{generation}-{sequence}" for sequence in range(end - count + 1, end + 1)]
-
-
-def _with_id(event: str, event_id: str | None) -> str:
-    fields = event.rstrip("\r\n")
-    if event_id is None:
-        return f"{fields}\n\n"
-    # The id comes last: if the source has written an id, too, the last one counts.
-    return f"{fields}\nid: {event_id}\n\n" if fields else f"id: {event_id}\n\n"
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return to_well_formed(text).encode()

@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, Self, final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-T = TypeVar("T")
+    from types import TracebackType
 
 
 @final
 class Silence:
-    """Limits how long each of many waits may take.
+    """Limits how long each of many waits may take: ``with silence: await something``.
 
-    A timer for each wait would be set and cancelled for every event. This one is set when there is
-    none, and again only when it has fired during a later wait.
+    A wait that takes longer is cancelled, and raises ``TimeoutError``. One wait at a time.
+
+    ``asyncio.timeout`` would set and cancel a timer for each wait, so for every event. This timer
+    is set when there is none, and again only when it has fired during a later wait.
 
     Args:
         limit: how many seconds a wait may take.
     """
 
-    __slots__ = ("_began", "_limit", "_timer", "_wait")
+    __slots__ = ("_began", "_cancelling", "_fired", "_limit", "_task", "_timer")
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._began = 0.0  # the present wait, or the last one
-        self._wait: asyncio.Timeout | None = None
+        self._task: asyncio.Task[object] | None = None  # that waits
+        self._cancelling = 0  # how many others had cancelled the task before the wait
+        self._fired = False  # the present wait is cancelled
         self._timer: asyncio.TimerHandle | None = None
 
-    async def within(self, awaitable: Awaitable[T]) -> T:
-        """Wait for the result; one wait at a time.
-
-        Raises:
-            TimeoutError: it did not come within the limit. The awaitable is cancelled.
-        """
-        self._began = asyncio.get_running_loop().time()
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._began = loop.time()
+        self._task = task = asyncio.current_task(loop)
+        assert task is not None  # noqa: S101 - only a task can wait
+        self._cancelling = task.cancelling()
         if self._timer is None:
-            self._set_timer()
-        self._wait = asyncio.timeout(None)
-        try:
-            async with self._wait:
-                return await awaitable
-        finally:
-            self._wait = None
+            self._set_timer(loop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        task, self._task = self._task, None
+        if self._fired and task is not None:
+            self._fired = False
+            # If somebody else has cancelled the task, too, their cancellation counts.
+            if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+                raise TimeoutError from error
 
     def stop(self) -> None:
         """Cancel the timer: no wait will follow."""
@@ -52,16 +61,16 @@ class Silence:
             self._timer.cancel()
             self._timer = None
 
-    def _set_timer(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self._began + self._limit
         self._timer = loop.call_at(due, self._fire, self._began, loop)
 
     def _fire(self, began: float, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        if self._wait is None:
+        if self._task is None:
             return  # the next wait sets the timer
         if began < self._began:
-            self._set_timer()
+            self._set_timer(loop)
         else:
-            self._wait.reschedule(loop.time())
+            self._fired = True
+            self._task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 try:
@@ -74,25 +75,29 @@ class _SseResponse(StreamingResponse):
         receive: Receive,
         send: Send,
     ) -> None:
+        loop = asyncio.get_running_loop()
         failure: Exception | None = None
+
+        async def leave_with_client() -> None:
+            nonlocal failure
+            try:
+                await self.listen_for_disconnect(receive)
+            except Exception as error:  # noqa: BLE001 - raised below, in the response's own task
+                failure = error
+            sending.reschedule(loop.time())
+
+        watching = loop.create_task(leave_with_client())
         try:
-            async with anyio.create_task_group() as tasks:
-
-                async def leave_with_client() -> None:
-                    await self.listen_for_disconnect(receive)
-                    tasks.cancel_scope.cancel()
-
-                tasks.start_soon(leave_with_client)
-                try:
-                    await self.stream_response(send)
-                except OSError:
-                    pass  # A server of ASGI 2.4 says so that the client has gone.
-                except Exception as error:  # noqa: BLE001 - raised below, out of the group
-                    failure = error
-                tasks.cancel_scope.cancel()
+            # Without a limit, until ``leave_with_client`` sets one.
+            async with asyncio.timeout(None) as sending:
+                await self.stream_response(send)
+        except OSError:
+            pass  # The client has gone: a TimeoutError, or what a server of ASGI 2.4 raises.
         finally:
+            watching.cancel()
             with anyio.move_on_after(_LEAVE_TIMEOUT, shield=True):
                 await self._body.aclose()
+                await asyncio.wait({watching})
         if failure is not None:
             raise failure
         if self.background is not None:
