@@ -11,6 +11,7 @@ from redis.exceptions import InvalidResponse
 
 from resumable_stream.adapter_kit import Backoff, Subscribers, Worker, deliver, stop
 from resumable_stream_redis import _wire
+from resumable_stream_redis._crowds import TURN, Crowds
 from resumable_stream_redis._errors import BACKEND, bug_in, failed, refused
 from resumable_stream_redis._line import Line
 
@@ -28,10 +29,6 @@ _SILENT_INTERVALS = 3
 
 # Commands written at once when very many channels are subscribed again.
 _BATCH_COMMANDS = 256
-
-# This many subscribers of a channel get a message in one turn of the event loop, and may read it
-# before the others get theirs.
-_TURN_SUBSCRIBERS = 16
 
 _FIRST_DELAY = 0.02
 _LONGEST_DELAY = 2.0
@@ -55,6 +52,7 @@ class Hub:
         self._outbox: deque[tuple[bytes, Channel[bytes] | None]] = deque()
         # One entry for each command that is not answered yet; replies come in order.
         self._expected: deque[Channel[bytes] | None] = deque()
+        self._crowds = Crowds()
         self._wake = asyncio.Event()
         self._worker = Worker(
             self._run,
@@ -175,9 +173,8 @@ class Hub:
             channel = self._subscribers.channels.get(reply[1])
             if channel is None:
                 return
-            if len(channel.subscribers) > _TURN_SUBSCRIBERS:
-                line.hold()
-                self._deliver_in_turns(line, channel.subscribers, reply[2])
+            if len(channel.subscribers) > TURN:
+                self._crowds.add(line, channel, reply[2])
             else:
                 deliver(reply[2], channel.subscribers)
         elif self._expected:
@@ -189,16 +186,6 @@ class Hub:
         batch = [self._outbox.popleft() for _ in range(min(len(self._outbox), _BATCH_COMMANDS))]
         self._expected.extend(channel for _, channel in batch)
         return b"".join(command for command, _ in batch)
-
-    def _deliver_in_turns(
-        self, line: Line, subscribers: tuple[Subscriber, ...], message: bytes
-    ) -> None:
-        deliver(message, subscribers[:_TURN_SUBSCRIBERS])
-        if rest := subscribers[_TURN_SUBSCRIBERS:]:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._deliver_in_turns, line, rest, message)
-        else:
-            line.go_on()
 
     def _answered(self, channel: Channel[bytes] | None, reply: object) -> None:
         if channel is None or not channel.subscribers:

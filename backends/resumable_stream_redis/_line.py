@@ -49,7 +49,7 @@ class Line(asyncio.Protocol):
         self._parser = _driver.reply_parser(incomplete=_NOTHING)
         self._writable = asyncio.Event()
         self._writable.set()
-        self._held = False
+        self._holds = 0
         self._transport = self._take_over()
 
     @property
@@ -91,15 +91,15 @@ class Line(asyncio.Protocol):
         self._writable.set()
 
     def hold(self) -> None:
-        """Hand on no replies until ``go_on``."""
-        self._held = True
+        """Hand on no replies until as many calls of ``go_on``."""
+        self._holds += 1
         self._transport.pause_reading()
 
     def go_on(self) -> None:
         """Hand on what came during ``hold``, and then what comes."""
-        self._held = False
+        self._holds -= 1
         self._hand_on()
-        if not self._held and not self.lost:
+        if not self._holds and not self.lost:
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -121,7 +121,7 @@ class Line(asyncio.Protocol):
     def _hand_on(self) -> None:
         try:
             for _ in range(_TURN_REPLIES):
-                if self._held or self.lost:
+                if self._holds or self.lost:
                     return
                 reply = self._parser.gets()
                 if reply is _NOTHING:
@@ -130,7 +130,7 @@ class Line(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - any error here leaves the conversation in pieces
             self.fail(error)
         else:
-            if not self._held:
+            if not self._holds:
                 self.hold()
                 asyncio.get_running_loop().call_soon(self.go_on)
 

@@ -186,6 +186,24 @@ async def test_line_hands_on_in_turns_and_can_be_held() -> None:
         assert seen.index("others again") < seen.index(200)
 
 
+async def test_line_that_is_held_twice_goes_on_after_both() -> None:
+    seen = list[object]()
+    async with (
+        server_that_says(b"", hang_up=False) as port,
+        connection_to(port) as connection,
+    ):
+        line = Line(connection, lambda _, reply: seen.append(reply), lambda: None)
+        line.hold()
+        line.hold()
+        line.data_received(b":1\r\n:2\r\n")
+        line.go_on()
+        assert seen == []
+        line.go_on()
+        assert seen == [1, 2]
+        line.data_received(b":3\r\n")
+        assert seen == [1, 2, 3]
+
+
 async def test_nonsense_ends_the_conversation(name: str) -> None:
     async with server_that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
         client = aioredis.Redis(port=port, **SILENT)

@@ -1,0 +1,54 @@
+"""Deliver to many subscribers of a channel without keeping the event loop from all others."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from resumable_stream.adapter_kit import deliver
+
+if TYPE_CHECKING:
+    from resumable_stream.adapter_kit import Channel, Subscriber
+    from resumable_stream_redis._line import Line
+
+# More subscribers of a channel than this are a crowd. It is also about how many messages are
+# delivered in one turn of the event loop, so that some may read while others still wait.
+TURN = 16
+
+
+class Crowds:
+    """What has come for channels with many subscribers.
+
+    Nothing more is taken from the connection while it is delivered. So what comes meanwhile is
+    delivered together afterwards, and each subscriber is woken once for all of it: the more there
+    is to do, the less each message costs.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[Channel[bytes], list[bytes]] = {}
+
+    def add(self, line: Line, channel: Channel[bytes], message: bytes) -> None:
+        """Deliver the message soon, after earlier ones of the channel."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._begin, line)
+        self._waiting.setdefault(channel, []).append(message)
+
+    def _begin(self, line: Line) -> None:
+        line.hold()
+        waiting, self._waiting = self._waiting, {}
+        self._go_on(line, [(messages, c.subscribers) for c, messages in waiting.items()])
+
+    def _go_on(self, line: Line, left: list[tuple[list[bytes], tuple[Subscriber, ...]]]) -> None:
+        messages, subscribers = left.pop()
+        count = max(1, TURN // len(messages))
+        for subscriber in subscribers[:count]:
+            for message in messages:
+                deliver(message, (subscriber,))
+        if others := subscribers[count:]:
+            left.append((messages, others))
+        if left:
+            asyncio.get_running_loop().call_soon(self._go_on, line, left)
+        else:
+            line.go_on()
