@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from resumable_stream.adapter_kit import Channel, Subscriber
     from resumable_stream_redis._line import Line
 
-# More subscribers of a channel than this are a crowd. It is also about how many messages are
-# delivered in one turn of the event loop, so that some may read while others still wait.
+# More subscribers of a channel than this are a crowd. In one turn of the event loop this many get
+# what has come, so that they may read it while others still wait.
 TURN = 16
 
 
@@ -42,11 +42,11 @@ class Crowds:
 
     def _go_on(self, line: Line, left: list[tuple[list[bytes], tuple[Subscriber, ...]]]) -> None:
         messages, subscribers = left.pop()
-        count = max(1, TURN // len(messages))
-        for subscriber in subscribers[:count]:
-            for message in messages:
-                deliver(message, (subscriber,))
-        if others := subscribers[count:]:
+        for message in messages:
+            # One message after the other, because the core keeps a decoded message for the next
+            # who takes it.
+            deliver(message, subscribers[:TURN])
+        if others := subscribers[TURN:]:
             left.append((messages, others))
         if left:
             asyncio.get_running_loop().call_soon(self._go_on, line, left)
