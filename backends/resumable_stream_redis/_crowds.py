@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 from resumable_stream.adapter_kit import deliver
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
     from resumable_stream.adapter_kit import Channel, Subscriber
     from resumable_stream_redis._line import Line
 
-# More subscribers of a channel than this are a crowd. In one turn of the event loop this many get
-# what has come, so that they may read it while others still wait.
+# More subscribers of a channel than this are a crowd.
+FEW = 4
+# In one turn of the event loop this many of all crowds get what has come, so that they may read it,
+# and other work is done, while the rest still waits.
 TURN = 16
 
 
@@ -38,16 +41,19 @@ class Crowds:
     def _begin(self, line: Line) -> None:
         line.hold()
         waiting, self._waiting = self._waiting, {}
-        self._go_on(line, [(messages, c.subscribers) for c, messages in waiting.items()])
+        self._go_on(line, deque((m, channel.subscribers) for channel, m in waiting.items()))
 
-    def _go_on(self, line: Line, left: list[tuple[list[bytes], tuple[Subscriber, ...]]]) -> None:
-        messages, subscribers = left.pop()
-        for message in messages:
-            # One message after the other, because the core keeps a decoded message for the next
-            # who takes it.
-            deliver(message, subscribers[:TURN])
-        if others := subscribers[TURN:]:
-            left.append((messages, others))
+    def _go_on(self, line: Line, left: deque[tuple[list[bytes], tuple[Subscriber, ...]]]) -> None:
+        room = TURN
+        while left and room > 0:
+            messages, subscribers = left.popleft()
+            for message in messages:
+                # One message after the other, because the core keeps a decoded message for the
+                # next who takes it.
+                deliver(message, subscribers[:room])
+            if others := subscribers[room:]:
+                left.appendleft((messages, others))
+            room -= len(subscribers)
         if left:
             asyncio.get_running_loop().call_soon(self._go_on, line, left)
         else:

@@ -11,7 +11,7 @@ from redis.exceptions import InvalidResponse
 
 from resumable_stream.adapter_kit import Backoff, Subscribers, Worker, deliver, stop
 from resumable_stream_redis import _wire
-from resumable_stream_redis._crowds import TURN, Crowds
+from resumable_stream_redis._crowds import FEW, Crowds
 from resumable_stream_redis._errors import BACKEND, bug_in, failed, refused
 from resumable_stream_redis._line import Line
 
@@ -173,7 +173,7 @@ class Hub:
             channel = self._subscribers.channels.get(reply[1])
             if channel is None:
                 return
-            if len(channel.subscribers) > TURN:
+            if len(channel.subscribers) > FEW:
                 self._crowds.add(line, channel, reply[2])
             else:
                 deliver(reply[2], channel.subscribers)
