@@ -152,12 +152,16 @@ class Hub:
                 await line.send(self._next_batch())
                 continue
             self._wake.clear()
+            # No time-out: it would cancel this task for a moment, and every call meanwhile would
+            # look at all tasks to learn whether the loop is being shut down.
+            tick = loop.call_at(next_tick, self._wake.set)
             try:
-                async with asyncio.timeout_at(next_tick):
-                    await self._wake.wait()
+                await self._wake.wait()
+            finally:
+                tick.cancel()
+            if loop.time() < next_tick:
                 continue
-            except TimeoutError:
-                next_tick = loop.time() + PING_INTERVAL
+            next_tick = loop.time() + PING_INTERVAL
             silent = 0 if self._heard else silent + 1
             if silent >= _SILENT_INTERVALS:
                 raise ConnectionResetError("the server has stopped answering")

@@ -210,7 +210,7 @@ class Pipe:
             await asyncio.sleep(0.02)
 
     async def _write(self, line: Line) -> None:
-        clock = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
         while not line.lost:
             if self._stale and not self._unanswered:
                 return
@@ -218,14 +218,16 @@ class Pipe:
                 await line.send(data)
                 continue
             self._wake.clear()
-            idle = clock() - self._last_reply
+            idle = loop.time() - self._last_reply
+            # No time-out, as in ``Hub``.
+            tick = loop.call_later(_LINGER - idle if idle < _LINGER else _LINGER, self._wake.set)
             try:
-                async with asyncio.timeout(_LINGER - idle if idle < _LINGER else _LINGER):
-                    await self._wake.wait()
-            except TimeoutError:
-                idle = clock() - self._last_reply
-                if idle >= _LINGER and not self._unanswered and not self._calls.is_left():
-                    return
+                await self._wake.wait()
+            finally:
+                tick.cancel()
+            idle = loop.time() - self._last_reply
+            if idle >= _LINGER and not self._unanswered and not self._calls.is_left():
+                return
 
     def _on_reply(self, _line: Line, reply: object) -> None:
         self._last_reply = asyncio.get_running_loop().time()

@@ -128,3 +128,30 @@ def test_settings_that_cannot_be_meant() -> None:
     for mistake in mistakes:
         with pytest.raises(InvalidSettingError):
             RedisBackend(**mistake)
+
+
+async def test_no_call_suspects_the_end_of_the_loop_while_it_runs(
+    own: RedisBackend, name: str, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # To find out, a call looks at all tasks of the loop.
+    looked = list[object]()
+    monkeypatch.setattr("resumable_stream.adapter_kit._worker.is_cut_off", looked.append)
+    monkeypatch.setattr("resumable_stream_redis._hub.PING_INTERVAL", 0.01)
+    monkeypatch.setattr("resumable_stream_redis._pipe._LINGER", 0.01)
+    over = asyncio.Event()
+    await inbox.subscribe(own, name)
+    parts = own._bound.get()
+
+    async def call() -> None:
+        while not over.is_set():
+            assert not parts.cut_off
+            await asyncio.sleep(0)
+
+    calling = asyncio.create_task(call())
+    messages = [b"%d" % number for number in range(300)]
+    for message in messages:
+        await own.publish(name, message)
+    await inbox.received(*messages)
+    over.set()
+    await calling
+    assert looked == []
