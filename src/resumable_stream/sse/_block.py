@@ -27,14 +27,8 @@ def encode_run(chunks: EventFormat, last: str | None, run: list[str]) -> bytes:
             if len(run) == 1:
                 return _encoded(f"data: {text}\nid: {last}\n\n")
             generation, first = _first_id(last, len(run))
-            return _encoded(
-                "".join(
-                    [
-                        f"data: {chunk}\nid: {generation}-{sequence}\n\n"
-                        for sequence, chunk in enumerate(run, first)
-                    ]
-                )
-            )
+            numbered, field = enumerate(run, first), f"\nid: {generation}-"
+            return _encoded("".join([f"data: {chunk}{field}{at}\n\n" for at, chunk in numbered]))
     events = map(chunks.chunk, run)
     return _encoded("".join(map(_with_id, events, _ids(last, len(run)))))
 
