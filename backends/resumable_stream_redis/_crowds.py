@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from resumable_stream.adapter_kit import deliver
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from resumable_stream.adapter_kit import Channel, Subscriber
     from resumable_stream_redis._line import Line
 
@@ -17,6 +19,9 @@ FEW = 4
 # In one turn of the event loop this many of all crowds get what has come, so that they may read it,
 # and other work is done, while the rest still waits.
 TURN = 16
+# Messages are delivered together up to this size. The core decodes a message once for those who
+# take it one after the other: for a large one that is worth more than to wake them once.
+_TOGETHER = 4096
 
 
 class Crowds:
@@ -41,15 +46,18 @@ class Crowds:
     def _begin(self, line: Line) -> None:
         line.hold()
         waiting, self._waiting = self._waiting, {}
-        self._go_on(line, deque((m, channel.subscribers) for channel, m in waiting.items()))
+        left = deque(
+            (together, channel.subscribers)
+            for channel, messages in waiting.items()
+            for together in _divided(messages)
+        )
+        self._go_on(line, left)
 
     def _go_on(self, line: Line, left: deque[tuple[list[bytes], tuple[Subscriber, ...]]]) -> None:
         room = TURN
         while left and room > 0:
             messages, subscribers = left.popleft()
             for message in messages:
-                # One message after the other, because the core keeps a decoded message for the
-                # next who takes it.
                 deliver(message, subscribers[:room])
             if others := subscribers[room:]:
                 left.appendleft((messages, others))
@@ -58,3 +66,16 @@ class Crowds:
             asyncio.get_running_loop().call_soon(self._go_on, line, left)
         else:
             line.go_on()
+
+
+def _divided(messages: list[bytes]) -> Iterator[list[bytes]]:
+    """Divide messages into those to deliver together."""
+    together: list[bytes] = []
+    size = 0
+    for message in messages:
+        size += len(message)
+        if together and size > _TOGETHER:
+            yield together
+            together, size = [], len(message)
+        together.append(message)
+    yield together

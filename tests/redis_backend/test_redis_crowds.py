@@ -76,6 +76,37 @@ async def test_what_came_in_one_turn_wakes_each_subscriber_once() -> None:
         assert turn == [*((owner, b"%d" % n) for n in range(4) for owner in some), *some]
 
 
+async def test_large_messages_go_to_all_subscribers_one_after_the_other() -> None:
+    line: Any = HeldLine()
+    seen = list[bytes]()
+    channel = await channel_of(*[seen.append] * COUNT)
+    large, small = [b"%d" % number * 5000 for number in range(2)], [b"a", b"b"]
+    crowds = Crowds()
+    for message in (*large, *small):
+        crowds.add(line, channel, message)
+    await eventually(lambda: len(seen) == COUNT * 4, "all messages")
+    turns = [message for _ in range(0, COUNT, TURN) for message in small for _ in range(TURN)]
+    assert seen == [*large[:1] * COUNT, *large[1:] * COUNT, *turns]
+
+
+async def test_messages_of_several_channels_share_a_turn() -> None:
+    line: Any = HeldLine()
+    loop, seen = asyncio.get_running_loop(), list[bytes]()
+
+    def take(message: bytes) -> None:
+        seen.append(message)
+        if seen == [b"0"]:
+            loop.call_soon(seen.append, b"others")
+
+    crowds, channels = Crowds(), [await channel_of(*[take] * (TURN // 2)) for _ in range(3)]
+    for number, channel in enumerate(channels):
+        crowds.add(line, channel, b"%d" % number)
+    await eventually(lambda: len(seen) == 3 * TURN // 2 + 1, "all messages")
+    half = TURN // 2
+    assert seen == [*[b"0"] * half, *[b"1"] * half, b"others", *[b"2"] * half]
+    assert line.holds == 0
+
+
 async def test_no_message_overtakes_another(backend: RedisBackend, name: str) -> None:
     seen: list[list[bytes]] = [[] for _ in range(COUNT)]
     for messages in seen:
