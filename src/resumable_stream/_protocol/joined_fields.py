@@ -15,6 +15,9 @@ _SEPARATOR_FIELDS = {SEPARATORS[0]: ""} | {
     separator: f',"separator":{dump(separator).decode()}' for separator in SEPARATORS[1:]
 }
 
+# The code in ``\u00..`` of a separator that a header names.
+SEPARATOR_CODES = {None: SEPARATORS[0]} | {b"%x" % ord(mark): mark for mark in SEPARATORS[1:]}
+
 
 def joined_fields(joined: Joined) -> str:
     """Return the fields, formatted by hand because a JSON encoder takes three times as long."""
@@ -31,25 +34,39 @@ def joined_from(header: dict[str, Any], data: bytes) -> Joined:
     Raises:
         MalformedError: the fields are not as specified, or the text is not what they describe.
     """
-    number = natural(header.get("count"))
+    number, size = natural(header.get("count")), natural(header.get("size"))
     separator, lengths = header.get("separator"), header.get("lengths")
-    if number > MAX_PARTS:
-        raise MalformedError(f"a frame has at most {MAX_PARTS} parts")
-    if natural(header.get("size")) != len(data) or (data and not number):
-        raise MalformedError("the text has another size")
+    if lengths is None or not number:
+        if separator is None or not number:
+            separator = SEPARATORS[0]
+        elif type(separator) is not str or separator not in _SEPARATOR_FIELDS:
+            raise MalformedError("an unknown separator")
+        return divided(data, number, size, separator)
+    _check_size(data, number, size)
+    if separator is not None or not _add_up(lengths, number, size):
+        raise MalformedError("the lengths do not divide the text")
+    return Joined(data, number, "", tuple(lengths))
+
+
+def divided(data: bytes, number: int, size: int, separator: str) -> Joined:
+    """Return the chunks with this separator between each two.
+
+    Raises:
+        MalformedError: the text is not what ``number`` and ``size`` describe.
+    """
+    _check_size(data, number, size)
     if not number:
         return Joined()
-    if lengths is not None:
-        if separator is not None or not _add_up(lengths, number, len(data)):
-            raise MalformedError("the lengths do not divide the text")
-        return Joined(data, number, "", tuple(lengths))
-    if separator is None:
-        separator = SEPARATORS[0]
-    elif type(separator) is not str or separator not in _SEPARATOR_FIELDS:
-        raise MalformedError("an unknown separator")
     if data.count(separator.encode()) != number - 1:
         raise MalformedError("the separators do not match the count")
     return Joined(data, number, separator)
+
+
+def _check_size(data: bytes, number: int, size: int) -> None:
+    if number > MAX_PARTS:
+        raise MalformedError(f"a frame has at most {MAX_PARTS} parts")
+    if size != len(data) or (data and not number):
+        raise MalformedError("the text has another size")
 
 
 def _add_up(lengths: object, number: int, size: int) -> bool:
