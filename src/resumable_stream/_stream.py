@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, final
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Iterator
     from types import TracebackType
 
 
 class Reader(Protocol):
-    """Reads a stream's chunks, from the log in this process or from a producer elsewhere."""
+    """Reads a stream's chunks, from the log in this process or from a producer elsewhere.
+
+    Attributes:
+        ahead: the chunks that can be taken without waiting; to take one is to have read it.
+    """
+
+    ahead: Iterator[str]
 
     @property
     def offset(self) -> int: ...
@@ -20,7 +26,8 @@ class Reader(Protocol):
     @property
     def last_event_id(self) -> str | None: ...
 
-    async def next(self) -> str: ...
+    async def fetch(self) -> None:
+        """Wait until chunks are ahead, or another caller has taken them; raise at the end."""
 
     async def next_run(self) -> list[str]: ...
 
@@ -73,8 +80,12 @@ class ResumableStream:
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Coroutine[None, None, str]:
-        return self._reader.next()
+    async def __anext__(self) -> str:
+        reader = self._reader
+        while True:
+            for chunk in reader.ahead:
+                return chunk
+            await reader.fetch()
 
     def runs(self) -> AsyncIterator[list[str]]:
         """Iterate over the same chunks, but take all that are there in each step.

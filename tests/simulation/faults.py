@@ -308,12 +308,12 @@ MUTANTS = (
     ),
     Mutant(
         "a chunk is taken before the reader is there to have it",
-        "_reading/unread.py",
-        "            await waiter\n",
-        "            await waiter\n"
+        "_reading/remote.py",
+        "            await self.unread.arrival()\n",
+        "            await self.unread.arrival()\n"
         "            await asyncio.sleep(0)\n"
-        "            if self._runs:\n"
-        "                self._runs.append(self._runs.popleft())\n",
+        "            if self.unread._runs:\n"
+        "                self.unread._runs.append(self.unread._runs.popleft())\n",
     ),
     Mutant(
         "an unframed message makes a listener speak version 1",

@@ -235,7 +235,7 @@ class Oracle:
     def _check_what_it_holds(self, reader: RemoteReader, largest: int) -> None:
         window, piece = self._plan.options.window, min(_MAX_PIECE, self._plan.max_message_size)
         dialect: Any = reader._dialect
-        runs = [run for run, _cost in reader.unread._runs]
+        runs = [run for run, _cost, _units in reader.unread._runs]
         queued = sum(len(chunk) for run in runs for chunk in run)
         # A TypeScript producer sends all earlier text as one message.
         most = largest if isinstance(dialect, Listener) else self._longest_text()

@@ -49,7 +49,7 @@ async def test_a_producer_that_answers_is_joined() -> None:
         _, _, generation = await begin(here, "a")
         reader = reader_of(here, generation)
         assert isinstance(await reader.attach(), Joined)
-        assert await reader.next() == "a"
+        assert await reader.next_run() == ["a"]
         await reader.aclose()
 
 
@@ -123,7 +123,7 @@ async def test_an_error_right_after_the_answer_is_a_refusal_if_there_is_nothing_
                 assert refusal is error
             case Moved():
                 pytest.fail("it has moved")
-        assert [await reader.next() for _ in text] == text
+        assert [await reader.next_run() for _ in text] == [[chunk] for chunk in text]
         with pytest.raises(ProducerLostError):
-            await reader.next()
+            await reader.next_run()
         await reader.aclose()

@@ -225,4 +225,4 @@ async def test_body_that_is_dropped_leaves_its_stream_though_a_heartbeat_is_due(
         await asyncio.sleep(1)
         source.put("b")
         with pytest.raises(StopAsyncIteration):
-            await reader.next()
+            await reader.next_run()

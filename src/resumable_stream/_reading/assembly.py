@@ -43,6 +43,11 @@ class Assembly:
         self._partial = bytearray()
 
     @property
+    def holds_nothing(self) -> bool:
+        """No frame is held, nor part of a chunk."""
+        return not (self._held or self._partial)
+
+    @property
     def complete(self) -> bool:
         """Everything up to the stream's end has come."""
         return (
@@ -64,7 +69,7 @@ class Assembly:
 
     def accept(self, frame: DataFrame) -> list[str]:
         """Take in a frame; return the chunks that it completes. The list must not be changed."""
-        self.note(frame)
+        self.known_end = max(self.known_end, frame.end)
         if self.place is None:
             if frame.offset is None:
                 return []

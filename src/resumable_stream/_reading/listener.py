@@ -224,7 +224,10 @@ class Listener:
             before = assembly.place
             self._came_bytes += len(frame.joined.data)
             self._came_chunks += frame.joined.number
-            self._reader.deliver(assembly.accept(frame))
+            alone = assembly.holds_nothing  # what comes of this frame is all its own
+            are_ascii = alone and frame.joined.data.isascii()
+            if chunks := assembly.accept(frame):
+                self._reader.deliver(chunks, are_ascii=are_ascii)
             if assembly.place != before:
                 # A reply is on its way: give it time before asking again.
                 self._retry_at = max(self._retry_at, now + self._liveness.pauses.upcoming)

@@ -90,7 +90,7 @@ class LocalReader(RunReader):
             return None
         return str(EventId(self._generation, self._sequence + self._read))
 
-    async def _next_run(self) -> None:
+    async def fetch(self) -> None:
         if self._unbroken >= _YIELD_EVERY:
             self._unbroken = 0
             await asyncio.sleep(0)
@@ -116,7 +116,7 @@ class LocalReader(RunReader):
 
     def _begin_next(self) -> bool:
         following = self._sequence + self._read
-        # At the end, and where text was trimmed away, ``_next_run`` says so.
+        # At the end, and where text was trimmed away, ``fetch`` says so.
         if not self._log.first <= following < self._log.end:
             return False
         self._take(following)

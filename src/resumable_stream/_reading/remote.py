@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from itertools import chain
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 from resumable_stream._protocol.whereabouts import look_up
@@ -137,20 +138,19 @@ class RemoteReader(RunReader):
         if self._task is not None and self._task is not asyncio.current_task():
             await asyncio.wait({self._task})
 
-    async def _next_run(self) -> None:
-        while self._read == len(self._run):
-            if self._begin_next():
-                return
+    async def fetch(self) -> None:
+        while not self._begin_next():
             self._begin_run([])  # what was read is not held while nothing comes
             await self.unread.arrival()
+            if length_hint(self.ahead):
+                return  # to another caller
 
     def _begin_next(self) -> bool:
         if self._run and self.unread.give_back():
             self.wake()
-        run = self.unread.take()
-        if run is None:
+        if (taken := self.unread.take()) is None:
             return False
-        self._begin_run(run)
+        self._begin_run(*taken)
         return True
 
     # For the dialect
@@ -182,10 +182,10 @@ class RemoteReader(RunReader):
             self._decide(Joined())
         self.liveness.attach()
 
-    def deliver(self, chunks: list[str]) -> None:
+    def deliver(self, chunks: list[str], *, are_ascii: bool = False) -> None:
         """Hand over the chunks that come next in the text."""
         try:
-            self.unread.put(chunks)
+            self.unread.put(chunks, are_ascii=are_ascii)
         except InvalidOffsetError as error:
             self.end(error)
 

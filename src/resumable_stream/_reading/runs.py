@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from itertools import islice
+from operator import length_hint
+from typing import TYPE_CHECKING
 
 from resumable_stream._text.offsets import OffsetUnit, length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # One step of ``next_run`` hands out at most this many characters, plus _CHUNK_COST for each chunk.
 _STEP_SIZE = 64 * 1024
@@ -17,6 +23,9 @@ class RunReader(ABC):
     """Hands out the chunks of one run after another, singly or many in one step.
 
     For each chunk it does as little as it can: the offset is counted only when it is asked for.
+
+    Attributes:
+        ahead: the chunks that can be taken without waiting; to take one is to have read it.
     """
 
     __slots__ = (
@@ -24,15 +33,17 @@ class RunReader(ABC):
         "_counted",
         "_full",
         "_offset",
-        "_read",
         "_run",
         "_unit",
+        "_units",
+        "ahead",
     )
 
     def __init__(self, offset: int, unit: OffsetUnit) -> None:
         self._unit = unit
         self._run: list[str] = []
-        self._read = 0  # how many chunks of the run were handed out
+        self._units: int | None = None  # how much text the run has, if that is known
+        self.ahead: Iterator[str] = iter(self._run)  # of the list: it knows its place
         self._offset = offset  # after the first ``_counted`` chunks of the run
         self._counted = 0
         self._begun = False  # a chunk of an earlier run was handed out
@@ -41,17 +52,19 @@ class RunReader(ABC):
     @property
     def offset(self) -> int:
         """How much of the text was read, from its beginning."""
-        if self._counted < self._read:
-            self._offset += length("".join(self._run[self._counted : self._read]), self._unit)
-            self._counted = self._read
+        counted, read = self._counted, self._read
+        if counted < read:
+            if self._units is not None and not counted and read == len(self._run):
+                self._offset += self._units
+            else:
+                self._offset += length("".join(self._run[counted:read]), self._unit)
+            self._counted = read
         return self._offset
 
-    async def next(self) -> str:
-        while self._read == len(self._run):
-            await self._next_run()
-        chunk = self._run[self._read]
-        self._read += 1
-        return chunk
+    @property
+    def _read(self) -> int:
+        """How many chunks of the run were handed out."""
+        return len(self._run) - length_hint(self.ahead)
 
     async def next_run(self) -> list[str]:
         """Return all chunks that are there, up to the size of a step; wait only if there are none.
@@ -62,32 +75,35 @@ class RunReader(ABC):
             # A reader that never waits gives way to the event loop after each full step.
             self._full = False
             await asyncio.sleep(0)
-        while self._read == len(self._run):
-            await self._next_run()
+        while not length_hint(self.ahead):
+            await self.fetch()
         # Nothing is awaited from here on, so a cancelled step has taken nothing.
         taken: list[str] = []
         room = _STEP_SIZE
         full = False
-        while not full and (self._read < len(self._run) or self._begin_next()):
+        while not full and (length_hint(self.ahead) or self._begin_next()):
             run = self._run[self._read :]
             room -= sum(map(len, run)) + _CHUNK_COST * len(run)
             full = room < 0
             while room < 0 and len(taken) + len(run) > 1:
                 room += len(run.pop()) + _CHUNK_COST
-            self._read += len(run)
-            taken += run
+            taken += islice(self.ahead, len(run))
         self._full = full
         return taken
 
     @abstractmethod
-    async def _next_run(self) -> None:
-        """Wait for another run and begin it, or for another caller who does; raise at the end."""
+    async def fetch(self) -> None:
+        """Wait until chunks are ahead, or another caller has taken them; raise at the end.
+
+        Called when none are ahead.
+        """
 
     @abstractmethod
     def _begin_next(self) -> bool:
         """Begin the run that follows, if it is there already; return whether it was."""
 
-    def _begin_run(self, run: list[str]) -> None:
+    def _begin_run(self, run: list[str], units: int | None = None) -> None:
+        """Begin a run; ``units`` says how much text it has, if that is known."""
         if self._read:
             self._offset, self._counted, self._begun = self.offset, 0, True
-        self._run, self._read = run, 0
+        self._run, self._units, self.ahead = run, units, iter(run)

@@ -7,12 +7,11 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from resumable_stream._text.offsets import Skip
+from resumable_stream._text.offsets import OffsetUnit, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from resumable_stream._text.offsets import OffsetUnit
     from resumable_stream.errors import ResumableStreamError
 
 # What a queued chunk counts beside its text, so that empty ones are bounded too.
@@ -41,6 +40,7 @@ class Unread:
         "_runs",
         "_skip",
         "_taken",
+        "_unit",
         "_waiters",
         "_window",
         "count",
@@ -51,23 +51,29 @@ class Unread:
 
     def __init__(self, window: int, unit: OffsetUnit) -> None:
         self._window = self.room = window
+        self._unit = unit
         self._skip = Skip(0, unit)
-        self._runs: deque[tuple[list[str], int]] = deque()  # with their cost
+        # With the cost of each, and how much text it has, if that is known without counting.
+        self._runs: deque[tuple[list[str], int, int | None]] = deque()
         self._taken = 0  # the cost of the run that is being read
-        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._waiters: list[asyncio.Future[None]] = []
         self.count = 0
         self.over = False
         self.error: ResumableStreamError | None = None
 
     def __iter__(self) -> Iterator[str]:
-        return chain.from_iterable(run for run, _cost in self._runs)
+        return chain.from_iterable(run for run, _cost, _units in self._runs)
 
     def leave_out(self, units: int) -> None:
         """Leave out this much of the text that comes next: it precedes the reader's offset."""
         self._skip.remaining = units
 
-    def put(self, chunks: list[str]) -> None:
+    def put(self, chunks: list[str], *, are_ascii: bool = False) -> None:
         """Take in what has come and wake those who wait for it; nothing after the end.
+
+        Args:
+            chunks: what has come; it is not changed.
+            are_ascii: all of them are known to be ASCII.
 
         Raises:
             InvalidOffsetError: what to leave out ends inside a surrogate pair.
@@ -77,20 +83,26 @@ class Unread:
         if self._skip.remaining:
             chunks = self._skip.feed_all(chunks)
         if chunks:
+            # Each character is one unit.
+            are_units = are_ascii or self._unit is OffsetUnit.CODE_POINTS
             if len(chunks) <= _RUN_CHUNKS:
-                self._add(chunks)
+                self._add(chunks, are_units=are_units)
             else:
                 for at in range(0, len(chunks), _RUN_CHUNKS):
-                    self._add(chunks[at : at + _RUN_CHUNKS])
+                    self._add(chunks[at : at + _RUN_CHUNKS], are_units=are_units)
             self._wake()
 
-    def take(self) -> list[str] | None:
-        """Take the next run, once the one before was given back; None if there is none."""
+    def take(self) -> tuple[list[str], int | None] | None:
+        """Take the next run, once the one before was given back; None if there is none.
+
+        Returns:
+            the run, and how much text it has, if that is known without counting.
+        """
         if not self._runs:
             return None
-        run, self._taken = self._runs.popleft()
+        run, self._taken, units = self._runs.popleft()
         self.count -= len(run)
-        return run
+        return run, units
 
     def give_back(self) -> bool:
         """Free the room of the run that was taken; tell whether half of the window is free now.
@@ -102,8 +114,8 @@ class Unread:
         self._taken = 0
         return self.room >= enough > before
 
-    async def arrival(self) -> None:
-        """Wait until something has come.
+    def arrival(self) -> asyncio.Future[None]:
+        """Return what is done once something has come: to be awaited at once, by one caller.
 
         Raises:
             StopAsyncIteration: nothing more will, and the text is complete.
@@ -113,12 +125,11 @@ class Unread:
             raise self.error
         if self.over:
             raise StopAsyncIteration
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters[waiter] = None
-        try:
-            await waiter
-        finally:
-            self._waiters.pop(waiter, None)
+        if self._waiters:  # without those who have stopped waiting
+            self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
 
     def end(self, error: ResumableStreamError | None) -> None:
         """Take in nothing more; what has come is still read first."""
@@ -132,13 +143,15 @@ class Unread:
         self._runs.clear()
         self.count = 0
 
-    def _add(self, run: list[str]) -> None:
-        cost = sum(map(len, run)) + len(run) * CHUNK_COST
-        self._runs.append((run, cost))
+    def _add(self, run: list[str], *, are_units: bool) -> None:
+        characters = sum(map(len, run))
+        cost = characters + len(run) * CHUNK_COST
+        self._runs.append((run, cost, characters if are_units else None))
         self.count += len(run)
         self.room -= cost
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
