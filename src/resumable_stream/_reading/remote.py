@@ -140,7 +140,8 @@ class RemoteReader(RunReader):
 
     async def fetch(self) -> None:
         while not self._begin_next():
-            self._begin_run([])  # what was read is not held while nothing comes
+            if self._run:
+                self._begin_run([])  # what was read is not held while nothing comes
             await self.unread.arrival()
             if length_hint(self.ahead):
                 return  # to another caller

@@ -104,6 +104,6 @@ class RunReader(ABC):
 
     def _begin_run(self, run: list[str], units: int | None = None) -> None:
         """Begin a run; ``units`` says how much text it has, if that is known."""
-        if self._read:
+        if self._run and self._read:
             self._offset, self._counted, self._begun = self.offset, 0, True
         self._run, self._units, self.ahead = run, units, iter(run)
