@@ -95,7 +95,9 @@ class Replies:
         room = min(room, reply.window, _FIRST_PIECE if reply.first else room)
         piece = cut(self._log, reply.place, room)
         window = max(0, reply.window - len(piece.joined.data))
-        last = piece.after.sequence == self._log.end or not window or not piece.joined.number
+        # No chunk fits what is left of a window that limits the piece.
+        filled = not window or (room == reply.window and not piece.partial)
+        last = piece.after.sequence == self._log.end or filled or not piece.joined.number
         if not last:
             self._owed[listener] = Reply(piece.after, window, None, first=False)
         return DataFrame(

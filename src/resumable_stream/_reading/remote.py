@@ -58,6 +58,7 @@ class RemoteReader(RunReader):
     """
 
     __slots__ = (
+        "_asks_on",
         "_attached",
         "_changed",
         "_dialect",
@@ -91,6 +92,7 @@ class RemoteReader(RunReader):
         self.unread = Unread(options.window, options.unit)
         self._attached: asyncio.Future[Attachment] = self.loop.create_future()
         self._changed = asyncio.Event()
+        self._asks_on = False  # half of the window is free, and the loop had no turn since
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
         self._releasing = False
@@ -145,9 +147,14 @@ class RemoteReader(RunReader):
             await self.unread.arrival()
             if length_hint(self.ahead):
                 return  # to another caller
+        if self._asks_on:
+            # Let the task ask for more now: it comes while what is there is read.
+            self._asks_on = False
+            await asyncio.sleep(0)
 
     def _begin_next(self) -> bool:
         if self._run and self.unread.give_back():
+            self._asks_on = True
             self.wake()
         if (taken := self.unread.take()) is None:
             return False
