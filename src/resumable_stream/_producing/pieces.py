@@ -63,6 +63,9 @@ def cut(log: Log, place: Place, size: int) -> Piece:
             if number + block.joined.number > MAX_PARTS:
                 break
             size -= len(block.joined.separator)
+            # Whole blocks go as they are: to divide one, its chunks must be counted.
+            if _cost(block.joined) > size:
+                break
         following = _take(block, sequence - block.first, byte, size)
         if not following.number:
             if taken:
