@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from resumable_stream._producing.replies import Replies, Reply
 from resumable_stream._protocol.wire import DataFrame, Frame, Request
 from resumable_stream._text.log import Log
@@ -12,13 +14,13 @@ from support.world import text_of
 CHUNKS = 10_000
 
 
-def owing(*listeners: tuple[str, bool]) -> Replies:
+def owing(*listeners: tuple[str, bool], window: int = 10**6) -> Replies:
     log = Log(10**9)
     for _ in range(CHUNKS):
         log.append("x" * 40)
     replies = Replies(1, log, OffsetUnit.UTF16)
     for listener, first in listeners:
-        reply = replies.answer(Request(listener, window=10**6), first=first)
+        reply = replies.answer(Request(listener, window=window), first=first)
         assert isinstance(reply, Reply)
         replies.owe(listener, reply)
     return replies
@@ -49,6 +51,21 @@ async def test_first_pieces_of_newcomers_are_small() -> None:
         frames = [frame for listener, frame in taken + rest if listener == name]
         assert text_of(list(frames)) == "x" * 40 * CHUNKS
         assert [frame.last for frame in frames if isinstance(frame, DataFrame)].count(True) == 1
+
+
+@pytest.mark.rule("REQ-3")
+@pytest.mark.parametrize(("window", "sizes"), [(39, [39]), (40, [40]), (80, [40]), (121, [81])])
+@in_virtual_time
+async def test_an_answer_ends_once_no_chunk_fits_the_rest_of_its_window(
+    window: int, sizes: list[int]
+) -> None:
+    replies = owing(("a", True), window=window)
+    frames = [frame for _ in range(9) for _, frame in replies.pieces(10**6)]
+    assert all(isinstance(frame, DataFrame) for frame in frames)
+    assert [len(frame.joined.data) for frame in frames if isinstance(frame, DataFrame)] == sizes
+    assert isinstance(frames[-1], DataFrame)
+    assert frames[-1].last
+    assert not replies
 
 
 @in_virtual_time

@@ -26,10 +26,11 @@ from resumable_stream._protocol.wire import (
     encode_frame,
     encode_request,
     encode_v1,
+    frame_prefix,
 )
 from resumable_stream._reading.unread import CHUNK_COST
 from resumable_stream._text.endings import Ending, Status
-from resumable_stream._text.joined import join
+from resumable_stream._text.joined import Joined, join
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER, OffsetUnit
 from resumable_stream._text.utf8 import decode_text, encode_text
 from support.hostile import AWKWARD
@@ -50,7 +51,18 @@ REQUESTS = st.builds(
     window=NATURAL,
 )
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+DATA_FRAMES = st.builds(
+    lambda chunks, **fields: DataFrame(joined=join(chunks), **fields),
+    st.lists(AWKWARD, max_size=6),
+    generation=NATURAL,
+    place=PLACES,
+    partial=st.booleans(),
+    end=NATURAL,
+    last=st.booleans(),
+    offset=st.none() | NATURAL,
+)
 FRAMES = st.one_of(
+    DATA_FRAMES,
     st.builds(
         lambda place, parts, **fields: data_frame(place, *parts, **fields),
         PLACES,
@@ -87,6 +99,45 @@ def test_v1_requests_come_back(listener: str, skip: int) -> None:
 @given(ANY_ID, FRAMES)
 def test_frames_come_back(channel: str, frame: Frame) -> None:
     assert decode_frame(channel, encode_frame(channel, frame)) == frame
+
+
+@pytest.mark.rule("SEN-11")
+@given(ANY_ID, DATA_FRAMES)
+def test_a_header_may_be_spelled_in_any_way(channel: str, frame: DataFrame) -> None:
+    message = encode_frame(channel, frame)
+    prefix, payload = frame_prefix(channel), frame.joined.data
+    header = message.removeprefix(prefix).removesuffix(payload)
+    other = json.dumps(dict(reversed(json.loads(header).items())), indent=" ").replace("\n", "")
+    assert decode_frame(channel, prefix + other.encode() + b"\n" + payload) == frame
+
+
+@pytest.mark.rule("FRM-7", "SEN-11")
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (b'"count":2', b'"count":3'),
+        (b'"count":2', b'"count":1'),
+        (b'"size":3', b'"size":2'),
+        (b'"sequence":4', b'"sequence":04'),
+        (b'"end":9', b'"end":-9'),
+        (b'"end":9', b'"end":9007199254740992'),
+        (b'"end":9', b'"end":9.0'),
+        (b"\\u001f", b"\\u001a"),
+        (b"\\u001f", b"\\u001d"),
+    ],
+)
+def test_one_wrong_field_makes_a_frame_malformed(right: bytes, wrong: bytes) -> None:
+    frame = DataFrame(1, Place(4), Joined(b"a\x1fb", 2, "\x1f"), end=9)
+    message = encode_frame("id", frame)
+    assert decode_frame("id", message) == frame
+    assert message.count(right) == 1
+    with pytest.raises(MalformedFrameError):
+        decode_frame("id", message.replace(right, wrong))
+
+
+def test_the_largest_numbers_travel() -> None:
+    frame = DataFrame(2**53 - 1, Place(2**53 - 1, 2**53 - 1), end=2**53 - 1, offset=2**53 - 1)
+    assert decode_frame("id", encode_frame("id", frame)) == frame
 
 
 @given(st.binary())

@@ -57,19 +57,17 @@ def cut(log: Log, place: Place, size: int) -> Piece:
     while sequence < end:
         block = log.block(sequence)
         if taken:
-            if block.joined.separator != taken[0].separator:
-                break
-            # A block by itself has about a thousand at most.
-            if number + block.joined.number > MAX_PARTS:
-                break
             size -= len(block.joined.separator)
-            # Whole blocks go as they are: to divide one, its chunks must be counted.
-            if _cost(block.joined) > size:
+            if (
+                block.joined.separator != taken[0].separator
+                # A block by itself has about a thousand at most.
+                or number + block.joined.number > MAX_PARTS
+                # Whole blocks go as they are: to divide one, its chunks must be counted.
+                or _cost(block.joined) > size
+            ):
                 break
         following = _take(block, sequence - block.first, byte, size)
         if not following.number:
-            if taken:
-                break
             return _part(block, place, size)
         taken.append(following)
         size -= _cost(following)
