@@ -9,6 +9,7 @@ from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.remote import RemoteReader
 from resumable_stream._reading.unread import CHUNK_COST
+from resumable_stream._text.joined import Joined
 from simulation.answers import check_cancels, check_typescript_readers
 from simulation.excuses import Excuses
 from simulation.pace import check_pace
@@ -235,7 +236,10 @@ class Oracle:
     def _check_what_it_holds(self, reader: RemoteReader, largest: int) -> None:
         window, piece = self._plan.options.window, min(_MAX_PIECE, self._plan.max_message_size)
         dialect: Any = reader._dialect
-        runs = [run for run, _cost, _units in reader.unread._runs]
+        runs = [
+            run.texts() if isinstance(run, Joined) else run
+            for run, _cost, _units in reader.unread._runs
+        ]
         queued = sum(len(chunk) for run in runs for chunk in run)
         # A TypeScript producer sends all earlier text as one message.
         most = largest if isinstance(dialect, Listener) else self._longest_text()

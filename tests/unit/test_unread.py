@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from resumable_stream import InvalidOffsetError, OffsetUnit, ProducerLostError
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import DataFrame
 from resumable_stream._reading.unread import CHUNK_COST, Unread
+from resumable_stream._text.joined import join
+from resumable_stream._text.offsets import length
 
 WINDOW = 4096
 
@@ -58,6 +63,50 @@ def test_a_long_run_is_given_back_piece_by_piece() -> None:
     assert [len(run) for run in runs] == [256, 256, 88]
     assert [chunk for run in runs for chunk in run] == chunks
     assert taken(some) is None
+
+
+LONG = {
+    "ascii": [f"{number}" for number in range(600)],
+    "rockets": ["\N{ROCKET}" * (number % 3) for number in range(600)],
+    "empty": [""] * 600,
+    "all separators": [f"\x1c\x1d\x1e\x1f{number}" for number in range(600)],
+}
+
+
+@pytest.mark.rule("P2", "P7")
+@pytest.mark.parametrize("unit", OffsetUnit)
+@pytest.mark.parametrize("chunks", LONG.values(), ids=LONG)
+def test_a_frame_of_many_chunks_waits_as_it_came(chunks: list[str], unit: OffsetUnit) -> None:
+    some = Unread(WINDOW, unit)
+    frame = DataFrame(1, Place(0), join(chunks))
+    some.put(["before"])
+    room = some.room
+    some.put(frame)
+    some.put(["after"])
+    assert frame._texts is None, "it was divided"
+    cost = len(frame.joined.data) + len(frame.joined.lengths)
+    assert some.room == room - cost - len("after") - CHUNK_COST
+    assert (list(some), some.count) == (["before", *chunks, "after"], 602)
+    read: list[str] = []
+    while (run := some.take()) is not None:
+        read += run[0]
+        assert len(run[0]) <= 256
+        assert run[1] in {None, length("".join(run[0]), unit)}
+        assert some.count == 602 - len(read)
+        some.give_back()
+    assert read == ["before", *chunks, "after"]
+    assert some.room == WINDOW
+
+
+@pytest.mark.rule("LSN-2", "P7")
+def test_a_divided_frame_is_given_back_run_by_run() -> None:
+    some = unread()
+    some.put(DataFrame(1, Place(0), join(["12345"] * 600)))
+    room = [some.room]
+    while some.take():
+        some.give_back()
+        room.append(some.room)
+    assert [after - before for before, after in pairwise(room)] == [256 * 6, 256 * 6, 88 * 6 - 1]
 
 
 @pytest.mark.rule("LSN-2")

@@ -43,11 +43,6 @@ class Assembly:
         self._partial = bytearray()
 
     @property
-    def holds_nothing(self) -> bool:
-        """No frame is held, nor part of a chunk."""
-        return not (self._held or self._partial)
-
-    @property
     def complete(self) -> bool:
         """Everything up to the stream's end has come."""
         return (
@@ -67,15 +62,22 @@ class Assembly:
         if isinstance(frame, EndFrame):
             self.final = frame
 
+    def accept_whole(self, frame: DataFrame) -> bool:
+        """Take in a frame if just its own chunks come next in the text; tell whether they do."""
+        if frame.place != self.place or frame.partial or self._held or self._partial:
+            return False
+        self.known_end = max(self.known_end, frame.end)
+        self.place = frame.after
+        return True
+
     def accept(self, frame: DataFrame) -> list[str]:
         """Take in a frame; return the chunks that it completes. The list must not be changed."""
-        self.known_end = max(self.known_end, frame.end)
+        self.note(frame)
         if self.place is None:
             if frame.offset is None:
                 return []
             self.place = frame.place
-        if frame.place == self.place and not (frame.partial or self._held or self._partial):
-            self.place = frame.after
+        if self.accept_whole(frame):
             return frame.texts
         chunks: list[str] = []
         if frame.place > self.place:

@@ -23,7 +23,6 @@ from resumable_stream._protocol.wire import (
 )
 from resumable_stream._reading.assembly import Assembly
 from resumable_stream._reading.liveness import Sighting, Verdict
-from resumable_stream._reading.unread import CHUNK_COST
 from resumable_stream._text.endings import Status
 from resumable_stream._text.offsets import inside_pair
 from resumable_stream.errors import (
@@ -57,7 +56,7 @@ class Listener:
         "_assembly",
         "_beat_at",
         "_came_bytes",
-        "_came_chunks",
+        "_came_cost",
         "_generation",
         "_id",
         "_liveness",
@@ -81,7 +80,7 @@ class Listener:
         self._retry_at = self._beat_at = reader.loop.time()
         self._asked_place: Place | None = None
         self._came_bytes = 0
-        self._came_chunks = 0
+        self._came_cost = 0
         self._was_behind = True
         self._resync = False
         self._whole = False  # the reader's text begins with a whole chunk
@@ -139,8 +138,8 @@ class Listener:
 
     def _most_text(self) -> int:
         """Return how much text there is room for, if its chunks are like those that came."""
-        text, room = self._came_bytes, self._unread.room
-        return room * text // (text + self._came_chunks * CHUNK_COST) if text else room
+        text, cost, room = self._came_bytes, self._came_cost, self._unread.room
+        return room * text // cost if cost > text > 0 else room
 
     def _idle_for(self) -> float:
         """Return for how long nothing is due, if nothing comes."""
@@ -216,29 +215,27 @@ class Listener:
     def _take(self, frame: DataFrame, *, own: bool) -> None:
         now, assembly = self._reader.loop.time(), self._assembly
         self._liveness.heard(now)
+        if own and frame.last:
+            # Before the reader is woken: it may read for long before the task has its turn.
+            self._reader.wake()
         if assembly.place is None and frame.offset is not None:
             self._begin(frame, frame.offset)
         if self._unread.room <= 0:
             assembly.note(frame)
         else:
-            before = assembly.place
+            before, room = assembly.place, self._unread.room
+            whole = assembly.accept_whole(frame)
+            self._reader.deliver(frame if whole else assembly.accept(frame))
             self._came_bytes += len(frame.joined.data)
-            self._came_chunks += frame.joined.number
-            alone = assembly.holds_nothing  # what comes of this frame is all its own
-            are_ascii = alone and frame.joined.data.isascii()
-            if chunks := assembly.accept(frame):
-                self._reader.deliver(chunks, are_ascii=are_ascii)
+            self._came_cost += room - self._unread.room
             if assembly.place != before:
                 # A reply is on its way: give it time before asking again.
                 self._retry_at = max(self._retry_at, now + self._liveness.pauses.upcoming)
         if own:
             self._resync = False
             self._reader.join()
-            if frame.last:
-                # Served: ask on at once, unless that brought nothing.
-                if assembly.place != self._asked_place:
-                    self._retry_at = now
-                self._reader.wake()
+            if frame.last and assembly.place != self._asked_place:
+                self._retry_at = now  # served: ask on at once; not if that brought nothing
         self._look_on()
 
     def _look_on(self) -> None:

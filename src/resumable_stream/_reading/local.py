@@ -62,7 +62,6 @@ class LocalReader(RunReader):
         "_settled",
         "_skip",
         "_stream_id",
-        "_unbroken",
     )
 
     def __init__(self, producer: Produced, start: Start, unit: OffsetUnit) -> None:
@@ -72,7 +71,6 @@ class LocalReader(RunReader):
         self._log = producer.log
         self._settled = producer.settled
         self._closed = False
-        self._unbroken = 0  # chunks read since the event loop had its turn
         self._grace_until: float | None = None
         position = self._locate(start)
         self._offset = self._log.offset(position, unit)
@@ -92,8 +90,7 @@ class LocalReader(RunReader):
 
     async def fetch(self) -> None:
         if self._unbroken >= _YIELD_EVERY:
-            self._unbroken = 0
-            await asyncio.sleep(0)
+            await self._give_way()
         log = self._log
         while self._read == len(self._run):
             following = self._sequence + self._read
@@ -125,7 +122,6 @@ class LocalReader(RunReader):
     def _take(self, sequence: int) -> None:
         """Begin a run of the log's chunks from ``sequence``, without what precedes the offset."""
         taken = wanted = self._log.texts(sequence)
-        self._unbroken += len(taken)
         if self._index:
             taken[0] = taken[0][self._index :]
             self._index = 0

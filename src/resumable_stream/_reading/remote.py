@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable_stream._protocol.places import Start
+    from resumable_stream._protocol.wire import DataFrame
     from resumable_stream._reading.attachment import Attachment
     from resumable_stream._reading.dialect import Dialect
     from resumable_stream._reading.liveness import Liveness
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 _LEAVE_TIMEOUT = 2.0
+# Chunks after which a reader gives way, so that its task can ask for more meanwhile.
+_YIELD_EVERY = 2048
 
 # Errors that do not pass by themselves.
 _LASTING = (AccessDeniedError, BackendFaultError, WrongKeyTypeError)
@@ -58,7 +61,6 @@ class RemoteReader(RunReader):
     """
 
     __slots__ = (
-        "_asks_on",
         "_attached",
         "_changed",
         "_dialect",
@@ -92,7 +94,6 @@ class RemoteReader(RunReader):
         self.unread = Unread(options.window, options.unit)
         self._attached: asyncio.Future[Attachment] = self.loop.create_future()
         self._changed = asyncio.Event()
-        self._asks_on = False  # half of the window is free, and the loop had no turn since
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
         self._releasing = False
@@ -142,24 +143,19 @@ class RemoteReader(RunReader):
 
     async def fetch(self) -> None:
         while not self._begin_next():
-            if self._run:
-                self._begin_run([])  # what was read is not held while nothing comes
+            self._begin_run([])  # what was read is not held while nothing comes
             await self.unread.arrival()
             if length_hint(self.ahead):
                 return  # to another caller
-        if self._asks_on:
-            # Let the task ask for more now: it comes while what is there is read.
-            self._asks_on = False
-            await asyncio.sleep(0)
+        if self._unbroken >= _YIELD_EVERY:
+            await self._give_way()
 
     def _begin_next(self) -> bool:
         if self._run and self.unread.give_back():
-            self._asks_on = True
             self.wake()
-        if (taken := self.unread.take()) is None:
-            return False
-        self._begin_run(*taken)
-        return True
+        if (taken := self.unread.take()) is not None:
+            self._begin_run(*taken)
+        return taken is not None
 
     # For the dialect
 
@@ -190,10 +186,10 @@ class RemoteReader(RunReader):
             self._decide(Joined())
         self.liveness.attach()
 
-    def deliver(self, chunks: list[str], *, are_ascii: bool = False) -> None:
-        """Hand over the chunks that come next in the text."""
+    def deliver(self, chunks: list[str] | DataFrame) -> None:
+        """Hand over the chunks that come next in the text, those of a whole frame or others."""
         try:
-            self.unread.put(chunks, are_ascii=are_ascii)
+            self.unread.put(chunks)
         except InvalidOffsetError as error:
             self.end(error)
 

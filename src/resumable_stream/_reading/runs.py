@@ -34,6 +34,7 @@ class RunReader(ABC):
         "_full",
         "_offset",
         "_run",
+        "_unbroken",
         "_unit",
         "_units",
         "ahead",
@@ -47,6 +48,7 @@ class RunReader(ABC):
         self._offset = offset  # after the first ``_counted`` chunks of the run
         self._counted = 0
         self._begun = False  # a chunk of an earlier run was handed out
+        self._unbroken = 0  # chunks of runs begun since the event loop had its turn
         self._full = False  # the last step of ``next_run`` has left chunks that were there
 
     @property
@@ -107,3 +109,9 @@ class RunReader(ABC):
         if self._run and self._read:
             self._offset, self._counted, self._begun = self.offset, 0, True
         self._run, self._units, self.ahead = run, units, iter(run)
+        self._unbroken += len(run)
+
+    async def _give_way(self) -> None:
+        """Let the event loop have its turn."""
+        self._unbroken = 0
+        await asyncio.sleep(0)

@@ -7,11 +7,13 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from resumable_stream._text.joined import Joined
 from resumable_stream._text.offsets import OffsetUnit, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from resumable_stream._protocol.wire import DataFrame
     from resumable_stream.errors import ResumableStreamError
 
 # What a queued chunk counts beside its text, so that empty ones are bounded too.
@@ -23,10 +25,13 @@ _RUN_CHUNKS = 256
 class Unread:
     """Runs of chunks between the task that receives them and the callers that read.
 
-    A run that is taken counts until it is given back, since its chunks are still held.
+    A run that is taken counts until it is given back, since its chunks are still held. A frame of
+    many chunks waits as it came, and is divided once its turn comes: chunks take many times the
+    memory that they have in a frame.
 
     Args:
-        window: how much may be held, in characters, with ``CHUNK_COST`` for each chunk.
+        window: how much may be held, in characters, with ``CHUNK_COST`` for each chunk, or in
+            bytes of frames that wait.
         unit: of the text to leave out.
 
     Attributes:
@@ -54,7 +59,7 @@ class Unread:
         self._unit = unit
         self._skip = Skip(0, unit)
         # With the cost of each, and how much text it has, if that is known without counting.
-        self._runs: deque[tuple[list[str], int, int | None]] = deque()
+        self._runs: deque[tuple[list[str] | Joined, int, int | None]] = deque()
         self._taken = 0  # the cost of the run that is being read
         self._waiters: list[asyncio.Future[None]] = []
         self.count = 0
@@ -62,35 +67,37 @@ class Unread:
         self.error: ResumableStreamError | None = None
 
     def __iter__(self) -> Iterator[str]:
-        return chain.from_iterable(run for run, _cost, _units in self._runs)
+        return chain.from_iterable(
+            run.texts() if isinstance(run, Joined) else run for run, _cost, _units in self._runs
+        )
 
     def leave_out(self, units: int) -> None:
         """Leave out this much of the text that comes next: it precedes the reader's offset."""
         self._skip.remaining = units
 
-    def put(self, chunks: list[str], *, are_ascii: bool = False) -> None:
+    def put(self, chunks: list[str] | DataFrame) -> None:
         """Take in what has come and wake those who wait for it; nothing after the end.
 
         Args:
-            chunks: what has come; it is not changed.
-            are_ascii: all of them are known to be ASCII.
+            chunks: what has come, or a frame with nothing else; it is not changed.
 
         Raises:
             InvalidOffsetError: what to leave out ends inside a surrogate pair.
         """
         if self.over:
             return
-        if self._skip.remaining:
-            chunks = self._skip.feed_all(chunks)
-        if chunks:
-            # Each character is one unit.
-            are_units = are_ascii or self._unit is OffsetUnit.CODE_POINTS
-            if len(chunks) <= _RUN_CHUNKS:
-                self._add(chunks, are_units=are_units)
-            else:
-                for at in range(0, len(chunks), _RUN_CHUNKS):
-                    self._add(chunks[at : at + _RUN_CHUNKS], are_units=are_units)
-            self._wake()
+        if isinstance(chunks, list):
+            self._put(chunks, are_ascii=False)
+            return
+        joined = chunks.joined
+        if joined.number <= _RUN_CHUNKS or self._skip.remaining:
+            self._put(chunks.texts, are_ascii=joined.data.isascii())
+            return
+        cost = len(joined.data) + len(joined.lengths)
+        self._runs.append((joined, cost, None))
+        self.count += joined.number
+        self.room -= cost
+        self._wake()
 
     def take(self) -> tuple[list[str], int | None] | None:
         """Take the next run, once the one before was given back; None if there is none.
@@ -101,6 +108,8 @@ class Unread:
         if not self._runs:
             return None
         run, self._taken, units = self._runs.popleft()
+        if isinstance(run, Joined):
+            run, self._taken, units = self._divide(run, self._taken)
         self.count -= len(run)
         return run, units
 
@@ -142,6 +151,35 @@ class Unread:
         """Drop what has come: nobody will read it."""
         self._runs.clear()
         self.count = 0
+
+    def _put(self, chunks: list[str], *, are_ascii: bool) -> None:
+        if self._skip.remaining:
+            chunks = self._skip.feed_all(chunks)
+        if chunks:
+            # Each character is one unit.
+            are_units = are_ascii or self._unit is OffsetUnit.CODE_POINTS
+            if len(chunks) <= _RUN_CHUNKS:
+                self._add(chunks, are_units=are_units)
+            else:
+                for at in range(0, len(chunks), _RUN_CHUNKS):
+                    self._add(chunks[at : at + _RUN_CHUNKS], are_units=are_units)
+            self._wake()
+
+    def _divide(self, joined: Joined, cost: int) -> tuple[list[str], int, int | None]:
+        """Let the runs of a frame wait instead of it, and return the first; they share its cost."""
+        texts = joined.texts()
+        are_units = joined.data.isascii() or self._unit is OffsetUnit.CODE_POINTS
+        runs: list[tuple[list[str], int, int | None]] = []
+        for at in range(0, len(texts), _RUN_CHUNKS):
+            run = texts[at : at + _RUN_CHUNKS]
+            characters = sum(map(len, run))
+            share = min(cost, characters + len(run))
+            cost -= share
+            runs.append((run, share, characters if are_units else None))
+        run, share, units = runs.pop()
+        runs.append((run, share + cost, units))
+        self._runs.extendleft(reversed(runs[1:]))
+        return runs[0]
 
     def _add(self, run: list[str], *, are_units: bool) -> None:
         characters = sum(map(len, run))
