@@ -17,8 +17,9 @@ from resumable_stream_nats._errors import (
     has_code,
     refused,
 )
-from resumable_stream_nats._jetstream import JetStream, directly
+from resumable_stream_nats._jetstream import JetStream, write
 from resumable_stream_nats._names import subject_of
+from resumable_stream_nats._revisions import Revisions
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from resumable_stream_nats._settings import BucketSettings
 
 _TTL = api.Header.MSG_TTL.value
+_EXPECTED = api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value
 _DELETED_FOR = 1
 
 # Headers count towards max_payload; those of one write take at most this much.
@@ -41,8 +43,9 @@ class Bucket:
     """The bucket, created at the first use if it is not there."""
 
     def __init__(self, settings: BucketSettings, link: Link, timeout: float) -> None:
-        self._jetstream = JetStream(link, timeout)
-        self._stream = BucketStream(settings, self._jetstream, link)
+        self._link = link
+        self._stream = BucketStream(settings, JetStream(link, timeout), link)
+        self._revisions = Revisions()
         self._timeout = timeout
 
     async def get(self, key: str) -> str | None:
@@ -51,14 +54,15 @@ class Bucket:
         return None if value is None else value.decode(errors="surrogateescape")
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
-        await self._write(key, value.encode(), {}, ttl, self._deadline())
+        self._revisions.forget(key)
+        await self._write(key, value.encode(), _header(_TTL, ttl), ttl, self._deadline())
 
     async def create(self, key: str, value: str, *, ttl: int) -> bool:
         until = self._deadline()
         present = ABSENT
         while present.value is None:
             try:
-                await self._write_after(present, key, value, ttl, until)
+                await self._write_after(present.revision, key, value, ttl, until)
             except _ChangedError:
                 present = await self._read(key, until)
             else:
@@ -68,27 +72,37 @@ class Bucket:
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         until = self._deadline()
         wanted = expected.encode(errors="surrogateescape")  # as get may have given it
-        while (present := await self._read(key, until)).value == wanted:
-            try:
-                await self._write_after(present, key, value, ttl, until)
-            except _ChangedError:
-                continue  # it may have been written with the same value
-            return True
-        return False
+        try:
+            await self._write_after(wanted, key, value, ttl, until)
+        except _ChangedError:
+            while (present := await self._read(key, until)).value == wanted:
+                try:
+                    await self._write_after(present.revision, key, value, ttl, until)
+                except _ChangedError:
+                    continue  # it may have been written with the same value
+                return True
+            return False
+        return True
 
     async def delete(self, key: str) -> None:
+        self._revisions.forget(key)
         # The mark of removal expires, too: without a time to live it would stay for ever.
-        await self._write(key, b"", {OPERATION: "DEL"}, _DELETED_FOR, self._deadline())
+        headers = _header(OPERATION, "DEL") + _header(_TTL, _DELETED_FOR)
+        await self._write(key, b"", headers, _DELETED_FOR, self._deadline())
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
     async def _write_after(
-        self, present: Entry, key: str, value: str, ttl: int, until: float
+        self, present: int | bytes, key: str, value: str, ttl: int, until: float
     ) -> None:
-        headers = {api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(present.revision)}
+        """Write if the key's last revision is the one given, or that of its own last write.
+
+        Of a value, the last write of this backend is taken, if it was of that value.
+        """
+        encoded = value.encode()
         try:
-            await self._write(key, value.encode(), headers, ttl, until)
+            await self._write(key, encoded, _header(_TTL, ttl), ttl, until, present)
         except BackendUnavailableError as error:
             cause = error.__cause__
             if isinstance(cause, js_errors.APIError) and has_code(cause, WRONG_LAST_SEQUENCE):
@@ -98,52 +112,71 @@ class Bucket:
             raise
 
     async def _write(
-        self, key: str, value: bytes, headers: dict[str, str], ttl: int, until: float
+        self,
+        key: str,
+        value: bytes,
+        headers: str,
+        ttl: int,
+        until: float,
+        present: int | bytes | None = None,
     ) -> None:
         subject = self._stream.target + subject_of(key)
-
-        lines = (f"{name}: {content}\r\n" for name, content in headers.items())
-        block = f"NATS/1.0\r\n{_TTL}: {ttl}\r\n{''.join(lines)}\r\n".encode()
-
-        def check(client: Client) -> None:
-            limit = client.max_payload - _HEADER_ROOM
-            if len(value) > limit:
-                raise MessageTooLargeError(
-                    f"a value of {len(value)} bytes exceeds what the server's max_payload "
-                    f"leaves for it, {limit} bytes"
-                )
-
+        loop = asyncio.get_running_loop()
         while True:
-            await self._stream.prepare(until)
+            if not self._stream.ready:
+                await self._stream.prepare(until)
             self._stream.check_age(ttl)
+            line = await self._link.reach(until)
+            _check_size(value, line.client)
+            revision = present
+            if isinstance(present, bytes):
+                revision = self._revisions.of(line, key, present)
+                if revision is None:
+                    raise _ChangedError
+            block = headers if revision is None else headers + _header(_EXPECTED, revision)
+            sent = loop.time()
             try:
-                question = directly(
-                    subject,
-                    block,
-                    value,
-                    nobody=js_errors.NoStreamResponseError,
-                    read=lambda answer: int(answer["seq"]),
+                written = await write(
+                    line, subject, f"NATS/1.0\r\n{block}\r\n".encode(), value, until
                 )
-                await self._jetstream.ask(question, subject, until, write=True, check=check)
             except js_errors.NoStreamResponseError as error:
                 # Nobody took it: the bucket has gone, or its stream has no leader just now.
+                self._revisions.clear()
                 await self._stream.look_again(error, until)
             except nats.errors.Error as error:
                 raise refused(error) from error
             else:
+                if present is not None and self._stream.is_unique(written):
+                    self._revisions.note(line, key, value, written, sent, ttl)
                 return
 
     async def _read(self, key: str, until: float) -> Entry:
         while True:
-            await self._stream.prepare(until)
+            if not self._stream.ready:
+                await self._stream.prepare(until)
             try:
                 return await self._stream.last(key, until)
             except js_errors.NotFoundError as error:
                 if not has_code(error, {STREAM_NOT_FOUND}):
                     return ABSENT
                 # A bucket that is gone holds nothing: look again, which makes a new one.
+                self._revisions.clear()
                 await self._stream.look_again(error, until)
             except js_errors.ServiceUnavailableError as error:
+                self._revisions.clear()
                 await self._stream.look_again(error, until)
             except nats.errors.Error as error:
                 raise refused(error) from error
+
+
+def _header(name: str, content: object) -> str:
+    return f"{name}: {content}\r\n"
+
+
+def _check_size(value: bytes, client: Client) -> None:
+    limit = client.max_payload - _HEADER_ROOM
+    if len(value) > limit:
+        raise MessageTooLargeError(
+            f"a value of {len(value)} bytes exceeds what the server's max_payload "
+            f"leaves for it, {limit} bytes"
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import secrets
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,22 +21,26 @@ from resumable_stream_nats._errors import (
     refused,
     unusable,
 )
-from resumable_stream_nats._jetstream import (
-    NO_HEADERS,
-    PAUSE,
-    JetStream,
-    directly,
-    through_driver,
-)
+from resumable_stream_nats._jetstream import PAUSE, JetStream, StrangeAnswerError
 from resumable_stream_nats._names import subject_of
 
 if TYPE_CHECKING:
     from resumable_stream_nats._link import Link
     from resumable_stream_nats._settings import BucketSettings
 
+logger = logging.getLogger("resumable_stream")
+
+Config = dict[str, Any]
+
 OPERATION = "KV-Operation"
 _MARKER = "Nats-Marker-Reason"
 _NEEDED_VERSION = (2, 11)
+_DESCRIPTION = "resumable-stream: who produces which stream, and how it ended"
+
+# A bucket that is created here numbers its messages from a random start, at least this high. So no
+# two buckets of one name give a message the same number.
+_LEAST_START = 2**48
+_STARTS = 2**52
 
 
 class Entry(NamedTuple):
@@ -52,6 +58,7 @@ class BucketStream:
 
     Attributes:
         target: what the subject of a write begins with; the key's own follows.
+        ready: it was found and checked, and has answered since.
     """
 
     def __init__(self, settings: BucketSettings, jetstream: JetStream, link: Link) -> None:
@@ -67,7 +74,8 @@ class BucketStream:
             self._api_prefix = f"$JS.{settings.domain}.API"
             self.target = f"{self._api_prefix}.{self._subject}"
         self._max_age = 0.0
-        self._checked = False
+        self._numbers_are_unique = False
+        self.ready = False
         self._checking = asyncio.Lock()
 
     def check_age(self, ttl: int) -> None:
@@ -78,6 +86,14 @@ class BucketStream:
                 f"{self._max_age:g} s, less than the {ttl} s that are needed"
             )
 
+    def is_unique(self, revision: int) -> bool:
+        """Tell whether no other bucket of this name has or will have a message of this number.
+
+        That is so where the numbers begin at a random start that no one who makes the bucket again
+        takes over from its settings. It holds for buckets that this library has created.
+        """
+        return self._numbers_are_unique and revision >= _LEAST_START
+
     async def last(self, key: str, until: float) -> Entry:
         """Return the last message of a key, as the stream's leader knows it.
 
@@ -85,31 +101,26 @@ class BucketStream:
             NotFoundError: there is no such message, or no stream: its code tells which.
             ServiceUnavailableError: nobody answers for the stream just now.
         """
-        subject = self._api("MSG.GET")
         wanted = json.dumps({"last_by_subj": self._subject + subject_of(key)}).encode()
-        question = directly(
-            subject,
-            NO_HEADERS,
-            wanted,
-            nobody=js_errors.ServiceUnavailableError,
-            read=lambda answer: _entry(answer["message"]),
+        return await self._jetstream.ask(
+            self._api("MSG.GET"), wanted, lambda answer: _entry(answer["message"]), until
         )
-        return await self._jetstream.ask(question, subject, until)
 
     async def prepare(self, until: float) -> None:
         """Make sure that the bucket is there and can hold the contract."""
-        if self._checked:
+        if self.ready:
             return
         async with self._checking:
-            if self._checked:
+            if self.ready:
                 return
             config = await self._find(until)
             while config is None:
                 config = await self._find(until)
             await self._check(config, until)
             await self._try_reading(until)
-            self._max_age = config.max_age or 0.0
-            self._checked = True
+            self._max_age = config.get("max_age", 0) / 1e9
+            self._numbers_are_unique = not config.get("first_seq")
+            self.ready = True
 
     async def look_again(self, error: Exception, until: float) -> None:
         """Pause, and have the next ``prepare`` look for the stream again.
@@ -117,7 +128,7 @@ class BucketStream:
         Raises:
             BackendUnavailableError: there is no time left; the error is its cause.
         """
-        self._checked = False
+        self.ready = False
         loop = asyncio.get_running_loop()
         if loop.time() + PAUSE >= until:
             raise refused(error) from error
@@ -132,7 +143,7 @@ class BucketStream:
         except nats.errors.Error:
             return  # reading is allowed; there is nothing to read, or nobody to answer just now
 
-    async def _find(self, until: float) -> api.StreamConfig | None:
+    async def _find(self, until: float) -> Config | None:
         """Return the bucket's settings; None if it is to be looked for again."""
         try:
             config = await self._info(until)
@@ -142,35 +153,43 @@ class BucketStream:
                 config = await self._info(until)
                 if config is None:
                     await self.look_again(js_errors.NotFoundError(), until)
+            if config is not None and config.get("description") == _DESCRIPTION:
+                config = await self._hide_start(config, until)
         except js_errors.ServiceUnavailableError as error:
             if not has_code(error, {NO_META_LEADER}):
                 raise refused(error) from error
             await self.look_again(error, until)
             return None
-        except (nats.errors.Error, json.JSONDecodeError) as error:
+        except nats.errors.Error as error:
             raise refused(error) from error
         return config
 
-    async def _info(self, until: float) -> api.StreamConfig | None:
+    async def _info(self, until: float) -> Config | None:
         try:
-            question = through_driver(self._api_prefix, lambda js: js.stream_info(self._stream))
-            info = await self._jetstream.ask(question, self._api("INFO"), until)
+            return await self._jetstream.ask(self._api("INFO"), b"", _config, until)
         except js_errors.NotFoundError:
             return None
-        return info.config
 
     async def _create(self, until: float) -> None:
         settings = self._settings
-        config = api.KeyValueConfig(
-            bucket=settings.name,
-            description="resumable-stream: who produces which stream, and how it ended",
-            history=1,
-            storage=api.StorageType(settings.storage),
-            replicas=settings.replicas,
-        )
+        config = {
+            "name": self._stream,
+            "description": _DESCRIPTION,
+            "subjects": [f"{self._subject}>"],
+            "retention": "limits",
+            "discard": "new",
+            "storage": settings.storage,
+            "num_replicas": settings.replicas,
+            "max_msgs_per_subject": 1,
+            "allow_msg_ttl": True,
+            "allow_rollup_hdrs": True,
+            "deny_delete": True,
+            "first_seq": _LEAST_START + secrets.randbelow(_STARTS),
+        }
         try:
-            question = through_driver(self._api_prefix, lambda js: js.create_key_value(config))
-            await self._jetstream.ask(question, self._api("CREATE"), until)
+            await self._jetstream.ask(
+                self._api("CREATE"), json.dumps(config).encode(), _config, until
+            )
         except DeniedError as error:
             raise unusable(
                 f"bucket {settings.name!r} does not exist, and this user may not create it: create "
@@ -181,19 +200,37 @@ class BucketStream:
                 raise
             # Somebody else was faster, with other settings, which hold.
 
-    async def _check(self, config: api.StreamConfig, until: float) -> None:
+    async def _hide_start(self, config: Config, until: float) -> Config:
+        """Take the random start out of the bucket's settings; its numbers go on from there.
+
+        Settings outlive messages: a server that has lost its memory, or an operator who makes the
+        bucket again with the settings of the former one, would begin at the same number.
+        """
+        if not config.get("first_seq"):
+            return config
+        hidden = {name: value for name, value in config.items() if name != "first_seq"}
+        try:
+            return await self._jetstream.ask(
+                self._api("UPDATE"), json.dumps(hidden).encode(), _config, until
+            )
+        except (DeniedError, StrangeAnswerError, js_errors.APIError) as error:
+            # Then each renewal reads before it writes.
+            logger.debug("nats: the bucket's start stays in its settings: %r", error)
+            return config
+
+    async def _check(self, config: Config, until: float) -> None:
         name = f"bucket {self._settings.name!r}"
-        if f"{self._subject}>" not in (config.subjects or ()):
+        if f"{self._subject}>" not in (config.get("subjects") or ()):
             raise unusable(
                 f"{name} is no key-value bucket: its stream {self._stream} has other subjects than "
                 f"{self._subject}>; choose another bucket"
             )
-        if not config.allow_msg_ttl:
+        if not config.get("allow_msg_ttl"):
             await self._check_version(until)
             raise unusable(f"{name} forbids per-message TTL: set allow_msg_ttl on its stream")
-        if config.max_msgs_per_subject != 1:
+        if (history := config.get("max_msgs_per_subject")) != 1:
             raise unusable(
-                f"{name} keeps a history of {config.max_msgs_per_subject}, from which expired keys "
+                f"{name} keeps a history of {history}, from which expired keys "
                 "would come back: set it to 1 (max_msgs_per_subject)"
             )
 
@@ -207,6 +244,11 @@ class BucketStream:
 
     def _api(self, request: str) -> str:
         return f"{self._api_prefix}.STREAM.{request}.{self._stream}"
+
+
+def _config(answer: dict[str, Any]) -> Config:
+    config: Config = answer["config"]
+    return config
 
 
 def _entry(message: dict[str, Any]) -> Entry:

@@ -4,6 +4,7 @@ What it does document is not enough:
 
 - ``flush`` overtakes queued commands; when one times out, its late answer kills the client.
 - ``publish`` and ``request`` take tasks and several turns of the event loop for each message.
+- ``subscribe`` takes a queue and a task for each subject, and drops messages that fill the queue.
 - ``close`` waits for a dead server, and stops half-way where it fails.
 - Nobody is told that a connection is over.
 - An account's own limit on payloads is overlooked.
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from nats.aio.client import Client
@@ -44,7 +44,6 @@ CLIENT_NAMES = (
     "_error_cb",
     "_flush_queue",
     "_flusher_task",
-    "_init_request_sub",
     "_max_payload",
     "_pending",
     "_pending_data_size",
@@ -53,18 +52,31 @@ CLIENT_NAMES = (
     "_process_connect_init",
     "_process_info",
     "_reading_task",
-    "_resp_map",
-    "_resp_sub_prefix",
     "_server_info",
+    "_sid",
     "_subs",
     "_transport",
 )
 
-SUBSCRIPTION_NAMES = ("_wait_for_msgs_task",)
+SUBSCRIPTION_NAMES = (
+    "_conn",
+    "_future",
+    "_id",
+    "_jsi",
+    "_max_msgs",
+    "_message_iterator",
+    "_pending_bytes_limit",
+    "_pending_next_msgs_calls",
+    "_pending_queue",
+    "_pending_size",
+    "_queue",
+    "_received",
+    "_subject",
+    "_wait_for_msgs_task",
+)
 WRITERS = ("_io_writer", "_bare_io_writer")
 
 _PING = b"PING\r\n"
-_questions = count()
 _CLOSE_TIMEOUT = 1.0
 
 
@@ -130,12 +142,23 @@ def reader_of(client: Client) -> asyncio.Task[None]:
     return task
 
 
-def send(
-    client: Client, commands: Sequence[bytes], pong: asyncio.Future[bool] | None = None
-) -> None:
+class Pong:
+    """What the server's answer to a ping goes to."""
+
+    __slots__ = ("came",)
+
+    def __init__(self) -> None:
+        self.came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def set_result(self, _: bool) -> None:  # noqa: FBT001 - nats-py calls this as that of a future
+        if not self.came.done():
+            self.came.set_result(None)
+
+
+def send(client: Client, commands: Sequence[bytes], pong: Pong | None = None) -> None:
     """Send commands at once, behind all that the client still holds.
 
-    ``pong`` is done once the server has processed them; it must not be cancelled.
+    ``pong`` comes once the server has processed them.
 
     Raises:
         ConnectionClosedError: there is no connection.
@@ -148,7 +171,8 @@ def send(
         raise ConnectionDrainingError
     if pong is not None:
         commands = [*commands, _PING]
-        client._pongs.append(pong)
+        pongs: list[Any] = client._pongs
+        pongs.append(pong)
     transport.writelines([*client._pending, *commands])
     client._pending.clear()
     client._pending_data_size = 0
@@ -158,42 +182,62 @@ def send(
         flushes.put_nowait(asyncio.get_running_loop().create_future())
 
 
-def publication(subject: str, payload: bytes) -> tuple[bytes, ...]:
+def publication(subject: str, payload: bytes) -> bytes:
     """Return the command that publishes a message."""
-    return (b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n")
+    return b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload)
 
 
-def hears_answers(client: Client) -> bool:
-    """Tell whether the inbox that answers come to is subscribed; ``ask`` needs it."""
-    return bool(client._resp_sub_prefix)
+def request(subject: str, reply: str, headers: bytes, payload: bytes) -> bytes:
+    """Return the command that asks a question."""
+    size = len(headers)
+    start = f"HPUB {subject} {reply} {size} {size + len(payload)}\r\n"
+    return b"%b%b%b\r\n" % (start.encode(), headers, payload)
 
 
-async def hear_answers(client: Client) -> None:
-    """Subscribe to the inbox that answers come to, once. May swallow a cancellation."""
-    if not hears_answers(client):
-        await client._init_request_sub()
+class Receiver(Subscription):
+    """A subscription that hands each message to ``handle`` as soon as nats-py has read it.
 
-
-def ask(
-    client: Client, subject: str, headers: bytes, payload: bytes, answer: asyncio.Future[Msg]
-) -> str:
-    """Send a request and return its token for ``forget``. ``answer`` is done when it is answered.
-
-    Raises as ``send`` does.
+    It holds no message, so it drops none. A process that reads too slowly is cut off by the server.
     """
-    # nats-py's own tokens are longer.
-    token = f"q{next(_questions)}"
-    reply = (client._resp_sub_prefix or bytearray()).decode() + token
-    sizes = len(headers), len(headers) + len(payload)
-    command = f"HPUB {subject} {reply} {sizes[0]} {sizes[1]}\r\n".encode()
-    send(client, (command, headers, payload, b"\r\n"))
-    client._resp_map[token] = answer
-    return token
 
+    # What every subscription has here, as class attributes: there may be very many subscriptions.
+    _queue = ""
+    _max_msgs = 0
+    _future = None
+    _jsi = None
+    _pending_bytes_limit = 0
+    _pending_next_msgs_calls: Any = None
+    _wait_for_msgs_task = None
+    _message_iterator = None
+    _closed = False
 
-def forget(client: Client, token: str) -> None:
-    """Stop waiting for this answer."""
-    client._resp_map.pop(token, None)
+    def __init__(self, client: Client, subject: str, handle: Callable[[Msg], object]) -> None:
+        client._sid += 1
+        self._conn = client
+        self._id = client._sid
+        self._subject = subject
+        self._received = 0
+        self._pending_size = 0
+        self.put_nowait = handle
+        client._subs[self._id] = self
+
+    @property  # an attribute would be a reference to itself, which takes a garbage collection
+    def _pending_queue(self) -> Any:  # type: ignore[override]
+        """Where nats-py puts a message: this calls the handler."""
+        return self
+
+    async def join(self) -> None:
+        """Wait for what is held: nothing."""
+
+    @property
+    def beginning(self) -> bytes:
+        """The command that subscribes; the caller sends it."""
+        return f"SUB {self._subject}  {self._id}\r\n".encode()
+
+    def end(self) -> bytes:
+        """Receive no more; return the command that unsubscribes, for the caller to send."""
+        self._conn._subs.pop(self._id, None)
+        return b"UNSUB %d\r\n" % self._id
 
 
 def abort(client: Client) -> None:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from resumable_stream.adapter_kit import Backoff, Subscribers, Worker, stop
+from resumable_stream.adapter_kit import Backoff, Subscribers, Worker
 from resumable_stream.errors import BackendError
+from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import BACKEND, DeniedError, is_final, refused
 from resumable_stream_nats._interest import Interest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from nats.aio.client import Client
 
     from resumable_stream.adapter_kit import Channel, Subscriber
     from resumable_stream.ports import Loss
@@ -24,17 +27,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# What nats-py may hold for one subscription. Beyond that it drops, and a loss is reported.
-MAX_PENDING_MESSAGES = 16 * 1024
-MAX_PENDING_BYTES = 16 * 1024 * 1024
-
 # Subscribed in one turn of the event loop when very many subjects are subscribed again.
-_TURN_SUBJECTS = 64
+_TURN_SUBJECTS = 512
 
 _FIRST_DELAY = 0.02
 # A subject that was allowed, and is denied after a reconnect, is tried again this often.
 _DENIED_DELAY = 2.0
-_LEAVE_TIMEOUT = 1.0
 
 
 class Hub:
@@ -47,7 +45,9 @@ class Hub:
             self._join, self._leave, timeout=timeout, unconfirmed=lambda: refused(self._trouble)
         )
         self._interests: dict[Channel[str], Interest] = {}
-        self._left: list[Interest] = []
+        # In the order in which they came; looking at every channel would take long.
+        self._missing: dict[Channel[str], None] = {}
+        self._left: list[tuple[Client, bytes]] = []
         self._line: Line | None = None
         self._wake = asyncio.Event()
         self._worker = Worker(
@@ -78,14 +78,14 @@ class Hub:
         self._close_all()
         if self.cut_off:
             return  # the server forgets subscriptions with their connection
-        leaving = asyncio.create_task(self._unsubscribe(), name="resumable-stream nats leave")
-        await asyncio.wait({leaving}, timeout=_LEAVE_TIMEOUT)
-        await stop(leaving)
+        self._unsubscribe()
 
-    def _join(self, _channel: Channel[str]) -> None:
+    def _join(self, channel: Channel[str]) -> None:
+        self._missing[channel] = None
         self._start()
 
     def _leave(self, channel: Channel[str]) -> None:
+        self._missing.pop(channel, None)
         if self._drop(channel):
             self._start()
 
@@ -98,8 +98,7 @@ class Hub:
         interest = self._interests.pop(channel, None)
         if interest is None:
             return False
-        interest.over = True
-        self._left.append(interest)
+        self._left.append((interest.client, interest.receiver.end()))
         return True
 
     def _be_on(self, line: Line | None) -> None:
@@ -107,12 +106,13 @@ class Hub:
         if line is not self._line:
             self._line = line
             self._subscribers.interrupt()
+            self._missing = dict.fromkeys(self._subscribers.channels.values())
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         backoff = Backoff(_FIRST_DELAY, self._link.longest_delay)
         while self._is_left():
-            await self._unsubscribe()
+            self._unsubscribe()
             if self._link.over:
                 self._close_all()
                 continue
@@ -160,14 +160,13 @@ class Hub:
     async def _keep_subscribed(self, line: Line) -> None:
         while line.alive and self._subscribers.channels:
             self._wake.clear()
-            await self._unsubscribe()
+            self._unsubscribe()
             now = asyncio.get_running_loop().time()
-            missing = [c for c in self._subscribers.channels.values() if not c.live]
-            if due := [channel for channel in missing if self._retry_at(channel) <= now]:
+            if due := [one for one in self._missing if self._retry_at(one) <= now]:
                 await self._subscribe(line, due)
                 continue
             try:
-                async with asyncio.timeout(_DENIED_DELAY if missing else None):
+                async with asyncio.timeout(_DENIED_DELAY if self._missing else None):
                     await self._wake.wait()
             except TimeoutError:
                 continue
@@ -178,10 +177,11 @@ class Hub:
 
     async def _subscribe(self, line: Line, channels: list[Channel[str]]) -> None:
         loop = asyncio.get_running_loop()
-        with line.watch("subscription", (channel.name for channel in channels)) as watch:
-            work = self._send_subscribes(line, channels)
+        with line.watch("subscription", [channel.name for channel in channels]) as watch:
             try:
-                await line.run(work, until=loop.time() + self._timeout)
+                for first in range(0, len(channels), _TURN_SUBJECTS):
+                    self._send_subscribes(line, channels[first : first + _TURN_SUBJECTS])
+                    await asyncio.sleep(0)
                 await line.confirm(until=loop.time() + self._timeout)
             except TimeoutError as error:
                 line.fail(error)
@@ -193,24 +193,17 @@ class Hub:
                 self._refuse(channel, denial)
             else:
                 self._progress = True
+                self._missing.pop(channel, None)
                 self._subscribers.confirm(channel)
 
-    async def _send_subscribes(self, line: Line, channels: list[Channel[str]]) -> None:
-        for number, channel in enumerate(channels):
-            if not channel.subscribers:
-                continue
-            self._drop(channel)
-            interest = self._interests[channel] = Interest(channel)
-            interest.subscription = await line.client.subscribe(
-                channel.name,
-                cb=interest.receive,
-                pending_msgs_limit=MAX_PENDING_MESSAGES,
-                pending_bytes_limit=MAX_PENDING_BYTES,
-            )
-            if interest.over:
-                self._left.append(interest)
-            if number % _TURN_SUBJECTS == 0:
-                await asyncio.sleep(0)
+    def _send_subscribes(self, line: Line, channels: list[Channel[str]]) -> None:
+        commands = []
+        for channel in channels:
+            if channel.subscribers:
+                self._drop(channel)
+                interest = self._interests[channel] = Interest(channel, line.client)
+                commands.append(interest.receiver.beginning)
+        _driver.send(line.client, commands)
 
     def _refuse(self, channel: Channel[str], denial: DeniedError) -> None:
         interest = self._interests.get(channel)
@@ -218,12 +211,14 @@ class Hub:
             interest.retry_at = asyncio.get_running_loop().time() + _DENIED_DELAY
         self._subscribers.refuse(refused(denial), channel)
 
-    async def _unsubscribe(self) -> None:
+    def _unsubscribe(self) -> None:
         left, self._left = self._left, []
-        for interest in left:
-            if interest.subscription is not None:
-                try:
-                    await interest.subscription.unsubscribe()
-                except (nats.errors.Error, OSError) as error:
-                    # The subscription went with its connection.
-                    logger.debug("nats: unsubscribing failed: %r", error)
+        clients: dict[Client, list[bytes]] = {}
+        for client, command in left:
+            clients.setdefault(client, []).append(command)
+        for client, commands in clients.items():
+            try:
+                _driver.send(client, commands)
+            except (nats.errors.Error, OSError) as error:
+                # The subscriptions went with their connection.
+                logger.debug("nats: unsubscribing failed: %r", error)

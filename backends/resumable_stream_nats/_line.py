@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nats.errors
 
-from resumable_stream.adapter_kit import stop
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
-
-T = TypeVar("T")
 
 logger = logging.getLogger("resumable_stream")
 
@@ -31,23 +27,16 @@ _GRACE = 0.1
 
 
 class Watch:
-    """Collects what the server denies while something is asked of it."""
+    """Collects what the server denies while messages are sent or subjects subscribed."""
 
-    def __init__(self, kind: str, subjects: Iterable[str], *, replies: bool) -> None:
-        self.replies = replies
-        self.first: asyncio.Future[DeniedError] = asyncio.get_running_loop().create_future()
+    def __init__(self, kind: str, subjects: Iterable[str]) -> None:
         self._kind = kind
-        self._subjects = {subject.lower() for subject in subjects}
+        self._subjects = subjects
         self._denied: dict[str, DeniedError] = {}
 
     def hear(self, denial: DeniedError) -> None:
-        if denial.kind == self._kind and denial.subject in self._subjects:
+        if denial.kind == self._kind and denial.subject in map(str.lower, self._subjects):
             self._denied[denial.subject] = denial
-            self.tell(denial)
-
-    def tell(self, denial: DeniedError) -> None:
-        if not self.first.done():
-            self.first.set_result(denial)
 
     @property
     def quiet(self) -> bool:
@@ -58,12 +47,23 @@ class Watch:
         return self._denied.get(subject.lower())
 
 
+class Question(NamedTuple):
+    """What was asked and is not answered yet."""
+
+    subject: str
+    until: float
+    answer: asyncio.Future[Msg]
+
+
 class Line:
     """A connection of a client, and all that is under way on it.
 
     nats-py's own calls swallow cancellations, wait for ever for a server that is gone, and learn of
-    a denied subject only by the time-out. A line runs each of them in a task of its own, or does
-    without it. Waiting ends at once when the connection does or the subject is denied.
+    a denied subject only by the time-out. A line does without them. Waiting ends at once when the
+    connection does or the subject is denied.
+
+    Questions that are asked in one turn of the event loop are sent by one write, and their answers
+    come to one inbox.
 
     Attributes:
         lost: done once the connection is over, with the cause.
@@ -76,15 +76,20 @@ class Line:
         self.trouble: BaseException | None = None
         self._own = own
         self._watches: set[Watch] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._answers: set[asyncio.Future[Msg]] = set()
-        self._inbox = client.new_inbox().rpartition(".")[0].lower() + "."
+        self._questions: dict[str, Question] = {}
+        self._asked = 0
+        self._unsent: list[tuple[bytes, asyncio.Future[Msg]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._confirming: set[_driver.Pong] = set()
+        self._inbox = ""
+        self._receiver: _driver.Receiver | None = None
         self._inbox_denied: DeniedError | None = None
         self._reader: asyncio.Task[None] | None = None
 
     def stand(self) -> None:
         """Take up the client's present connection; the line lives as long as it does."""
         self._reader = _driver.reader_of(self.client)
+        self._inbox = f"{self.client.new_inbox()}."
         self._reader.add_done_callback(self._reader_ended)
 
     @property
@@ -97,10 +102,18 @@ class Line:
 
     def end(self, cause: BaseException) -> None:
         """Give the connection up."""
-        if not self.lost.done():
-            self.lost.set_result(cause)
-            for answer in self._answers:
-                _fail(answer, self._why())
+        if self.lost.done():
+            return
+        self.lost.set_result(cause)
+        for question in self._questions.values():
+            _fail(question.answer, self._why())
+        for pong in self._confirming:
+            _fail(pong.came, self._why())
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._receiver is not None:
+            with suppress(nats.errors.Error, OSError):  # the inbox went with its connection
+                _driver.send(self.client, [self._receiver.end()])
 
     def fail(self, cause: BaseException) -> None:
         """Give up a connection that did not answer in time, unless it is the user's own."""
@@ -114,111 +127,120 @@ class Line:
             self.trouble = error
             logger.debug("nats: %r", error)
             return
-        if denial.kind == "subscription" and denial.subject.startswith(self._inbox):
+        if denial.kind == "subscription" and self._is_inbox(denial.subject):
             self._inbox_denied = denial
-            for watch in self._watches:
-                if watch.replies:
-                    watch.tell(denial)
+            self._deny(denial, self._questions.values())
+        elif denial.kind == "publish":
+            asked = self._questions.values()
+            self._deny(denial, [one for one in asked if one.subject.lower() == denial.subject])
         for watch in self._watches:
             watch.hear(denial)
 
     @contextmanager
-    def watch(
-        self, kind: str, subjects: Iterable[str], *, replies: bool = False
-    ) -> Iterator[Watch]:
-        """Watch for denials of these subjects and, with ``replies``, of the client's inbox."""
-        watch = Watch(kind, subjects, replies=replies)
-        if replies and self._inbox_denied is not None:
-            watch.tell(self._inbox_denied)
+    def watch(self, kind: str, subjects: Iterable[str]) -> Iterator[Watch]:
+        """Watch for denials of these subjects."""
+        watch = Watch(kind, subjects)
         self._watches.add(watch)
         try:
             yield watch
         finally:
             self._watches.discard(watch)
 
-    async def run(
-        self, work: Coroutine[Any, Any, T], *, until: float, watch: Watch | None = None
-    ) -> T:
-        """Run a call of nats-py's until the loop's time ``until``.
+    async def ask(self, subject: str, headers: bytes, payload: bytes, *, until: float) -> Msg:
+        """Ask one question, and return its answer, by the loop's time ``until``.
 
         Raises:
-            DeniedError: the server denied a watched subject.
+            DeniedError: the server denied the subject, or the inbox.
             LineLostError: the connection is over.
             TimeoutError: it takes too long.
-            Exception: whatever the call raises.
+            nats.errors.Error: the client takes no more; nothing was sent.
         """
-        task = asyncio.create_task(_outcome(work), name="resumable-stream nats call")
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._task_ended, work))
-        try:
-            await self._wait({task, self.lost, *([watch.first] if watch else [])}, until)
-            if task.done() and not task.cancelled():
-                result, error = task.result()
-                if error is not None:
-                    raise error
-                return cast("T", result)
-            if watch is not None and watch.first.done():
-                raise watch.first.result()
-            raise self._why()
-        finally:
-            task.cancel()
-
-    async def ask(
-        self, subject: str, headers: bytes, payload: bytes, *, until: float, watch: Watch
-    ) -> Msg:
-        """Ask one question, and return its answer.
-
-        Raises as ``run`` does.
-        """
-        if not _driver.hears_answers(self.client):
-            await self.run(_driver.hear_answers(self.client), until=until, watch=watch)
         if not self.alive:
             raise self._why()
-        if watch.first.done():
-            raise watch.first.result()
+        if self._inbox_denied is not None:
+            raise self._inbox_denied
         loop = asyncio.get_running_loop()
+        self._asked += 1
+        token = str(self._asked)
         answer: asyncio.Future[Msg] = loop.create_future()
-        token = _driver.ask(self.client, subject, headers, payload, answer)
-        self._answers.add(answer)
-        timer = loop.call_at(until, _overdue, answer)
-        watch.first.add_done_callback(lambda first: _fail(answer, first.result()))
+        if not self._unsent:
+            loop.call_soon(self._send_questions)
+        command = _driver.request(subject, f"{self._inbox}{token}", headers, payload)
+        self._unsent.append((command, answer))
+        self._questions[token] = Question(subject, until, answer)
+        if self._timer is None or until < self._timer.when():
+            self._check_at(until)
         try:
             return await answer
         finally:
-            timer.cancel()
-            self._answers.discard(answer)
-            _driver.forget(self.client, token)
+            self._questions.pop(token, None)
 
     async def confirm(self, commands: Sequence[bytes] = (), *, until: float) -> None:
         """Send, and return once the server has taken in all that was handed to the client.
 
-        Raises as ``run`` does.
+        Raises:
+            LineLostError: the connection is over.
+            TimeoutError: it takes too long.
         """
-        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        _driver.send(self.client, commands, pong)
-        await self._wait({pong, self.lost}, until)
-        if not pong.done() or not self.alive:
+        if self.lost.done():
             raise self._why()
+        pong = _driver.Pong()
+        _driver.send(self.client, commands, pong)
+        timer = asyncio.get_running_loop().call_at(until, _overdue, pong.came)
+        self._confirming.add(pong)
+        try:
+            await pong.came
+        finally:
+            timer.cancel()
+            self._confirming.discard(pong)
 
-    def probe(self, pong: asyncio.Future[bool]) -> None:
+    def probe(self, pong: _driver.Pong) -> None:
         """Ask for a sign of life, without waiting for it."""
         with suppress(nats.errors.Error):  # the connection's end is reported by ``lost``
             _driver.send(self.client, (), pong)
 
-    async def settle(self) -> None:
-        """Wait for the cancelled tasks of this line to end."""
-        for task in list(self._tasks):
-            await stop(task)
+    def _send_questions(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        commands = [command for command, answer in unsent if not answer.done()]
+        if not commands:
+            return
+        if self._receiver is None:
+            self._receiver = _driver.Receiver(self.client, f"{self._inbox}*", self._receive)
+            commands.insert(0, self._receiver.beginning)
+        try:
+            _driver.send(self.client, commands)
+        except nats.errors.Error as error:
+            for _, answer in unsent:
+                _fail(answer, error)
 
-    async def _wait(self, futures: set[asyncio.Future[Any]], until: float) -> None:
-        left = until - asyncio.get_running_loop().time()
-        # Answers may have come while the process was stopped or the loop busy: read them first.
-        for patience in (max(0.0, left), _GRACE):
-            done, _ = await asyncio.wait(
-                futures, timeout=patience, return_when=asyncio.FIRST_COMPLETED
-            )
-            if done:
-                return
+    def _receive(self, message: Msg) -> None:
+        question = self._questions.get(message.subject[len(self._inbox) :])
+        if question is not None and not question.answer.done():
+            question.answer.set_result(message)
+
+    def _is_inbox(self, subject: str) -> bool:
+        prefix = self._inbox.lower().rstrip(".").rpartition(".")[0]
+        return bool(prefix) and subject.startswith(f"{prefix}.")
+
+    def _deny(self, denial: DeniedError, questions: Iterable[Question]) -> None:
+        for question in questions:
+            _fail(question.answer, denial)
+
+    def _check_at(self, time: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(time, self._check)
+
+    def _check(self) -> None:
+        """Fail the questions that are overdue; one timer serves them all."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        later = [one.until for one in self._questions.values() if one.until > now]
+        for question in self._questions.values():
+            if question.until <= now:
+                _overdue(question.answer)
+        if later:
+            self._check_at(min(later))
 
     def _why(self) -> Exception:
         if not self.lost.done():
@@ -231,25 +253,13 @@ class Line:
     def _reader_ended(self, _: object) -> None:
         self.end(self.trouble or self.client.last_error or nats.errors.StaleConnectionError())
 
-    def _task_ended(self, work: Coroutine[Any, Any, Any], task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        work.close()  # it was never begun if the task was cancelled before its first step
 
-
-async def _outcome(work: Coroutine[Any, Any, T]) -> tuple[T | None, Exception | None]:
-    """Return what the work raises, which asyncio would report if nobody retrieves it."""
-    try:
-        return await work, None
-    except Exception as error:  # noqa: BLE001 - the caller's to handle, if there is one
-        return None, error
-
-
-def _overdue(answer: asyncio.Future[Msg]) -> None:
+def _overdue(answer: asyncio.Future[Any]) -> None:
     # Answers may have come while the process was stopped or the loop busy: read them first.
     late = TimeoutError("no answer in time")
     asyncio.get_running_loop().call_later(_GRACE, _fail, answer, late)
 
 
-def _fail(answer: asyncio.Future[Msg], error: Exception) -> None:
+def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
     if not answer.done():
         answer.set_exception(error)

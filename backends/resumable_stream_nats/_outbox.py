@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from itertools import chain, starmap
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 import nats.errors
@@ -123,8 +123,8 @@ class Outbox:
     async def _send(self, line: Line, batch: Batch) -> None:
         loop = asyncio.get_running_loop()
         messages = [message for messages, _ in batch for message in messages]
-        subjects = {subject for subject, _ in messages}
-        commands = [*chain.from_iterable(starmap(_driver.publication, messages))]
+        subjects = [subject for subject, _ in messages]
+        commands = list(starmap(_driver.publication, messages))
         cause: BaseException = ConnectionAbortedError("the backend was closed")
         try:
             with line.watch("publish", subjects) as watch:

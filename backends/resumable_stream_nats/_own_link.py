@@ -207,7 +207,6 @@ class OwnLink:
         finally:
             line.end(StaleConnectionError())
             _driver.abort(line.client)
-        await line.settle()
         await _driver.discard(line.client)
 
 
@@ -220,19 +219,18 @@ def _check_payload(client: Client) -> None:
 
 async def _watch(line: Line) -> None:
     """Return once the connection is lost or the server has fallen silent."""
-    loop = asyncio.get_running_loop()
-    client, pong, heard, silent = line.client, loop.create_future(), 0, 0
+    client, pong, heard, silent = line.client, _driver.Pong(), 0, 0
     pong.set_result(True)
     while True:
         await asyncio.wait({line.lost}, timeout=PING_INTERVAL)
         if line.lost.done():
             return
-        answered, received = pong.done(), client.stats["in_bytes"] + client.stats["in_msgs"]
+        answered, received = pong.came.done(), client.stats["in_bytes"] + client.stats["in_msgs"]
         silent = 0 if answered or received != heard else silent + 1
         if silent >= _SILENT_INTERVALS:
             line.end(StaleConnectionError("the server has stopped answering"))
             return
         heard = received
         if answered:
-            pong = loop.create_future()
+            pong = _driver.Pong()
             line.probe(pong)

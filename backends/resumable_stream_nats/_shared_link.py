@@ -63,7 +63,6 @@ class SharedLink:
         self._closed = True
         if self._line is not None:
             self._line.end(ConnectionAbortedError("the backend was closed"))
-            await self._line.settle()
         if self._theirs is not None and _driver.error_callback(self._client) == self._hear:
             _driver.set_error_callback(self._client, self._theirs)
 

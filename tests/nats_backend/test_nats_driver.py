@@ -30,10 +30,10 @@ async def receive(msg: Msg) -> None:
 
 async def test_commands_overtake_nothing_and_are_confirmed(nats_server: NatsServer) -> None:
     client = await nats.connect(nats_server.address)
-    pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    pong = _driver.Pong()
     await client._send_command(b"SUB first 99\r\n")
     _driver.send(client, [b"SUB second 98\r\n", b"UNSUB 99\r\n"], pong)
-    await pong
+    await pong.came
     assert nats_server.subjects() == ["second"]
     assert not client.pending_data_size
     await client.close()
@@ -44,8 +44,7 @@ async def test_ping_is_sent_last(nats_server: NatsServer, monkeypatch: pytest.Mo
     written: list[bytes] = []
     monkeypatch.setattr(client._transport, "writelines", written.extend)
     await client._send_command(b"PUB before 0\r\n\r\n")
-    pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    _driver.send(client, _driver.publication("grüße", b"\r\n"), pong)
+    _driver.send(client, [_driver.publication("grüße", b"\r\n")], _driver.Pong())
     monkeypatch.undo()
     assert b"".join(written) == "PUB before 0\r\n\r\nPUB grüße 2\r\n\r\n\r\nPING\r\n".encode()
     await client.close()
@@ -53,18 +52,51 @@ async def test_ping_is_sent_last(nats_server: NatsServer, monkeypatch: pytest.Mo
 
 async def test_client_that_goes_sends_and_keeps_nothing(nats_server: NatsServer) -> None:
     client = await nats.connect(nats_server.address)
-    answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-    await _driver.hear_answers(client)
     client._status = Client.DRAINING_PUBS
     with pytest.raises(ConnectionDrainingError):
-        _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
+        _driver.send(client, [b"PUB x 0\r\n\r\n"], _driver.Pong())
     client._status = Client.CONNECTED
+    assert not client._pongs
     await client.close()
     with pytest.raises(ConnectionClosedError):
-        _driver.send(client, [b"PING\r\n"])
-    with pytest.raises(ConnectionClosedError):
-        _driver.ask(client, "x", b"NATS/1.0\r\n\r\n", b"", answer)
-    assert not client._resp_map
+        _driver.send(client, [b"PING\r\n"], _driver.Pong())
+    assert not client._pongs
+
+
+async def test_receiver_gets_every_message_as_it_is_read(nats_server: NatsServer) -> None:
+    client = await nats.connect(nats_server.address)
+    got: list[Msg] = []
+    receiver = _driver.Receiver(client, "x", got.append)
+    pong = _driver.Pong()
+    commands = [receiver.beginning, _driver.publication("x", b"1"), _driver.publication("y", b"")]
+    _driver.send(client, commands, pong)
+    await pong.came
+    # There is no task that would have to come next: with the pong, the message has been handled.
+    assert [(message.subject, message.data) for message in got] == [("x", b"1")]
+    pong = _driver.Pong()
+    _driver.send(client, [_driver.publication("x", b"2"), receiver.end()], pong)
+    await pong.came
+    assert len(got) == 1
+    assert nats_server.subjects() == []
+    await client.close()
+
+
+async def test_receiver_neither_holds_up_a_drain_nor_a_close(nats_server: NatsServer) -> None:
+    for leave in (Client.drain, Client.close):
+        client = await nats.connect(nats_server.address)
+        _driver.send(client, [_driver.Receiver(client, "x", print).beginning])
+        async with asyncio.timeout(10):
+            await leave(client)
+        assert client.is_closed
+        assert not client._subs
+
+
+async def test_receiver_is_subscribed_again_after_a_reconnect(nats_server: NatsServer) -> None:
+    client = await nats.connect(nats_server.address, error_cb=ignore, max_reconnect_attempts=-1)
+    _driver.send(client, [_driver.Receiver(client, "x", print).beginning])
+    nats_server.restart()
+    await eventually(lambda: nats_server.subjects() == ["x"], "the subject again")
+    await client.close()
 
 
 async def test_discarded_client_leaves_no_task(nats_server: NatsServer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import nats
@@ -15,7 +14,13 @@ from nats.js.errors import NoStreamResponseError, NotFoundError
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 from resumable_stream_nats import NatsBackend
 from resumable_stream_nats._errors import DeniedError, LineLostError
-from resumable_stream_nats._jetstream import NO_HEADERS, JetStream, StrangeAnswerError, directly
+from resumable_stream_nats._jetstream import (
+    NO_HEADERS,
+    JetStream,
+    StrangeAnswerError,
+    answer_in,
+    write,
+)
 from resumable_stream_nats._line import Line
 from support.servers import eventually
 
@@ -23,12 +28,16 @@ if TYPE_CHECKING:
     from support.nats_servers import NatsServer
 
 
+def answer_of(data: bytes, headers: dict[str, str] | None = None) -> Msg:
+    client: Any = None
+    return Msg(client, subject="x", data=data, headers=headers)
+
+
 class Answering:
     """A line on which every question has the same answer."""
 
-    def __init__(self, data: bytes, headers: dict[str, str] | None = None) -> None:
-        client: Any = None
-        self._answer = Msg(client, subject="x", data=data, headers=headers)
+    def __init__(self, data: bytes) -> None:
+        self._answer = answer_of(data)
 
     async def ask(self, *_: object, **__: object) -> Msg:
         return self._answer
@@ -36,77 +45,109 @@ class Answering:
 
 class LinkTo:
     def __init__(self, line: Any) -> None:
-        line.watch = lambda *_, **__: nullcontext()
         self._line = line
 
     async def reach(self, _: float) -> Any:
         return self._line
 
 
-async def answer_to_question(line: Any) -> object:
-    watch: Any = None
-    question = directly(
-        "x", NO_HEADERS, b"", nobody=NoStreamResponseError, read=lambda answer: answer["seq"]
-    )
-    return await question(line, watch, 0.0)
+def sequence_in(data: bytes, headers: dict[str, str] | None = None) -> object:
+    answer = answer_of(data, headers)
+    return answer_in(answer, lambda answer: answer["seq"], nobody=NoStreamResponseError)
 
 
-async def test_answers_are_told_apart() -> None:
-    assert await answer_to_question(Answering(b'{"seq": 3}')) == 3
+async def echo(msg: Msg) -> None:
+    await msg.respond(msg.data)
+
+
+async def line_to(server: NatsServer) -> Line:
+    """A line over a client of the test's own."""
+    line = Line(await nats.connect(server.address), own=False)
+    line.stand()
+    return line
+
+
+def test_answers_are_told_apart() -> None:
+    assert sequence_in(b'{"seq": 3}') == 3
     for strange in (b"", b"ok", b"5", b"[]", b"{}", b'"seq"', b"\xff", b'{"error": "x"}'):
         with pytest.raises(StrangeAnswerError):
-            await answer_to_question(Answering(strange))
+            sequence_in(strange)
     with pytest.raises(NotFoundError):
-        await answer_to_question(Answering(b'{"error": {"code": 404, "err_code": 10037}}'))
+        sequence_in(b'{"error": {"code": 404, "err_code": 10037}}')
     with pytest.raises(NoStreamResponseError):
-        await answer_to_question(Answering(b"", {"Status": "503"}))
+        sequence_in(b"", {"Status": "503"})
 
 
 async def test_strange_answer_to_a_write_leaves_it_open() -> None:
-    link: Any = LinkTo(Answering(b"{}"))
-    question = directly("x", NO_HEADERS, b"", nobody=NoStreamResponseError, read=lambda a: a["seq"])
+    line: Any = Answering(b"{}")
     until = asyncio.get_running_loop().time() + 60
     with pytest.raises(OutcomeUnknownError, match="no answer of JetStream's"):
-        await JetStream(link, 60).ask(question, "x", until, write=True)
+        await write(line, "x", NO_HEADERS, b"", until)
+    link: Any = LinkTo(line)
     with pytest.raises(StrangeAnswerError):
-        await JetStream(link, 60).ask(question, "x", until)
+        await JetStream(link, 60).ask("x", b"", lambda answer: answer["seq"], until)
 
 
 async def test_first_questions_share_one_inbox(nats_server: NatsServer) -> None:
-    client = await nats.connect(nats_server.address)
-    line = Line(client, own=False)
-    line.stand()
-
-    async def answer(msg: Msg) -> None:
-        await msg.respond(msg.data)
-
-    await client.subscribe("x", cb=answer)
+    line = await line_to(nats_server)
+    await line.client.subscribe("x", cb=echo)
     until = asyncio.get_running_loop().time() + 10
-    with line.watch("publish", ["x"]) as watch:
-        questions = [
-            line.ask("x", NO_HEADERS, b"%d" % number, until=until, watch=watch)
-            for number in range(20)
-        ]
-        answers = await asyncio.gather(*questions)
+    questions = [line.ask("x", NO_HEADERS, b"%d" % number, until=until) for number in range(20)]
+    answers = await asyncio.gather(*questions)
     assert [answer.data for answer in answers] == [b"%d" % number for number in range(20)]
-    assert len(client._subs) == 2
-    await client.close()
+    assert len(line.client._subs) == 2
+    line.end(ConnectionAbortedError())
+    assert len(line.client._subs) == 1
+    await line.client.close()
+
+
+async def test_questions_of_one_turn_are_one_write(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = await line_to(nats_server)
+    await line.client.subscribe("x", cb=echo)
+    transport = line.client._transport
+    assert transport is not None
+    writes: list[object] = []
+    write_all = transport.writelines
+    monkeypatch.setattr(transport, "writelines", lambda lines: writes.append(write_all(lines)))
+    until = asyncio.get_running_loop().time() + 10
+    await asyncio.gather(*(line.ask("x", NO_HEADERS, b"", until=until) for _ in range(100)))
+    monkeypatch.undo()
+    # The other writes are this client's own answers.
+    assert len(writes) < 100
+    await line.client.close()
 
 
 async def test_nothing_is_asked_whose_answer_is_denied(nats_server: NatsServer) -> None:
-    client = await nats.connect(nats_server.address)
-    line = Line(client, own=False)
-    line.stand()
-    asked = await client.subscribe("x")
+    line = await line_to(nats_server)
+    asked = await line.client.subscribe("x")
     until = asyncio.get_running_loop().time() + 60
-    await line.hear(Error(f'permissions violation for subscription to "{client.new_inbox()}"'))
-    with line.watch("publish", ["x"], replies=True) as watch, pytest.raises(DeniedError):
-        await line.ask("x", NO_HEADERS, b"", until=until, watch=watch)
+    inbox = line.client.new_inbox()
+    await line.hear(Error(f'permissions violation for subscription to "{inbox}"'))
+    with pytest.raises(DeniedError):
+        await line.ask("x", NO_HEADERS, b"", until=until)
     await line.confirm(until=until)
     assert not asked.pending_msgs
     line.end(ConnectionAbortedError())
-    await line.settle()
-    await client.close()
+    await line.client.close()
+
+
+async def test_each_question_is_given_up_at_its_own_time(nats_server: NatsServer) -> None:
+    line = await line_to(nats_server)
+    await line.client.subscribe("deaf")  # somebody subscribes and says nothing
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    async def ask(after: float) -> float:
+        with pytest.raises(TimeoutError):
+            await line.ask("deaf", NO_HEADERS, b"", until=began + after)
+        return loop.time() - began
+
+    ends = await asyncio.gather(*map(ask, (1.5, 0.2, 3.0, 0.8)))
+    for end, after in zip(ends, (1.5, 0.2, 3.0, 0.8), strict=True):
+        assert after <= end < after + 1
+    await line.client.close()
 
 
 async def test_what_was_asked_fails_with_its_connection(nats_server: NatsServer, name: str) -> None:
@@ -135,49 +176,59 @@ async def test_what_was_asked_fails_with_its_connection(nats_server: NatsServer,
 
 
 async def test_nothing_is_asked_over_a_line_that_has_ended(nats_server: NatsServer) -> None:
-    client = await nats.connect(nats_server.address)
-    line = Line(client, own=False)
-    line.stand()
+    line = await line_to(nats_server)
     line.end(ConnectionResetError("gone"))
     until = asyncio.get_running_loop().time() + 60
     async with asyncio.timeout(10):
-        with line.watch("publish", ["x"]) as watch, pytest.raises(LineLostError, match="gone"):
-            await line.ask("x", NO_HEADERS, b"", until=until, watch=watch)
-    await client.close()
+        with pytest.raises(LineLostError, match="gone"):
+            await line.ask("x", NO_HEADERS, b"", until=until)
+        with pytest.raises(LineLostError, match="gone"):
+            await line.confirm(until=until)
+    await line.client.close()
 
 
 async def test_denied_question_is_told_at_once(nats_server: NatsServer) -> None:
-    client = await nats.connect(nats_server.address)
-    line = Line(client, own=False)
-    line.stand()
+    line = await line_to(nats_server)
     until = asyncio.get_running_loop().time() + 60
     async with asyncio.timeout(10):
-        with line.watch("publish", ["deaf"]) as watch:
-            # The subscriber never answers, so the denial is the only answer.
-            await client.subscribe("deaf")
-            asking = asyncio.create_task(
-                line.ask("deaf", NO_HEADERS, b"", until=until, watch=watch)
-            )
-            await asyncio.sleep(0.1)
-            await line.hear(Error('permissions violation for publish to "deaf"'))
-            with pytest.raises(DeniedError):
-                await asking
-    await client.close()
+        # The subscriber never answers, so the denial is the only answer.
+        await line.client.subscribe("deaf")
+        await line.client.subscribe("other", cb=echo)
+        asking = [
+            asyncio.create_task(line.ask(subject, NO_HEADERS, b"", until=until))
+            for subject in ("deaf", "other")
+        ]
+        await asyncio.sleep(0)
+        await line.hear(Error('permissions violation for publish to "deaf"'))
+        with pytest.raises(DeniedError):
+            await asking[0]
+        assert (await asking[1]).data == b""
+    await line.client.close()
 
 
-async def test_cancelled_question_leaves_nothing(nats_server: NatsServer, name: str) -> None:
+async def test_cancelled_question_leaves_nothing(
+    nats_server: NatsServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = await nats.connect(nats_server.address)
     backend = NatsBackend(client=client, storage="memory")
+    lines: list[Line] = []
+    stand = Line.stand
+
+    def stand_seen(line: Line) -> None:
+        lines.append(line)
+        stand(line)
+
+    monkeypatch.setattr(Line, "stand", stand_seen)
     await backend.set(name, "v", ttl=60)
-    expected = len(client._resp_map)
     nats_server.freeze()
     calls = [asyncio.create_task(backend.get(name)) for _ in range(50)]
-    await eventually(lambda: len(client._resp_map) == expected + 50, "all to be asked")
+    (line,) = lines
+    await eventually(lambda: len(line._questions) == 50, "all to be asked")
     for call in calls:
         call.cancel()
     await asyncio.wait(calls)
     assert all(call.cancelled() for call in calls)
-    assert len(client._resp_map) == expected
+    assert not line._questions
     nats_server.thaw()
     # The answers to the cancelled questions come now, and belong to no call.
     assert await backend.get(name) == "v"

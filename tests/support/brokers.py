@@ -210,7 +210,9 @@ class NatsBroker(NatsServer):
         return self.ask(read)
 
     def writes(self) -> int:
-        return self.ask(lambda client: client.jetstream().stream_info(STREAM)).state.last_seq
+        """How many writes were executed since the first one whose key is still there."""
+        state = self.ask(lambda client: client.jetstream().stream_info(STREAM)).state
+        return state.last_seq - state.first_seq + 1
 
     def has_cut_off(self) -> bool:
         return bool(self.look("varz")["slow_consumers"])
