@@ -126,7 +126,7 @@ class Bucket:
             if not self._stream.ready:
                 await self._stream.prepare(until)
             self._stream.check_age(ttl)
-            line = await self._link.reach(until)
+            line = self._link.present or await self._link.reach(until)
             _check_size(value, line.client)
             revision = present
             if isinstance(present, bytes):

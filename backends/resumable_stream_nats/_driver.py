@@ -143,16 +143,26 @@ def reader_of(client: Client) -> asyncio.Task[None]:
 
 
 class Pong:
-    """What the server's answer to a ping goes to."""
+    """What the server's answer to a ping goes to: it calls ``tell``, once, where it is read.
 
-    __slots__ = ("came",)
+    Attributes:
+        over: it has come, or nobody waits for it.
+    """
 
-    def __init__(self) -> None:
-        self.came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    __slots__ = ("_tell", "over")
+
+    def __init__(self, tell: Callable[[Pong, Exception | None], None]) -> None:
+        self.over = False
+        self._tell = tell
 
     def set_result(self, _: bool) -> None:  # noqa: FBT001 - nats-py calls this as that of a future
-        if not self.came.done():
-            self.came.set_result(None)
+        self.settle(None)
+
+    def settle(self, error: Exception | None) -> None:
+        """Tell that it has come, or why it will not."""
+        if not self.over:
+            self.over = True
+            self._tell(self, error)
 
 
 def send(client: Client, commands: Sequence[bytes], pong: Pong | None = None) -> None:
@@ -176,10 +186,11 @@ def send(client: Client, commands: Sequence[bytes], pong: Pong | None = None) ->
     transport.writelines([*client._pending, *commands])
     client._pending.clear()
     client._pending_data_size = 0
-    if not isinstance(transport, TcpTransport) and flushes.empty():
-        # The transport of a WebSocket sends only when it is flushed.
+    if not isinstance(transport, TcpTransport):
+        # The transport of a WebSocket sends only when it is flushed, and with something to flush.
         client._pending_data_size = 1
-        flushes.put_nowait(asyncio.get_running_loop().create_future())
+        if flushes.empty():
+            flushes.put_nowait(asyncio.get_running_loop().create_future())
 
 
 def publication(subject: str, payload: bytes) -> bytes:

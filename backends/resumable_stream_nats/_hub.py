@@ -177,15 +177,18 @@ class Hub:
 
     async def _subscribe(self, line: Line, channels: list[Channel[str]]) -> None:
         loop = asyncio.get_running_loop()
-        with line.watch("subscription", [channel.name for channel in channels]) as watch:
-            try:
-                for first in range(0, len(channels), _TURN_SUBJECTS):
-                    self._send_subscribes(line, channels[first : first + _TURN_SUBJECTS])
+        watch = line.watch("subscription", [channel.name for channel in channels])
+        try:
+            for first in range(0, len(channels), _TURN_SUBJECTS):
+                if first:
                     await asyncio.sleep(0)
-                await line.confirm(until=loop.time() + self._timeout)
-            except TimeoutError as error:
-                line.fail(error)
-                raise
+                self._send_subscribes(line, channels[first : first + _TURN_SUBJECTS])
+            await line.confirm(until=loop.time() + self._timeout)
+        except TimeoutError as error:
+            line.fail(error)
+            raise
+        finally:
+            line.unwatch(watch)
         for channel in channels:
             if not channel.subscribers:
                 continue

@@ -64,7 +64,7 @@ class JetStream:
         loop = asyncio.get_running_loop()
         patience = self._timeout * _FIRST_PATIENCE
         while True:
-            line = await self._link.reach(until)
+            line = self._link.present or await self._link.reach(until)
             try:
                 message = await line.ask(
                     subject, NO_HEADERS, payload, until=min(until, loop.time() + patience)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import nats.errors
@@ -13,7 +14,7 @@ from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -80,7 +81,7 @@ class Line:
         self._asked = 0
         self._unsent: list[tuple[bytes, asyncio.Future[Msg]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._confirming: set[_driver.Pong] = set()
+        self._confirming: dict[_driver.Pong, float] = {}
         self._inbox = ""
         self._receiver: _driver.Receiver | None = None
         self._inbox_denied: DeniedError | None = None
@@ -107,8 +108,8 @@ class Line:
         self.lost.set_result(cause)
         for question in self._questions.values():
             _fail(question.answer, self._why())
-        for pong in self._confirming:
-            _fail(pong.came, self._why())
+        for pong in list(self._confirming):
+            pong.settle(self._why())
         if self._timer is not None:
             self._timer.cancel()
         if self._receiver is not None:
@@ -136,15 +137,14 @@ class Line:
         for watch in self._watches:
             watch.hear(denial)
 
-    @contextmanager
-    def watch(self, kind: str, subjects: Iterable[str]) -> Iterator[Watch]:
-        """Watch for denials of these subjects."""
+    def watch(self, kind: str, subjects: Iterable[str]) -> Watch:
+        """Watch for denials of these subjects, until ``unwatch``."""
         watch = Watch(kind, subjects)
         self._watches.add(watch)
-        try:
-            yield watch
-        finally:
-            self._watches.discard(watch)
+        return watch
+
+    def unwatch(self, watch: Watch) -> None:
+        self._watches.discard(watch)
 
     async def ask(self, subject: str, headers: bytes, payload: bytes, *, until: float) -> Msg:
         """Ask one question, and return its answer, by the loop's time ``until``.
@@ -168,31 +168,39 @@ class Line:
         command = _driver.request(subject, f"{self._inbox}{token}", headers, payload)
         self._unsent.append((command, answer))
         self._questions[token] = Question(subject, until, answer)
-        if self._timer is None or until < self._timer.when():
-            self._check_at(until)
+        self._check_by(until)
         try:
             return await answer
         finally:
             self._questions.pop(token, None)
 
-    async def confirm(self, commands: Sequence[bytes] = (), *, until: float) -> None:
-        """Send, and return once the server has taken in all that was handed to the client.
+    def send(
+        self, commands: Sequence[bytes], tell: Callable[[Exception | None], None], until: float
+    ) -> None:
+        """Send at once; tell when the server has taken in all that was handed to the client.
+
+        ``tell`` is called with None, or with why that is not known: ``LineLostError`` or, after the
+        loop's time ``until``, ``TimeoutError``.
 
         Raises:
             LineLostError: the connection is over.
-            TimeoutError: it takes too long.
+            nats.errors.Error: the client takes no more; nothing was sent.
         """
         if self.lost.done():
             raise self._why()
-        pong = _driver.Pong()
+        pong = _driver.Pong(partial(self._confirmed, tell))
         _driver.send(self.client, commands, pong)
-        timer = asyncio.get_running_loop().call_at(until, _overdue, pong.came)
-        self._confirming.add(pong)
-        try:
-            await pong.came
-        finally:
-            timer.cancel()
-            self._confirming.discard(pong)
+        self._confirming[pong] = until
+        self._check_by(until)
+
+    async def confirm(self, *, until: float) -> None:
+        """Return once the server has taken in all that was handed to the client.
+
+        Raises what ``send`` raises, and tells.
+        """
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.send((), partial(_settle, confirmed), until)
+        await confirmed
 
     def probe(self, pong: _driver.Pong) -> None:
         """Ask for a sign of life, without waiting for it."""
@@ -226,21 +234,35 @@ class Line:
         for question in questions:
             _fail(question.answer, denial)
 
-    def _check_at(self, time: float) -> None:
+    def _confirmed(
+        self, tell: Callable[[Exception | None], None], pong: _driver.Pong, error: Exception | None
+    ) -> None:
+        self._confirming.pop(pong, None)
+        tell(error)
+
+    def _check_by(self, time: float) -> None:
+        """See that what is overdue at this time fails; one timer serves all that is under way."""
         if self._timer is not None:
+            if self._timer.when() <= time:
+                return
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(time, self._check)
 
     def _check(self) -> None:
-        """Fail the questions that are overdue; one timer serves them all."""
         self._timer = None
-        now = asyncio.get_running_loop().time()
-        later = [one.until for one in self._questions.values() if one.until > now]
+        loop = asyncio.get_running_loop()
+        now, late = loop.time(), TimeoutError("no answer in time")
+        # Answers may have come while the process was stopped or the loop busy: read them first.
         for question in self._questions.values():
             if question.until <= now:
-                _overdue(question.answer)
-        if later:
-            self._check_at(min(later))
+                loop.call_later(_GRACE, _fail, question.answer, late)
+        for pong, until in self._confirming.items():
+            if until <= now:
+                loop.call_later(_GRACE, pong.settle, late)
+        times = [question.until for question in self._questions.values()]
+        times += self._confirming.values()
+        if later := [time for time in times if time > now]:
+            self._check_by(min(later))
 
     def _why(self) -> Exception:
         if not self.lost.done():
@@ -254,10 +276,11 @@ class Line:
         self.end(self.trouble or self.client.last_error or nats.errors.StaleConnectionError())
 
 
-def _overdue(answer: asyncio.Future[Any]) -> None:
-    # Answers may have come while the process was stopped or the loop busy: read them first.
-    late = TimeoutError("no answer in time")
-    asyncio.get_running_loop().call_later(_GRACE, _fail, answer, late)
+def _settle(confirmed: asyncio.Future[None], error: Exception | None) -> None:
+    if error is not None:
+        _fail(confirmed, error)
+    elif not confirmed.done():
+        confirmed.set_result(None)
 
 
 def _fail(answer: asyncio.Future[Any], error: Exception) -> None:

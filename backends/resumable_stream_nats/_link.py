@@ -27,6 +27,11 @@ class Link(Protocol):
         """The limit of the server that was connected last; None before the first."""
         ...
 
+    @property
+    def present(self) -> Line | None:
+        """The present connection; None if there is none, which ``reach`` may change."""
+        ...
+
     async def reach(self, until: float) -> Line:
         """Return the present connection, by the loop's time ``until``.
 

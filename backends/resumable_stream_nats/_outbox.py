@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from itertools import starmap
 from typing import TYPE_CHECKING
 
 import nats.errors
 
-from resumable_stream.adapter_kit import Call, Calls, Worker, again
+from resumable_stream.adapter_kit import PROGRAM_ERRORS, Call, Calls, Worker, again
 from resumable_stream.errors import BackendError, MessageTooLargeError
 from resumable_stream_nats import _driver
 from resumable_stream_nats._errors import BACKEND, failed, lost, refused
@@ -35,8 +36,9 @@ _PATIENCE = 4
 class Outbox:
     """One writer for all calls.
 
-    NATS does not answer a publish. So that none is lost silently, the writer has the server confirm
-    each batch, and gathers the next one meanwhile.
+    NATS does not answer a publish. So that none is lost silently, the server has to confirm each
+    batch, and the next one gathers meanwhile. A call that finds nothing under way is sent at once.
+    A task is needed only to come by a connection.
     """
 
     def __init__(self, link: Link, timeout: float) -> None:
@@ -45,10 +47,11 @@ class Outbox:
         self._calls: Calls[Messages, Call[None]] = Calls()
         self._unanswered: deque[Call[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._under_way: Batch = []
         self._worker = Worker(
             self._run,
             "resumable-stream nats messages",
-            self._calls.is_left,
+            self._is_left,
             self._ended,
             backend=BACKEND,
         )
@@ -69,7 +72,8 @@ class Outbox:
         self._unanswered.append(call)
         if self._timer is None:
             self._check_later(call)
-        self._worker.begin()
+        if not self._under_way:
+            self._go_on()
         try:
             await call.done
         finally:
@@ -81,6 +85,8 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
         await self._worker.stop()
+        self._give_up(self._worker.refusal())
+        _fail(self._under_way, ConnectionAbortedError("the backend was closed"))
 
     def _check_later(self, call: Call[None]) -> None:
         loop = asyncio.get_running_loop()
@@ -99,16 +105,27 @@ class Outbox:
             cause = TimeoutError("not sent and confirmed in time")
             call.fail(lost(cause, write=call.sent))
 
+    def _is_left(self) -> bool:
+        """Tell whether calls wait for a connection."""
+        return not self._under_way and self._calls.is_left()
+
+    def _go_on(self) -> None:
+        """Send the next batch at once if there is a connection; else have the worker find one."""
+        line = self._link.present
+        if line is None:
+            self._worker.begin()
+        elif batch := self._next_batch(line.max_message_size):
+            self._send(line, batch)
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._calls.is_left():
+        while self._is_left():
             try:
-                line = await self._link.reach(loop.time() + self._timeout)
+                await self._link.reach(loop.time() + self._timeout)
             except BackendError as error:
                 self._give_up(error)
                 continue
-            if batch := self._next_batch(line.max_message_size):
-                await self._send(line, batch)
+            self._go_on()
 
     def _ended(self, error: BaseException | None) -> None:
         if self._worker.over:
@@ -120,26 +137,31 @@ class Outbox:
         for call in self._calls.give_up():
             call.fail(again(error))
 
-    async def _send(self, line: Line, batch: Batch) -> None:
-        loop = asyncio.get_running_loop()
+    def _send(self, line: Line, batch: Batch) -> None:
         messages = [message for messages, _ in batch for message in messages]
-        subjects = [subject for subject, _ in messages]
-        commands = list(starmap(_driver.publication, messages))
-        cause: BaseException = ConnectionAbortedError("the backend was closed")
+        watch = line.watch("publish", [subject for subject, _ in messages])
+        self._under_way = batch
+        until = asyncio.get_running_loop().time() + self._timeout
         try:
-            with line.watch("publish", subjects) as watch:
-                await line.confirm(commands, until=loop.time() + self._timeout)
+            commands = list(starmap(_driver.publication, messages))
+            line.send(commands, partial(self._confirmed, line, watch), until)
+        except (nats.errors.Error, OSError, *PROGRAM_ERRORS) as error:
+            self._confirmed(line, watch, error)
+
+    def _confirmed(self, line: Line, watch: Watch, error: Exception | None) -> None:
+        batch, self._under_way = self._under_way, []
+        line.unwatch(watch)
+        if error is None:
             for sent, call in batch:
                 _settle(call, sent, watch)
-        except TimeoutError as error:
-            cause = error
+            if self._calls.is_left():
+                self._go_on()
+            return
+        if isinstance(error, TimeoutError):
             line.fail(error)
-        except (nats.errors.Error, OSError) as error:
-            cause = error
-        finally:
-            for _, call in batch:
-                if not call.done.done():
-                    call.fail(lost(cause, write=True))
+        _fail(batch, error)
+        if self._is_left():
+            self._worker.begin()
 
     def _next_batch(self, limit: int) -> Batch:
         batch: Batch = []
@@ -158,6 +180,13 @@ class Outbox:
             size += sum(sizes)
             count += len(sizes)
         return batch
+
+
+def _fail(batch: Batch, cause: Exception) -> None:
+    for _, call in batch:
+        if not call.done.done():
+            wrong = isinstance(cause, PROGRAM_ERRORS)
+            call.fail(failed(cause) if wrong else lost(cause, write=True))
 
 
 def _settle(call: Call[None], messages: Messages, watch: Watch) -> None:

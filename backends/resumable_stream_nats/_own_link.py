@@ -75,13 +75,20 @@ class OwnLink:
     @property
     def cut_off(self) -> bool:
         if not (self._closed or self._cut_off):
-            ours = [task for task in (self._opening, *self._attending) if task is not None]
-            self._cut_off = any(map(is_cut_off, ours))
+            # Every call of a backend asks this: the check that usually settles it comes first.
+            for task in (self._opening, *self._attending):
+                if task is not None and task.cancelling() and is_cut_off(task):
+                    self._cut_off = True
         return self._cut_off
 
     @property
     def max_message_size(self) -> int | None:
         return None if self._line is None else self._line.max_message_size
+
+    @property
+    def present(self) -> Line | None:
+        line = self._line
+        return None if line is None or self._closed or not line.alive else line
 
     async def reach(self, until: float) -> Line:
         if self._closed:
@@ -219,18 +226,22 @@ def _check_payload(client: Client) -> None:
 
 async def _watch(line: Line) -> None:
     """Return once the connection is lost or the server has fallen silent."""
-    client, pong, heard, silent = line.client, _driver.Pong(), 0, 0
-    pong.set_result(True)
+    client, pong, heard, silent = line.client, _driver.Pong(_ignore), 0, 0
+    pong.settle(None)
     while True:
         await asyncio.wait({line.lost}, timeout=PING_INTERVAL)
         if line.lost.done():
             return
-        answered, received = pong.came.done(), client.stats["in_bytes"] + client.stats["in_msgs"]
+        answered, received = pong.over, client.stats["in_bytes"] + client.stats["in_msgs"]
         silent = 0 if answered or received != heard else silent + 1
         if silent >= _SILENT_INTERVALS:
             line.end(StaleConnectionError("the server has stopped answering"))
             return
         heard = received
         if answered:
-            pong = _driver.Pong()
+            pong = _driver.Pong(_ignore)
             line.probe(pong)
+
+
+def _ignore(_pong: _driver.Pong, _error: Exception | None) -> None:
+    """Look at ``over`` from time to time."""

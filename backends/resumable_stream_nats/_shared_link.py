@@ -35,6 +35,11 @@ class SharedLink:
     def max_message_size(self) -> int | None:
         return None if self._line is None else self._line.max_message_size
 
+    @property
+    def present(self) -> Line | None:
+        line = self._line
+        return None if line is None or self._closed or not line.alive else line
+
     async def reach(self, until: float) -> Line:  # noqa: ARG002 - it is there or it is not
         if self._closed:
             raise closed(BACKEND)

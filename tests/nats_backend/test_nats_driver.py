@@ -24,16 +24,21 @@ async def ignore(error: Exception) -> None:
     pass
 
 
+async def taken_in(client: Client, *commands: bytes) -> None:
+    """Send commands, and return once the server has processed them."""
+    came: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+    _driver.send(client, commands, _driver.Pong(lambda _, error: came.set_result(error)))
+    assert await came is None
+
+
 async def receive(msg: Msg) -> None:
     pass
 
 
 async def test_commands_overtake_nothing_and_are_confirmed(nats_server: NatsServer) -> None:
     client = await nats.connect(nats_server.address)
-    pong = _driver.Pong()
     await client._send_command(b"SUB first 99\r\n")
-    _driver.send(client, [b"SUB second 98\r\n", b"UNSUB 99\r\n"], pong)
-    await pong.came
+    await taken_in(client, b"SUB second 98\r\n", b"UNSUB 99\r\n")
     assert nats_server.subjects() == ["second"]
     assert not client.pending_data_size
     await client.close()
@@ -44,7 +49,7 @@ async def test_ping_is_sent_last(nats_server: NatsServer, monkeypatch: pytest.Mo
     written: list[bytes] = []
     monkeypatch.setattr(client._transport, "writelines", written.extend)
     await client._send_command(b"PUB before 0\r\n\r\n")
-    _driver.send(client, [_driver.publication("grüße", b"\r\n")], _driver.Pong())
+    _driver.send(client, [_driver.publication("grüße", b"\r\n")], _driver.Pong(print))
     monkeypatch.undo()
     assert b"".join(written) == "PUB before 0\r\n\r\nPUB grüße 2\r\n\r\n\r\nPING\r\n".encode()
     await client.close()
@@ -54,12 +59,12 @@ async def test_client_that_goes_sends_and_keeps_nothing(nats_server: NatsServer)
     client = await nats.connect(nats_server.address)
     client._status = Client.DRAINING_PUBS
     with pytest.raises(ConnectionDrainingError):
-        _driver.send(client, [b"PUB x 0\r\n\r\n"], _driver.Pong())
+        _driver.send(client, [b"PUB x 0\r\n\r\n"], _driver.Pong(print))
     client._status = Client.CONNECTED
     assert not client._pongs
     await client.close()
     with pytest.raises(ConnectionClosedError):
-        _driver.send(client, [b"PING\r\n"], _driver.Pong())
+        _driver.send(client, [b"PING\r\n"], _driver.Pong(print))
     assert not client._pongs
 
 
@@ -67,15 +72,11 @@ async def test_receiver_gets_every_message_as_it_is_read(nats_server: NatsServer
     client = await nats.connect(nats_server.address)
     got: list[Msg] = []
     receiver = _driver.Receiver(client, "x", got.append)
-    pong = _driver.Pong()
     commands = [receiver.beginning, _driver.publication("x", b"1"), _driver.publication("y", b"")]
-    _driver.send(client, commands, pong)
-    await pong.came
+    await taken_in(client, *commands)
     # There is no task that would have to come next: with the pong, the message has been handled.
     assert [(message.subject, message.data) for message in got] == [("x", b"1")]
-    pong = _driver.Pong()
-    _driver.send(client, [_driver.publication("x", b"2"), receiver.end()], pong)
-    await pong.came
+    await taken_in(client, _driver.publication("x", b"2"), receiver.end())
     assert len(got) == 1
     assert nats_server.subjects() == []
     await client.close()

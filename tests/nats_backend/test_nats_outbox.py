@@ -15,6 +15,8 @@ from support.virtual_time import in_virtual_time, loop_time
 class DeafLink:
     """A link that never gets a connection."""
 
+    present = None
+
     async def reach(self, _until: float) -> Any:
         await asyncio.Event().wait()
 
