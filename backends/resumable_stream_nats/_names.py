@@ -9,20 +9,28 @@ in ``=h`` and the SHA-256 of the whole name, as no other name does. A leading ``
 
 from __future__ import annotations
 
-import string
+import re
 from functools import lru_cache
 from hashlib import sha256
 
 MAX_SUBJECT = 255
 
-_KEPT = frozenset(string.ascii_letters + string.digits + "-_")
+_ESCAPED = re.compile(r"[^A-Za-z0-9_-]")
+# The usual name, of which nothing has to be escaped.
+_PLAIN = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]*(?::[A-Za-z0-9_-]+)*")
 _HASH_LENGTH = len(".=h") + 2 * sha256().digest_size
 
 
-@lru_cache(maxsize=4096)
 def subject_of(name: str) -> str:
     """Return the subject, or the key within a bucket, of a key or channel."""
-    tokens = [_token(part) for part in name.split(":")]
+    if len(name) <= MAX_SUBJECT and _PLAIN.fullmatch(name):
+        return name.replace(":", ".")
+    return _escaped_subject_of(name)
+
+
+@lru_cache(maxsize=4096)
+def _escaped_subject_of(name: str) -> str:
+    tokens = [_ESCAPED.sub(_escaped, part) or "=" for part in name.split(":")]
     if tokens[0].startswith("_"):
         tokens[0] = f"=5F{tokens[0][1:]}"
     subject = ".".join(tokens)
@@ -32,14 +40,8 @@ def subject_of(name: str) -> str:
     return ".".join([*_leading(tokens), f"=h{digest}"])
 
 
-def _token(part: str) -> str:
-    return "".join(map(_escaped, part)) or "="
-
-
-def _escaped(character: str) -> str:
-    if character in _KEPT:
-        return character
-    return "".join(f"={byte:02X}" for byte in character.encode())
+def _escaped(character: re.Match[str]) -> str:
+    return "".join(f"={byte:02X}" for byte in character[0].encode())
 
 
 def _leading(tokens: list[str]) -> list[str]:
