@@ -22,23 +22,39 @@ if TYPE_CHECKING:
     from resumable_stream_nats._link import Link
 
     Messages = Sequence[tuple[str, bytes]]
-    Batch = list[tuple[Messages, Call[None]]]
 
-# What is sent before the server must confirm: little enough that a lost connection leaves few calls
-# in doubt.
-_BATCH_BYTES = 256 * 1024
-_BATCH_MESSAGES = 1024
+# What is sent before the server has confirmed some of it: little enough that a lost connection
+# leaves few calls in doubt.
+_DOUBTFUL_BYTES = 256 * 1024
+_DOUBTFUL_MESSAGES = 1024
 
 # A call behind others may wait for this many time-outs.
 _PATIENCE = 4
+
+
+class _Batch:
+    """Calls whose messages are sent by one write, and confirmed together."""
+
+    __slots__ = ("calls", "count", "size")
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Messages, Call[None]]] = []
+        self.count = 0
+        self.size = 0
+
+    def fail(self, cause: Exception) -> None:
+        for _, call in self.calls:
+            if not call.done.done():
+                wrong = isinstance(cause, PROGRAM_ERRORS)
+                call.fail(failed(cause) if wrong else lost(cause, write=True))
 
 
 class Outbox:
     """One writer for all calls.
 
     NATS does not answer a publish. So that none is lost silently, the server has to confirm each
-    batch, and the next one gathers meanwhile. A call that finds nothing under way is sent at once.
-    A task is needed only to come by a connection.
+    batch. A call that finds nothing under way is sent at once; others that are made in the same
+    turn of the event loop share a batch. A task is needed only to come by a connection.
     """
 
     def __init__(self, link: Link, timeout: float) -> None:
@@ -47,7 +63,10 @@ class Outbox:
         self._calls: Calls[Messages, Call[None]] = Calls()
         self._unanswered: deque[Call[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._under_way: Batch = []
+        self._gathering: asyncio.Handle | None = None
+        self._under_way: dict[_Batch, None] = {}
+        self._doubtful_bytes = 0
+        self._doubtful_messages = 0
         self._worker = Worker(
             self._run,
             "resumable-stream nats messages",
@@ -72,8 +91,11 @@ class Outbox:
         self._unanswered.append(call)
         if self._timer is None:
             self._check_later(call)
-        if not self._under_way:
-            self._go_on()
+        if self._gathering is None:
+            if self._under_way:
+                self._gathering = asyncio.get_running_loop().call_soon(self._gathered)
+            else:
+                self._go_on()
         try:
             await call.done
         finally:
@@ -86,7 +108,8 @@ class Outbox:
             self._timer.cancel()
         await self._worker.stop()
         self._give_up(self._worker.refusal())
-        _fail(self._under_way, ConnectionAbortedError("the backend was closed"))
+        for batch in self._under_way:
+            batch.fail(ConnectionAbortedError("the backend was closed"))
 
     def _check_later(self, call: Call[None]) -> None:
         loop = asyncio.get_running_loop()
@@ -107,14 +130,22 @@ class Outbox:
 
     def _is_left(self) -> bool:
         """Tell whether calls wait for a connection."""
-        return not self._under_way and self._calls.is_left()
+        return self._link.present is None and self._calls.is_left()
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._go_on()
 
     def _go_on(self) -> None:
-        """Send the next batch at once if there is a connection; else have the worker find one."""
-        line = self._link.present
-        if line is None:
-            self._worker.begin()
-        elif batch := self._next_batch(line.max_message_size):
+        """Send what may be sent if there is a connection; else have the worker find one."""
+        while self._calls.is_left():
+            line = self._link.present
+            if line is None:
+                self._worker.begin()
+                return
+            batch = self._next_batch(line.max_message_size)
+            if not batch.calls:
+                return
             self._send(line, batch)
 
     async def _run(self) -> None:
@@ -137,36 +168,42 @@ class Outbox:
         for call in self._calls.give_up():
             call.fail(again(error))
 
-    def _send(self, line: Line, batch: Batch) -> None:
-        messages = [message for messages, _ in batch for message in messages]
+    def _send(self, line: Line, batch: _Batch) -> None:
+        messages = [message for messages, _ in batch.calls for message in messages]
         watch = line.watch("publish", [subject for subject, _ in messages])
-        self._under_way = batch
+        self._under_way[batch] = None
+        self._doubtful_bytes += batch.size
+        self._doubtful_messages += batch.count
         until = asyncio.get_running_loop().time() + self._timeout
+        tell = partial(self._confirmed, line, batch, watch)
         try:
-            commands = list(starmap(_driver.publication, messages))
-            line.send(commands, partial(self._confirmed, line, watch), until)
+            line.send(list(starmap(_driver.publication, messages)), tell, until)
         except (nats.errors.Error, OSError, *PROGRAM_ERRORS) as error:
-            self._confirmed(line, watch, error)
+            self._settle(line, batch, watch, error)
 
-    def _confirmed(self, line: Line, watch: Watch, error: Exception | None) -> None:
-        batch, self._under_way = self._under_way, []
+    def _confirmed(self, line: Line, batch: _Batch, watch: Watch, error: Exception | None) -> None:
+        self._settle(line, batch, watch, error)
+        if self._gathering is None:
+            self._go_on()
+
+    def _settle(self, line: Line, batch: _Batch, watch: Watch, error: Exception | None) -> None:
+        del self._under_way[batch]
+        self._doubtful_bytes -= batch.size
+        self._doubtful_messages -= batch.count
         line.unwatch(watch)
         if error is None:
-            for sent, call in batch:
+            for sent, call in batch.calls:
                 _settle(call, sent, watch)
-            if self._calls.is_left():
-                self._go_on()
             return
+        batch.fail(error)
         if isinstance(error, TimeoutError):
             line.fail(error)
-        _fail(batch, error)
-        if self._is_left():
-            self._worker.begin()
 
-    def _next_batch(self, limit: int) -> Batch:
-        batch: Batch = []
-        size = count = 0
-        while size < _BATCH_BYTES and count < _BATCH_MESSAGES and (taken := self._calls.take()):
+    def _next_batch(self, limit: int) -> _Batch:
+        batch = _Batch()
+        room = _DOUBTFUL_BYTES - self._doubtful_bytes
+        count = _DOUBTFUL_MESSAGES - self._doubtful_messages
+        while batch.size < room and batch.count < count and (taken := self._calls.take()):
             messages, call = taken
             sizes = [len(message) for _, message in messages]
             if sizes and max(sizes) > limit:
@@ -176,17 +213,10 @@ class Outbox:
                     )
                 )
                 continue
-            batch.append(taken)
-            size += sum(sizes)
-            count += len(sizes)
+            batch.calls.append(taken)
+            batch.size += sum(sizes)
+            batch.count += len(sizes)
         return batch
-
-
-def _fail(batch: Batch, cause: Exception) -> None:
-    for _, call in batch:
-        if not call.done.done():
-            wrong = isinstance(cause, PROGRAM_ERRORS)
-            call.fail(failed(cause) if wrong else lost(cause, write=True))
 
 
 def _settle(call: Call[None], messages: Messages, watch: Watch) -> None:
