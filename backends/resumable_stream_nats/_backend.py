@@ -54,7 +54,9 @@ class NatsBackend:
         client: instead of the URL, a connected ``nats.aio.client.Client``. It is shared, and never
             closed; how fast it notices a dead server, and reconnects, is its own setting.
         bucket: the JetStream key-value bucket, created at the first use if it is missing. An
-            existing one is used as it is: it needs per-message TTL and a history of 1.
+            existing one is used as it is: it needs per-message TTL and a history of 1. In a bucket
+            that this library has created, a renewal is one request. Restore one from a backup only
+            a lease after it was deleted, or with all producers stopped.
         storage: ``file`` or ``memory``, for a bucket that is created.
         replicas: 1 to 5, for a bucket that is created; 3 let a cluster survive the loss of a node.
         domain: the JetStream domain that holds the bucket, if it is not the connected server's

@@ -26,7 +26,8 @@ BACKEND = "NATS"
 
 RIGHTS = (
     "to publish and subscribe below the context's key prefix, to publish to the bucket's subjects "
-    "and to $JS.API.STREAM.INFO, .CREATE and .MSG.GET of its stream, and to subscribe to its inbox"
+    "and to $JS.API.STREAM.INFO, .CREATE, .UPDATE and .MSG.GET of its stream, and to subscribe to "
+    "its inbox"
 )
 
 _CREDENTIALS = "the server refused the credentials: check user, password, token or credentials file"
