@@ -30,12 +30,13 @@ class Revisions:
     give the same number to another value:
 
     * A bucket that is made anew. It numbers its messages from another random start
-      (``BucketStream.is_unique``); in a bucket without one, nothing is remembered.
+      (``BucketStream.is_unique``); in a bucket without one, nothing is remembered. The server
+      compares the number and writes in one step, so nothing can come in between.
     * A server that comes back with an older state, after it has lost what it had not yet stored.
       Nothing is remembered across the end of a connection, or after the bucket's stream was away.
 
-    An operator who restores a bucket from a backup takes numbers back that way: they must stop the
-    producers, or wait for one lease before they let anybody write to it.
+    What remains is an operator who restores a bucket from a backup, or sets ``first_seq`` to a
+    number that it has had: they must stop the producers, or wait for one lease after the deletion.
     """
 
     def __init__(self) -> None:

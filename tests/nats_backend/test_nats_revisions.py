@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from nats.aio.client import Client
-    from nats.js.api import StreamConfig
 
 API = "$JS.API.STREAM"
 RIGHTS = [f"$KV.{BUCKET}.>", *(f"{API}.{one}.{STREAM}" for one in ("INFO", "CREATE", "MSG.GET"))]
@@ -38,19 +38,41 @@ def requests(server: NatsServer) -> int:
     return int(server.look("varz")["in_msgs"])
 
 
+def ask(server: NatsServer, request: str, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the bucket's stream something; older versions of nats-py do not know all settings."""
+
+    async def ask(client: Client) -> dict[str, Any]:
+        question = json.dumps(settings).encode() if settings else b""
+        answer: dict[str, Any] = json.loads(
+            (await client.request(f"{API}.{request}.{STREAM}", question, timeout=10)).data
+        )
+        assert "error" not in answer, answer
+        return answer
+
+    return server.ask(ask)
+
+
 def delete_bucket(server: NatsServer) -> None:
-    server.ask(lambda client: client.jetstream().delete_stream(STREAM))
+    ask(server, "DELETE")
 
 
-def settings_of(server: NatsServer) -> StreamConfig:
-    return server.ask(lambda client: client.jetstream().stream_info(STREAM)).config
+def settings_of(server: NatsServer) -> dict[str, Any]:
+    config: dict[str, Any] = ask(server, "INFO")["config"]
+    return config
 
 
-def make_bucket(server: NatsServer, config: StreamConfig) -> None:
-    async def make(client: Client) -> None:
-        await client.jetstream().add_stream(config)
+def make_bucket(server: NatsServer, settings: dict[str, Any]) -> None:
+    ask(server, "CREATE", settings)
 
-    server.ask(make)
+
+def operators_bucket(first: int | None) -> dict[str, Any]:
+    settings = {
+        "name": STREAM,
+        "subjects": [f"$KV.{BUCKET}.>"],
+        "allow_msg_ttl": True,
+        "max_msgs_per_subject": 1,
+    }
+    return settings | ({} if first is None else {"first_seq": first})
 
 
 def number_of(server: NatsServer, subject: str = SUBJECT) -> int:
@@ -126,7 +148,7 @@ async def test_bucket_made_again_with_its_settings_begins_elsewhere(
     assert await own.create(KEY, "mine", ttl=60)
     before = number_of(nats_server)
     settings = settings_of(nats_server)
-    assert settings.first_seq is None
+    assert "first_seq" not in settings
     delete_bucket(nats_server)
     make_bucket(nats_server, settings)
     assert await other.create(KEY, "theirs", ttl=60)
@@ -139,8 +161,8 @@ async def test_bucket_made_again_with_its_settings_begins_elsewhere(
 async def test_operators_bucket_made_anew_is_not_mistaken(
     own: NatsBackend, other: NatsBackend, nats_server: NatsServer, first: int | None
 ) -> None:
-    nats_server.create_bucket(first_seq=first)
-    settings = settings_of(nats_server)
+    settings = operators_bucket(first)
+    make_bucket(nats_server, settings)
     assert await own.create(KEY, "mine", ttl=60)
     before = number_of(nats_server)
     delete_bucket(nats_server)
@@ -156,8 +178,8 @@ async def test_operators_bucket_made_anew_is_not_mistaken(
 async def test_producer_is_superseded_in_a_bucket_made_anew(
     own: NatsBackend, nats_server: NatsServer, first: int | None
 ) -> None:
-    nats_server.create_bucket(first_seq=first)
-    settings = settings_of(nats_server)
+    settings = operators_bucket(first)
+    make_bucket(nats_server, settings)
     going_on = asyncio.Event()
 
     async def source() -> AsyncIterator[str]:
