@@ -42,8 +42,8 @@ MUTANTS = (
     Mutant(
         "the lease is not renewed",
         "_producing/lease.py",
-        "if await self._claim.renew():",
-        "if await asyncio.sleep(0, False):",
+        "self._claim.renew(), name=",
+        "asyncio.sleep(0, False), name=",
     ),
     Mutant(
         "a claim is made by get and then set",
@@ -131,8 +131,8 @@ MUTANTS = (
     Mutant(
         "a superseded producer goes on",
         "_producing/lease.py",
-        "self._on_gone(Ending(Status.SUPERSEDED))\n                return\n",
-        "wait = self._options.renew_interval\n",
+        "if isinstance(error, BackendError):",
+        "if isinstance(error, BackendError | SupersededError):",
     ),
     Mutant(
         "the source is not closed on a cancel",

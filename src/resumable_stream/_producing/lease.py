@@ -24,7 +24,11 @@ _FIRST_PAUSE = 0.1
 
 
 class Lease:
-    """Renews a claim, in a task, until it is superseded or ``end`` is called.
+    """Renews a claim, until it is superseded or ``end`` is called.
+
+    Between two renewals it has no task, only an entry in the instance's ``Ticks``. The leases that
+    fall due in one tick are renewed by calls that overlap, which a backend may send together. Each
+    call runs in a task of its own, so that no stream waits for the answer to another.
 
     Args:
         on_lapsed: called when a claim that might have run out is held again.
@@ -32,16 +36,16 @@ class Lease:
     """
 
     __slots__ = (
+        "_backoff",
         "_claim",
-        "_due",
         "_on_gone",
         "_on_lapsed",
-        "_options",
+        "_over",
         "_renewal",
+        "_shared",
         "_stream_id",
-        "_task",
         "_tick",
-        "_ticks",
+        "_urgent",
     )
 
     def __init__(
@@ -55,75 +59,80 @@ class Lease:
     ) -> None:
         self._stream_id = stream_id
         self._claim = claim
-        self._options = shared.options
-        self._ticks = shared.ticks
+        self._shared = shared
         self._on_lapsed = on_lapsed
         self._on_gone = on_gone
-        self._task: asyncio.Task[None] | None = None
-        # A future, of which an idle stream has few: an event takes a kilobyte.
-        self._renewal: asyncio.Future[None] | None = None
-        self._due = False
-        self._tick = 0
+        self._tick: int | None = None  # while it waits for the time of the next renewal
+        self._renewal: asyncio.Task[bool] | None = None  # while one is under way
+        self._urgent = False
+        self._backoff: Backoff | None = None  # while renewing fails
+        self._over = False
 
     def begin(self) -> None:
         """Keep the claim from now on."""
-        self._task = asyncio.get_running_loop().create_task(
-            self._keep(), name=f"resumable-stream producer {self._stream_id!r} lease"
-        )
-        self._task.add_done_callback(self._is_over)
+        # If claiming took longer than the lease, renew at once.
+        wait = self._shared.options.renew_interval * staggered(self._claim.generation)
+        self._renew_in(wait if self._claim.held else 0)
 
     async def end(self) -> None:
-        """Keep the claim no longer."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        """Keep the claim no longer. Idempotent."""
+        self._over = True
+        self._stop_waiting()
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal})
 
     def renew_now(self) -> None:
         """Renew without waiting for the time: the broker may have lost the sentinel."""
-        self._ticks.cancel(self._tick, self._renew)
-        self._renew()
+        # A renewal under way may have come too early, so another one follows it.
+        self._urgent = True
+        if self._tick is not None:
+            self._stop_waiting()
+            self._renew()
 
-    async def _keep(self) -> None:
-        loop = asyncio.get_running_loop()
-        # If claiming took longer than the lease, renew at once.
-        wait = self._options.renew_interval * staggered(self._claim.generation)
-        wait = wait if self._claim.held else 0
-        backoff = Backoff(_FIRST_PAUSE)
-        while True:
-            if not self._due:
-                self._renewal = loop.create_future()
-                # Renewals that fall due at about the same time share a message.
-                self._tick = self._ticks.call_later(wait, self._renew)
-                try:
-                    await self._renewal
-                except asyncio.CancelledError:
-                    self._ticks.cancel(self._tick, self._renew)
-                    raise
-            self._due = False
-            try:
-                if await self._claim.renew():
-                    self._on_lapsed()
-                wait = self._options.renew_interval
-                backoff.reset()
-            except SupersededError:
-                logger.warning(
-                    "stream %r: generation %d was superseded",
-                    self._stream_id,
-                    self._claim.generation,
-                )
-                self._on_gone(Ending(Status.SUPERSEDED))
-                return
-            except BackendError as error:
-                wait = backoff.next()
-                logger.debug("stream %r: lease not renewed: %s", self._stream_id, error)
+    def _renew_in(self, wait: float) -> None:
+        if self._urgent:
+            self._renew()
+        else:
+            self._tick = self._shared.ticks.call_later(wait, self._renew)
 
-    def _is_over(self, task: asyncio.Task[None]) -> None:
-        """End the stream: without a lease there is none, though the source could go on."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("stream %r: keeping its lease failed", self._stream_id, exc_info=error)
-        self._on_gone(Ending(Status.LOST))
+    def _stop_waiting(self) -> None:
+        if self._tick is not None:
+            self._shared.ticks.cancel(self._tick, self._renew)
+            self._tick = None
 
     def _renew(self) -> None:
-        self._due = True
-        if self._renewal is not None and not self._renewal.done():
-            self._renewal.set_result(None)
+        self._tick = None
+        self._urgent = False
+        self._renewal = asyncio.get_running_loop().create_task(
+            self._claim.renew(), name=f"resumable-stream producer {self._stream_id!r} lease"
+        )
+        self._renewal.add_done_callback(self._renewed)
+
+    def _renewed(self, renewal: asyncio.Task[bool]) -> None:
+        """Wait for the next renewal, or end the stream: it must not go on without its lease."""
+        self._renewal = None
+        error = None if renewal.cancelled() else renewal.exception()
+        if self._over:
+            return
+        if isinstance(error, BackendError):
+            logger.debug("stream %r: lease not renewed: %s", self._stream_id, error)
+            self._backoff = self._backoff or Backoff(_FIRST_PAUSE)
+            self._renew_in(self._backoff.next())
+        elif error is not None or renewal.cancelled():
+            self._over = True
+            self._on_gone(self._ending_for(error))
+        else:
+            self._backoff = None
+            self._renew_in(self._shared.options.renew_interval)
+            if renewal.result():
+                self._on_lapsed()
+
+    def _ending_for(self, error: BaseException | None) -> Ending:
+        if isinstance(error, SupersededError):
+            generation = self._claim.generation
+            logger.warning("stream %r: generation %d was superseded", self._stream_id, generation)
+            return Ending(Status.SUPERSEDED)
+        if error is not None:
+            logger.error("stream %r: keeping its lease failed", self._stream_id, exc_info=error)
+        return Ending(Status.LOST)

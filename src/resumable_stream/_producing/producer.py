@@ -176,7 +176,6 @@ class Producer:
             # The context or the event loop is being shut down, while there is still a moment.
             self._shared.background.notice_end()
             self.stop(Ending(Status.LOST))
-            await self._lease.end()
             await self._end_at_once()
             raise
         self._life.reach(Stage.DRAINED)
@@ -199,6 +198,7 @@ class Producer:
 
     async def _end_at_once(self) -> None:
         """Do in a last moment what is left of the end, in whatever stage it was cut short."""
+        await self._lease.end()
         await self._drive.close(_LAST_MOMENT)
         await self._tell_owner(_LAST_MOMENT)
         if self._life.stage < Stage.SERVING:
