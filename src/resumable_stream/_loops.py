@@ -37,6 +37,10 @@ def is_ending(loop: asyncio.AbstractEventLoop) -> bool:
     Ask this when somebody else has cancelled a task of yours. If it is true, a new task would not
     finish before the loop is closed.
     """
+    current = asyncio.current_task(loop)
+    if current is not None and not current.cancelling() and not _is_step(current):
+        # Looking at all tasks takes milliseconds if there are thousands, and backends ask often.
+        return False
     return loop.is_closed() or all(
         task.cancelling() or _is_step(task) for task in asyncio.all_tasks(loop)
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from types import FunctionType
 
+import pytest
+
 from resumable_stream._loops import is_ending
 
 
@@ -68,3 +70,15 @@ def test_closed_loop_has_ended() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     assert is_ending(loop)
+
+
+async def test_a_task_that_nobody_has_cancelled_need_not_look_at_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def all_tasks(_loop: asyncio.AbstractEventLoop) -> None:
+        pytest.fail("looked at all tasks")
+
+    monkeypatch.setattr(asyncio, "all_tasks", all_tasks)
+    assert not is_ending(loop)
