@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, final
 from resumable_stream._loops import Background
 from resumable_stream._producing.claim import Claim
 from resumable_stream._producing.kept import Kept
+from resumable_stream._producing.life import Stage
 from resumable_stream._producing.producer import Producer
 from resumable_stream._producing.publisher import Publisher
 from resumable_stream._producing.v1_audience import V1Audience
@@ -229,7 +230,7 @@ class Instance:
         """Make a producer that listens and holds the claim; None if somebody else holds it."""
         claim = Claim(stream_id, self.shared)
         producer = Producer(
-            stream_id, claim, self.shared, self._kept, self._audience, self._publisher
+            stream_id, claim, self.shared, self._kept, self._audience, self._publisher, self._forget
         )
         won = False
         try:
@@ -259,14 +260,6 @@ class Instance:
         stream_id = producer.stream_id
         self.producers[stream_id] = producer
         self.running[producer] = self._unreleased[producer] = None
-
-        def forget(_: object) -> None:
-            del self.running[producer]
-            if self.producers.get(stream_id) is producer:
-                del self.producers[stream_id]
-
-        producer.drained.add_done_callback(forget)
-        producer.closed.add_done_callback(lambda _: self._unreleased.pop(producer))
         producer.start(make_stream, on_end)
         if self._wait_until is not None:
             try:
@@ -274,6 +267,15 @@ class Instance:
             except BaseException:
                 producer.stop(Ending(Status.LOST))
                 raise
+
+    def _forget(self, producer: Producer) -> None:
+        """Forget what the producer no longer is, in the stage that it has come to."""
+        if producer.stage >= Stage.DRAINED:
+            self.running.pop(producer, None)
+            if self.producers.get(producer.stream_id) is producer:
+                del self.producers[producer.stream_id]
+        if producer.stage >= Stage.RELEASED:
+            self._unreleased.pop(producer, None)
 
     def _read(self, producer: Producer, start: Start) -> ResumableStream:
         return ResumableStream(LocalReader(producer, start, self.shared.options.unit), self.loop)

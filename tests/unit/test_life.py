@@ -27,12 +27,12 @@ MILESTONES = {
     Stage.DRAINED: "stored settled drained",
     Stage.PARTING: "stored settled drained",
     Stage.CUT_OFF: "stored settled drained",
-    Stage.RELEASED: "stored settled drained closed",
+    Stage.RELEASED: "stored settled drained",
 }
 
 
 def reached(life: Life) -> str:
-    names = ("stored", "settled", "drained", "closed")
+    names = ("stored", "settled", "drained")
     return " ".join(name for name in names if getattr(life, name).done())
 
 
@@ -42,6 +42,18 @@ async def test_a_stage_lets_go_on_what_waits_for_it_or_for_one_before(stage: Sta
     life = Life()
     life.reach(stage)
     assert (life.stage, reached(life)) == (stage, MILESTONES[stage])
+
+
+@in_virtual_time
+async def test_who_waits_goes_on_with_the_stage_and_who_comes_later_does_not_wait() -> None:
+    life = Life()
+    early = life.settled
+    assert life.settled is early
+    life.reach(Stage.RECORDING)
+    assert not early.done()
+    life.reach(Stage.CUT_OFF)
+    assert early.done()
+    assert life.drained.done()
 
 
 @in_virtual_time

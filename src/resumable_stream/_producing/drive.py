@@ -24,18 +24,21 @@ _stragglers: set[asyncio.Task[None]] = set()
 class Drive:
     """Runs the source in a task, and gives the log its ending whatever becomes of that task.
 
+    Attributes:
+        ended: done once the stream has an ending.
+
     Args:
         log_tracebacks: log the message and traceback of a source's exception, not only its type.
     """
 
-    __slots__ = ("_ended", "_log", "_log_tracebacks", "_stream_id", "_task")
+    __slots__ = ("_log", "_log_tracebacks", "_stream_id", "_task", "ended")
 
     def __init__(self, stream_id: str, log: Log, *, log_tracebacks: bool) -> None:
         self._stream_id = stream_id
         self._log = log
         self._log_tracebacks = log_tracebacks
         # A future: an event takes a kilobyte.
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, make_stream: MakeStream) -> None:
@@ -54,8 +57,7 @@ class Drive:
         return True
 
     async def over(self) -> None:
-        """Wait until the source is closed; once the stream has ended, for a bounded time only."""
-        await self._ended
+        """Wait, once the stream has ended, until the source is closed; for a bounded time only."""
         if self._task is None:
             return
         await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT)
@@ -71,8 +73,8 @@ class Drive:
             await asyncio.wait({self._task}, timeout=patience)
 
     def _finish(self, ending: Ending) -> bool:
-        if not self._ended.done():
-            self._ended.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
         return self._log.finish(ending)
 
     async def _run(self, make_stream: MakeStream) -> None:

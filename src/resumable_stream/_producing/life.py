@@ -46,31 +46,43 @@ class Life:
 
     Attributes:
         stage: the present one.
-        stored: done from RECORDING on.
-        settled: done from SERVING on.
-        drained: done from DRAINED on.
-        closed: done with RELEASED.
     """
 
-    __slots__ = ("closed", "drained", "settled", "stage", "stored")
+    # A future is made when somebody asks for it: most streams have one at most.
+    __slots__ = ("_awaited", "stage")
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
         self.stage = Stage.LISTENING
-        # Futures: events take a kilobyte each.
-        self.stored: asyncio.Future[None] = loop.create_future()
-        self.settled: asyncio.Future[None] = loop.create_future()
-        self.drained: asyncio.Future[None] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
+        self._awaited: tuple[tuple[Stage, asyncio.Future[None]], ...] = ()
+
+    @property
+    def stored(self) -> asyncio.Future[None]:
+        """Done from RECORDING on."""
+        return self._until(Stage.RECORDING)
+
+    @property
+    def settled(self) -> asyncio.Future[None]:
+        """Done from SERVING on."""
+        return self._until(Stage.SERVING)
+
+    @property
+    def drained(self) -> asyncio.Future[None]:
+        """Done from DRAINED on."""
+        return self._until(Stage.DRAINED)
 
     def reach(self, stage: Stage) -> None:
         """Go on to a stage, unless it is past; let what waits for it, or for one before, go on."""
         self.stage = max(self.stage, stage)
-        for milestone, future in (
-            (Stage.RECORDING, self.stored),
-            (Stage.SERVING, self.settled),
-            (Stage.DRAINED, self.drained),
-            (Stage.RELEASED, self.closed),
-        ):
+        for milestone, future in self._awaited:
             if stage >= milestone and not future.done():
                 future.set_result(None)
+
+    def _until(self, milestone: Stage) -> asyncio.Future[None]:
+        for known, future in self._awaited:
+            if known is milestone:
+                return future
+        made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.stage >= milestone:
+            made.set_result(None)
+        self._awaited += ((milestone, made),)
+        return made

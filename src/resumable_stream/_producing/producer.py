@@ -41,6 +41,9 @@ class Producer:
     Whatever becomes of its tasks, the stream has an ending, and whoever waits for it goes on.
     ``Stage`` tells what it does when.
 
+    Args:
+        on_further: called with this producer when it has come to another stage.
+
     Attributes:
         log: the text; local readers are cursors into it.
     """
@@ -50,6 +53,7 @@ class Producer:
         "_kept",
         "_lease",
         "_life",
+        "_on_further",
         "_outgoing",
         "_outlet",
         "_recording",
@@ -69,6 +73,7 @@ class Producer:
         kept: Kept,
         audience: V1Audience,
         publisher: Publisher,
+        on_further: Callable[[Producer], object],
     ) -> None:
         options = shared.options
         self.stream_id = stream_id
@@ -77,6 +82,7 @@ class Producer:
         self._shared = shared
         self._kept = kept
         self._life = Life()
+        self._on_further = on_further
         self._requests = Requests(
             stream_id, shared, on_request=self._on_request, on_loss=self._on_loss
         )
@@ -96,6 +102,11 @@ class Producer:
         self._work: asyncio.Task[None] | None = None
 
     @property
+    def stage(self) -> Stage:
+        """How far it is in its life."""
+        return self._life.stage
+
+    @property
     def stored(self) -> asyncio.Future[None]:
         """Done once ``on_end`` has been called, if there is one. Never raises.
 
@@ -113,23 +124,18 @@ class Producer:
         """Done once nobody waits for anything more of the stream. Never raises."""
         return self._life.drained
 
-    @property
-    def closed(self) -> asyncio.Future[None]:
-        """Done once everything is released. Never raises."""
-        return self._life.closed
-
     async def listen(self) -> None:
         """Hear requests, before the claim is taken and can be seen."""
         await self._requests.listen()
 
     async def abandon(self) -> None:
         """Listen no more: the claim was not won, and nothing was started."""
-        self._life.reach(Stage.RELEASED)
+        self._reach(Stage.RELEASED)
         await self._requests.aclose()
 
     def start(self, make_stream: MakeStream, on_end: OnEnd | None) -> None:
         """Begin, with the claim won; returns at once."""
-        self._life.reach(Stage.RUNNING)
+        self._reach(Stage.RUNNING)
         self._recording.on_end = on_end
         self._drive.begin(make_stream)
         self._begin(self._run(), self._name, self._work_is_over)
@@ -142,7 +148,7 @@ class Producer:
 
     def let_go(self) -> None:
         """Serve those to the end who are served by now, and release everything."""
-        self._life.reach(Stage.PARTING)
+        self._reach(Stage.PARTING)
         self._begin(self._part(), f"{self._name} parting", self._work_is_over)
 
     async def aclose(self) -> None:
@@ -153,6 +159,10 @@ class Producer:
             await asyncio.wait({work})
         await self._release()
 
+    def _reach(self, stage: Stage) -> None:
+        self._life.reach(stage)
+        self._on_further(self)
+
     @property
     def _name(self) -> str:
         return f"resumable-stream producer {self.stream_id!r}"
@@ -160,6 +170,8 @@ class Producer:
     async def _run(self) -> None:
         self._lease.begin()
         try:
+            # Not in a coroutine of the drive's, which would stay there while the stream runs.
+            await self._drive.ended
             await self._drive.over()
             await self._tell_owner(ON_END_TIMEOUT)
             await self._lease.end()
@@ -170,7 +182,7 @@ class Producer:
                 await self._outlet.dismiss(end)
             else:
                 self._outgoing.announce(end)
-            self._life.reach(Stage.SERVING)
+            self._reach(Stage.SERVING)
             await self._outlet.farewell()
         except asyncio.CancelledError:
             # The context or the event loop is being shut down, while there is still a moment.
@@ -178,7 +190,7 @@ class Producer:
             self.stop(Ending(Status.LOST))
             await self._end_at_once()
             raise
-        self._life.reach(Stage.DRAINED)
+        self._reach(Stage.DRAINED)
         if superseded or not self._kept.add(self):
             await self._release()
 
@@ -186,9 +198,9 @@ class Producer:
         """Call ``on_end``, once, before anybody can learn elsewhere that the stream is over."""
         if self._life.stage < Stage.TELLING:
             ending = await self._recording.checked_ending()
-            self._life.reach(Stage.TELLING)  # from here on it is not told again
+            self._reach(Stage.TELLING)  # from here on it is not told again
             await self._recording.tell_owner(ending, patience)
-        self._life.reach(Stage.RECORDING)
+        self._reach(Stage.RECORDING)
 
     async def _part(self) -> None:
         try:
@@ -203,14 +215,14 @@ class Producer:
         await self._tell_owner(_LAST_MOMENT)
         if self._life.stage < Stage.SERVING:
             await self._outlet.dismiss(await self._recording.record(_LAST_MOMENT))
-            self._life.reach(Stage.SERVING)
+            self._reach(Stage.SERVING)
         await self._release()
 
     async def _release(self) -> None:
         self._kept.discard(self)
         await self._outlet.aclose()
         await self._requests.aclose()
-        self._life.reach(Stage.RELEASED)
+        self._reach(Stage.RELEASED)
 
     def _begin(
         self,
@@ -226,13 +238,13 @@ class Producer:
         if not self._was_cut_short(work):
             return
         if self._shared.background.is_ending():
-            self._life.reach(Stage.CUT_OFF)
+            self._reach(Stage.CUT_OFF)
         else:
             self._begin(self._end_at_once(), f"{self._name} end", self._rescue_is_over)
 
     def _rescue_is_over(self, rescue: asyncio.Task[None]) -> None:
         if self._was_cut_short(rescue):
-            self._life.reach(Stage.CUT_OFF)
+            self._reach(Stage.CUT_OFF)
 
     def _was_cut_short(self, work: asyncio.Task[None]) -> bool:
         """Tell whether a task has left something to do; if so, see that the stream has ended."""
