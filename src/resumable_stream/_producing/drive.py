@@ -24,11 +24,11 @@ _stragglers: set[asyncio.Task[None]] = set()
 class Drive:
     """Runs the source in a task, and gives the log its ending whatever becomes of that task.
 
-    Attributes:
-        ended: done once the stream has an ending.
-
     Args:
         log_tracebacks: log the message and traceback of a source's exception, not only its type.
+
+    Attributes:
+        ended: done once the stream has an ending.
     """
 
     __slots__ = ("_log", "_log_tracebacks", "_stream_id", "_task", "ended")
