@@ -14,6 +14,7 @@ from resumable_stream import (
     StreamState,
 )
 from resumable_stream._producing.claim import Claim, SupersededError
+from resumable_stream._producing.lease import Lease
 from resumable_stream._protocol.sentinel import Outcome, generation_of
 from resumable_stream._text.endings import Ending, Status
 from support.virtual_time import in_virtual_time
@@ -249,3 +250,31 @@ async def test_an_abandoned_claim_goes_though_typescript_peers_have_counted_in_i
         await claim.release()
         await asyncio.sleep(1.1)
         assert await here.sentinel() is None
+
+
+@pytest.mark.rule("SEN-6")
+@in_virtual_time
+async def test_a_claim_that_is_held_again_after_an_outage_is_told_once() -> None:
+    broker = Broker("leases-lapsed")
+    claim = claim_on(broker)
+    assert await claim.take()
+    lapses: list[None] = []
+    lease = Lease(
+        "stream",
+        claim,
+        shared_on(broker),
+        on_lapsed=lambda: lapses.append(None),
+        on_gone=lambda _ending: None,
+    )
+    lease.begin()
+    await asyncio.sleep(2 * LEASE)
+    assert claim.held
+    broker.away = True
+    await asyncio.sleep(2 * LEASE)
+    assert not claim.held
+    broker.away = False
+    await asyncio.sleep(2 * LEASE)
+    assert claim.held
+    assert len(lapses) == 1
+    await lease.end()
+    await broker.aclose()

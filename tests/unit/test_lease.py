@@ -12,7 +12,7 @@ from resumable_stream._producing.claim import SupersededError
 from resumable_stream._producing.lease import Lease
 from resumable_stream._text.endings import Ending, Status
 from support.virtual_time import in_virtual_time, loop_time
-from support.world import LEASE, Broker, claim_on, shared_on
+from support.world import LEASE, Broker, shared_on
 
 if TYPE_CHECKING:
     from resumable_stream._shared import Shared
@@ -285,31 +285,3 @@ async def test_a_claim_that_took_longer_than_its_lease_is_renewed_at_once() -> N
     slow.lease.begin()
     await asyncio.sleep(0.1)
     assert len(slow.claim.renewed_at) == 1
-
-
-@pytest.mark.rule("SEN-6")
-@in_virtual_time
-async def test_a_claim_that_is_held_again_after_an_outage_is_told_once() -> None:
-    broker = Broker("leases-lapsed")
-    claim = claim_on(broker)
-    assert await claim.take()
-    lapses: list[None] = []
-    lease = Lease(
-        "stream",
-        claim,
-        shared_on(broker),
-        on_lapsed=lambda: lapses.append(None),
-        on_gone=lambda _ending: None,
-    )
-    lease.begin()
-    await asyncio.sleep(2 * LEASE)
-    assert claim.held
-    broker.away = True
-    await asyncio.sleep(2 * LEASE)
-    assert not claim.held
-    broker.away = False
-    await asyncio.sleep(2 * LEASE)
-    assert claim.held
-    assert len(lapses) == 1
-    await lease.end()
-    await broker.aclose()
