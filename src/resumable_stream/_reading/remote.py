@@ -260,11 +260,13 @@ class RemoteReader(RunReader):
             while not self.unread.over:
                 self._changed.clear()
                 wait = await self._dialect.act()
+                # Readers that have nothing to do but to be heard are woken together, and what they
+                # send shares a write.
+                tick = self.shared.ticks.call_later(wait, self.wake)
                 try:
-                    async with asyncio.timeout(wait):
-                        await self._changed.wait()
-                except TimeoutError:
-                    pass
+                    await self._changed.wait()
+                finally:
+                    self.shared.ticks.cancel(tick, self.wake)
         except asyncio.CancelledError:
             # ``close`` has ended the text before it cancels; else the context or the loop ends.
             if not self.unread.over:
