@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
@@ -125,7 +124,7 @@ class Inbox:
         self._on_message = on_message
         self._on_loss = on_loss
         self._lock = threading.Lock()
-        self._pending: deque[bytes] = deque()
+        self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._overflowed = False
         self._scheduled = False
@@ -163,11 +162,12 @@ class Inbox:
     def _drain(self) -> None:
         with self._lock:
             self._scheduled = False
-            messages = self._pending
-            self._pending = deque()
+            messages, self._pending = self._pending, []
             self._pending_bytes = 0
             overflowed, self._overflowed = self._overflowed, False
-        while messages and not self._closed:
-            call_safely(self._on_message, messages.popleft())
+        for message in messages:
+            if self._closed:
+                return
+            call_safely(self._on_message, message)
         if overflowed and not self._closed:
             call_safely(self._on_loss, Loss.OVERFLOW)

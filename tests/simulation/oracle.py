@@ -226,8 +226,9 @@ class Oracle:
                 kept += sum(map(len, log._open))
                 if kept > plan.options.buffer_limit * 5 // 4 + 2 * largest:
                     self.fail("P7", f"a log keeps {kept}")
-                outgoing: Any = producer._outgoing
-                if len(outgoing._replies) > len(self._world.visits) + 1:
+                outlet = producer._outlet
+                owed = len(outlet.outgoing._replies) if outlet is not None else 0
+                if owed > len(self._world.visits) + 1:
                     self.fail("P7", "more replies are owed than there are readers")
         for reader in self._world.readers:
             if isinstance(reader, RemoteReader):

@@ -49,18 +49,19 @@ class Producer:
     """
 
     __slots__ = (
+        "_audience",
+        "_claim",
         "_drive",
         "_kept",
         "_lease",
         "_life",
         "_on_further",
-        "_outgoing",
         "_outlet",
+        "_publisher",
         "_recording",
         "_requests",
         "_shared",
         "_work",
-        "generation",
         "log",
         "stream_id",
     )
@@ -77,29 +78,26 @@ class Producer:
     ) -> None:
         options = shared.options
         self.stream_id = stream_id
-        self.generation = claim.generation
         self.log = Log(options.buffer_limit)
+        self._claim = claim
         self._shared = shared
         self._kept = kept
+        self._audience = audience
+        self._publisher = publisher
         self._life = Life()
         self._on_further = on_further
         self._requests = Requests(
             stream_id, shared, on_request=self._on_request, on_loss=self._on_loss
         )
         self._drive = Drive(stream_id, self.log, log_tracebacks=options.log_tracebacks)
-        self._outgoing = Outgoing(
-            stream_id,
-            claim,
-            self.log,
-            shared,
-            audience,
-            on_news=self._on_news,
-            on_cancel=self._on_cancel,
-        )
-        self._outlet = Outlet(self._outgoing, publisher, shared)
+        self._outlet: Outlet | None = None  # once a remote listener has asked
         self._lease = Lease(stream_id, claim, shared, on_lapsed=self._on_news, on_gone=self.stop)
         self._recording = Recording(stream_id, claim, self.log, options)
         self._work: asyncio.Task[None] | None = None
+
+    @property
+    def generation(self) -> int:
+        return self._claim.generation
 
     @property
     def stage(self) -> Stage:
@@ -179,11 +177,11 @@ class Producer:
             end = await self._recording.record(options.outage_timeout + options.lease)
             superseded = end.ending.status is Status.SUPERSEDED
             if superseded:
-                await self._outlet.dismiss(end)
-            else:
-                self._outgoing.announce(end)
+                await self._made_outlet().dismiss(end)
+            elif self._outlet is not None:
+                self._outlet.outgoing.announce(end)
             self._reach(Stage.SERVING)
-            await self._outlet.farewell()
+            await self._farewell()
         except asyncio.CancelledError:
             # The context or the event loop is being shut down, while there is still a moment.
             self._shared.background.notice_end()
@@ -202,9 +200,14 @@ class Producer:
             await self._recording.tell_owner(ending, patience)
         self._reach(Stage.RECORDING)
 
+    async def _farewell(self) -> None:
+        """Wait until nobody needs this producer any more, among those who have asked by now."""
+        if self._outlet is not None:
+            await self._outlet.farewell()
+
     async def _part(self) -> None:
         try:
-            await self._outlet.farewell()
+            await self._farewell()
         finally:
             await self._release()
 
@@ -214,13 +217,13 @@ class Producer:
         await self._drive.close(_LAST_MOMENT)
         await self._tell_owner(_LAST_MOMENT)
         if self._life.stage < Stage.SERVING:
-            await self._outlet.dismiss(await self._recording.record(_LAST_MOMENT))
+            await self._made_outlet().dismiss(await self._recording.record(_LAST_MOMENT))
             self._reach(Stage.SERVING)
         await self._release()
 
     async def _release(self) -> None:
         self._kept.discard(self)
-        await self._outlet.aclose()
+        await self._made_outlet().aclose()
         await self._requests.aclose()
         self._reach(Stage.RELEASED)
 
@@ -256,21 +259,40 @@ class Producer:
         self.stop(Ending(Status.LOST))
         return True
 
+    def _made_outlet(self) -> Outlet:
+        """Return what serves remote listeners: most streams have none, and need nothing of it."""
+        if self._outlet is None:
+            outgoing = Outgoing(
+                self.stream_id,
+                self._claim,
+                self.log,
+                self._shared,
+                self._audience,
+                on_news=self._on_news,
+                on_cancel=self._on_cancel,
+            )
+            self._outlet = Outlet(outgoing, self._publisher, self._shared)
+            if self._recording.end is not None:
+                outgoing.announce(self._recording.end)
+        return self._outlet
+
     def _on_news(self) -> None:
-        self._outlet.wake()
+        if self._outlet is not None:
+            self._outlet.wake()
 
     def _on_cancel(self) -> None:
         self.stop(Ending(Status.CANCELLED))
 
     def _on_request(self, message: bytes) -> None:
         if not self._is_cancelled():
-            self._outgoing.handle(message)
+            self._made_outlet().outgoing.handle(message)
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
         if not self._is_cancelled():
             self._lease.renew_now()
-            self._outgoing.resync()
+            if self._outlet is not None:
+                self._outlet.outgoing.resync()
 
     def _is_cancelled(self) -> bool:
         """The event loop may be ending: no task may be born."""

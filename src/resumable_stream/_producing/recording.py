@@ -34,9 +34,10 @@ class Recording:
 
     Attributes:
         on_end: what the owner is told with, if at all.
+        end: what listeners are told, once it may be told.
     """
 
-    __slots__ = ("_claim", "_log", "_options", "_stream_id", "on_end")
+    __slots__ = ("_claim", "_log", "_options", "_stream_id", "end", "on_end")
 
     def __init__(self, stream_id: str, claim: Claim, log: Log, options: Options) -> None:
         self._stream_id = stream_id
@@ -44,6 +45,7 @@ class Recording:
         self._log = log
         self._options = options
         self.on_end: OnEnd | None = None
+        self.end: EndFrame | None = None
 
     async def checked_ending(self) -> Ending:
         """Return what to tell the owner: the ending, or superseded if another holds the stream.
@@ -82,7 +84,8 @@ class Recording:
         logger.info(
             "stream %r: generation %d ended: %s", self._stream_id, generation, ending.status
         )
-        return EndFrame(generation, self._log.end, ending)
+        self.end = EndFrame(generation, self._log.end, ending)
+        return self.end
 
     @property
     def _ending(self) -> Ending:

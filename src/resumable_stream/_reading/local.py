@@ -35,8 +35,10 @@ class Produced(Protocol):
     """
 
     stream_id: str
-    generation: int
     log: Log
+
+    @property
+    def generation(self) -> int: ...
 
     @property
     def settled(self) -> asyncio.Future[None]: ...

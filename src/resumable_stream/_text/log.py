@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # reader decodes a whole block at once.
 _BLOCK_SIZE = 32 * 1024
 _CHUNK_COST = 32
+_START = dict.fromkeys(OffsetUnit, 0)
 # Readers are woken at most once in this many seconds, for all chunks that have come since.
 PACE = 0.001
 
@@ -70,7 +71,7 @@ class Log:
         self._blocks: list[Block] = []
         self._open: list[str] = []
         self._open_first = 0
-        self._open_offsets = dict.fromkeys(OffsetUnit, 0)
+        self._open_offsets = _START  # of the newest chunks, as a block's ``after``
         self._room = self._block_size
         self._waiters: dict[asyncio.Future[None], None] = {}  # in order of arrival
         self._woken_at = -float("inf")
