@@ -122,11 +122,18 @@ class SimulatedLoop(Interruptible, asyncio.BaseEventLoop):
     def bury(self, host: Host) -> list[asyncio.Task[Any]]:
         """Let a dead host's tasks end, so that none is left; only after the run was judged."""
         host.dead = False
+        # Nor does a timer go off that came due meanwhile.
+        host.parked = [one for one in host.parked if not isinstance(one, asyncio.TimerHandle)]
         self.resume(host)
         tasks = host.running()
         for task in tasks:
             task.cancel()
         return tasks
+
+    def stop_clock(self) -> None:
+        """Let no timer go off any more: those of dead hosts would start work that nobody ends."""
+        for timer in self._timers:
+            timer.cancel()
 
     def _run_once(self) -> None:
         self.check()

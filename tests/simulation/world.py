@@ -160,6 +160,7 @@ class World:
         for host in {adapter.host: None for adapter in self.server.adapters}:
             if host.dead and (tasks := self.loop.bury(host)):
                 await asyncio.wait(tasks)
+        self.loop.stop_clock()
 
 
 def simulate(seed: int) -> Report:

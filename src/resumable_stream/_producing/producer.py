@@ -208,8 +208,10 @@ class Producer:
     async def _part(self) -> None:
         try:
             await self._farewell()
-        finally:
+        except asyncio.CancelledError:
             await self._release()
+            raise
+        await self._release()
 
     async def _end_at_once(self) -> None:
         """Do in a last moment what is left of the end, in whatever stage it was cut short."""

@@ -11,7 +11,7 @@ from resumable_stream._backoff import Backoff
 from resumable_stream.errors import AccessDeniedError, BackendError, MessageTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterable, Iterator, Sequence
 
     from resumable_stream._producing.outgoing import Batch
     from resumable_stream._producing.outlet import Outlet
@@ -106,15 +106,22 @@ class Publisher:
         while self._open:
             await self._until_marked()
             marked, self._marked = self._marked, {}
-            try:
-                if together := [outlet for outlet in marked if not outlet.apart]:
-                    await self._serve(together)
-                for outlet in marked:
-                    if outlet.apart and outlet in self._open:
-                        await self._serve([outlet])
-            except Exception:
-                # The streams are looked at again with their news, or when a heartbeat is due.
-                logger.exception("serving remote listeners failed")
+            for outlets in self._parted(marked):
+                try:
+                    await self._serve(outlets)
+                except Exception:
+                    # They are looked at again with their news, or when a heartbeat is due.
+                    logger.exception("serving remote listeners failed")
+                for outlet in outlets:
+                    outlet.look_again()
+
+    def _parted(self, marked: Iterable[Outlet]) -> Iterator[list[Outlet]]:
+        """Divide the marked streams into those that are served together."""
+        if together := [outlet for outlet in marked if not outlet.apart]:
+            yield together
+        for outlet in marked:
+            if outlet.apart and outlet in self._open:
+                yield [outlet]
 
     async def _until_marked(self) -> None:
         while not self._marked:
@@ -124,31 +131,27 @@ class Publisher:
             finally:
                 self._waiter = None
 
-    async def _serve(self, outlets: Collection[Outlet]) -> None:
+    async def _serve(self, outlets: Sequence[Outlet]) -> None:
         """Send what some streams have due as one batch."""
-        try:
-            if self._backoff is None:  # else nobody could have been heard
-                for outlet in outlets:
-                    outlet.expire()
-            batch = self._fill(outlets)
-            try:
-                if batch:
-                    await self._shared.backend.publish_many(batch)
-                else:
-                    await asyncio.sleep(0)
-            except BackendError as error:
-                await self._failed(outlets, error)
-            except asyncio.CancelledError:
-                for outlet in outlets:
-                    outlet.outgoing.failed(unsent=False)
-                raise
-            else:
-                self._sent(outlets, heard=bool(batch))
-        finally:
+        if self._backoff is None:  # else nobody could have been heard
             for outlet in outlets:
-                outlet.look_again()
+                outlet.expire()
+        batch = self._fill(outlets)
+        try:
+            if batch:
+                await self._shared.backend.publish_many(batch)
+            else:
+                await asyncio.sleep(0)
+        except BackendError as error:
+            await self._failed(outlets, error)
+        except asyncio.CancelledError:
+            for outlet in outlets:
+                outlet.outgoing.failed(unsent=False)
+            raise
+        else:
+            self._sent(outlets, heard=bool(batch))
 
-    def _fill(self, outlets: Collection[Outlet]) -> Batch:
+    def _fill(self, outlets: Sequence[Outlet]) -> Batch:
         now = self._loop.time()
         batch: Batch = []
         size = 0
@@ -174,7 +177,7 @@ class Publisher:
                 self._marked[outlet] = None
         return batch
 
-    def _sent(self, outlets: Collection[Outlet], *, heard: bool) -> None:
+    def _sent(self, outlets: Sequence[Outlet], *, heard: bool) -> None:
         for outlet in outlets:
             outlet.sent(heard=heard)
         if heard and self._backoff is not None:
@@ -183,7 +186,7 @@ class Publisher:
             for outlet in unheard:
                 outlet.outgoing.resync()
 
-    async def _failed(self, outlets: Collection[Outlet], error: BackendError) -> None:
+    async def _failed(self, outlets: Sequence[Outlet], error: BackendError) -> None:
         for outlet in outlets:
             outlet.failed(error)
         if isinstance(error, _OWN_FAILURES):
