@@ -112,19 +112,20 @@ class Instance:
 
     async def join(self, stream_id: str, start: Start) -> ResumableStream | NotFound | None:
         """Read a stream wherever it is; look it up again if that changes meanwhile."""
-        deadline = self.loop.time() + self.shared.options.handshake_timeout
+        deadline: float | None = None  # once the stream was no longer where it had been
         while True:
             match await self.look_up(stream_id):
                 case Here(producer):
                     return await self._join_here(producer, start)
                 case Elsewhere(generation):
-                    if self.loop.time() > deadline:
-                        raise HandshakeTimeoutError(
-                            stream_id, start.offset, self.shared.options.handshake_timeout
-                        )
+                    now, patience = self.loop.time(), self.shared.options.handshake_timeout
+                    if deadline is not None and now > deadline:
+                        raise HandshakeTimeoutError(stream_id, start.offset, patience)
                     joined = await self._join_elsewhere(stream_id, generation, start)
                     if joined is not None:
                         return joined
+                    # Whoever has it now is asked at least once.
+                    deadline = deadline or self.loop.time() + patience
                     await asyncio.sleep(_PAUSE)
                 case Over() as over:
                     return await self._join_ended(stream_id, over, start)

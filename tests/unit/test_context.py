@@ -23,7 +23,7 @@ from resumable_stream import (
     create_resumable_stream_context,
 )
 from support.virtual_time import in_virtual_time, loop_time
-from support.world import ID, LEASE, SENTINEL, Source, rest, two_chunks, world
+from support.world import ID, LEASE, SENTINEL, Source, begin, rest, two_chunks, world
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -113,6 +113,22 @@ async def test_an_id_that_is_taken_and_gone_again_and_again_is_given_up(
             with pytest.raises(HandshakeTimeoutError):
                 await context.resumable_stream(ID, source)
         assert source.calls == 0
+
+
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_who_has_the_id_next_is_asked_though_nobody_answered_before() -> None:
+    """It is asked even if the attempt before took longer than ``handshake_timeout``."""
+    async with world() as here:
+        await here.raw.set(SENTINEL, str(7 << 20), ttl=1)
+        context, _ = here.instance(handshake_timeout=1)
+        resuming = asyncio.create_task(context.resume_existing_stream(ID))
+        await asyncio.sleep(0.99)
+        await here.raw.delete(SENTINEL)
+        source, *_ = await begin(here, "a")
+        stream = await resuming
+        source.finish()
+        assert await rest(stream) == ["a"]
 
 
 @pytest.mark.rule("P4")
