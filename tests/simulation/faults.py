@@ -168,12 +168,6 @@ MUTANTS = (
         "            return None\n",
     ),
     Mutant(
-        "heartbeats carry no end",
-        "_producing/live.py",
-        "return DataFrame(self._generation, Place(end), end=end)",
-        "return DataFrame(self._generation, Place(0), end=0)",
-    ),
-    Mutant(
         "there are no heartbeats",
         "_producing/live.py",
         "self._interval = interval",
@@ -270,10 +264,11 @@ MUTANTS = (
         "if False:",
     ),
     Mutant(
-        "a cancel is acknowledged before the end",
-        "_producing/outgoing.py",
-        "(self._live.end and self._cancellers)",
-        "self._cancellers",
+        "a stream is served no longer though somebody listens",
+        "_producing/outlet.py",
+        "        if not self.outgoing.is_needed():\n            self._close()\n",
+        "        if self._tick is not None or not self.outgoing.is_needed():\n"
+        "            self._close()\n",
     ),
     Mutant(
         "a cancel is sent once",

@@ -143,6 +143,32 @@ async def test_half_a_pair_is_refused() -> None:
 
 @pytest.mark.rule("REQ-7", "P9")
 @in_virtual_time
+async def test_a_cancel_is_acknowledged_only_once_the_end_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as here:
+        _, _, generation = await begin(here, "a")
+        other = await Peer(here, "other").listen(generation)
+        await other.ask(window=1)
+        recorded, write = asyncio.Event(), here.brokers[0].compare_and_set
+
+        async def slowly(key: str, expected: str, value: str, *, ttl: int) -> bool:
+            if value == "DONE":
+                await recorded.wait()
+            return await write(key, expected, value, ttl=ttl)
+
+        monkeypatch.setattr(here.brokers[0], "compare_and_set", slowly)
+        peer = await Peer(here).listen()
+        await peer.ask(type=RequestType.CANCEL)
+        await asyncio.sleep(LEASE)
+        assert ends_of(peer.frames()) == []
+        recorded.set()
+        await asyncio.sleep(0.1)
+        assert ends_of(peer.frames()) == ["cancelled"]
+
+
+@pytest.mark.rule("REQ-7", "P9")
+@in_virtual_time
 async def test_a_cancel_is_acknowledged_each_time() -> None:
     async with world() as here:
         source, _, generation = await begin(here, "a")
