@@ -213,7 +213,7 @@ async def test_readers_that_come_together_are_not_heard_together() -> None:
         asked = len(broker.published)
         await asyncio.sleep(LEASE / 5 * 0.6)
         assert 5 < len(broker.published) - asked < 45
-        await asyncio.sleep(LEASE / 5 * 0.4)
+        await asyncio.sleep(LEASE / 5 * 0.4 + 0.03)  # a reader is woken up to a tick late
         assert len(broker.published) == asked + 50
         source.finish()
         for stream in streams:
