@@ -105,7 +105,7 @@ def answer_in(
 
     Raises:
         APIError: it is an error.
-        StrangeAnswerError: it is none of JetStream's.
+        StrangeAnswerError: the answer does not come from JetStream.
         Error: ``nobody``, if nobody has answered.
     """
     if message.headers and message.headers.get(_STATUS) == NO_RESPONDERS_STATUS:

@@ -29,7 +29,7 @@ class Link(Protocol):
 
     @property
     def present(self) -> Line | None:
-        """The present connection; None if there is none, which ``reach`` may change."""
+        """The present connection; without one, ``reach`` waits for it."""
         ...
 
     async def reach(self, until: float) -> Line:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,27 +12,9 @@ from resumable_stream import (
     ResumableStream,
     StreamHistoryChangedError,
 )
+from support.listening import begin, join
 from support.virtual_time import in_virtual_time
-from support.world import ID, Source, World, rest, world
-
-if TYPE_CHECKING:
-    from resumable_stream import ResumableStreamContext
-
-
-async def begin(here: World, *chunks: str) -> tuple[Source, ResumableStream]:
-    context, _ = here.instance()
-    source = Source(*chunks)
-    stream = await context.create_new_resumable_stream(ID, source)
-    await asyncio.sleep(0.1)
-    return source, stream
-
-
-async def join(
-    context: ResumableStreamContext, offset: int = 0, last_event_id: str | None = None
-) -> ResumableStream:
-    stream = await context.resume_existing_stream(ID, offset, last_event_id=last_event_id)
-    assert isinstance(stream, ResumableStream)
-    return stream
+from support.world import rest, world
 
 
 @pytest.mark.rule("P1", "REQ-4")

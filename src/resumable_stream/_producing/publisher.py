@@ -125,11 +125,12 @@ class Publisher:
 
     async def _until_marked(self) -> None:
         while not self._marked:
-            self._waiter = self._loop.create_future()
+            waiter = self._waiter = self._loop.create_future()
             try:
-                await self._waiter
+                await waiter
             finally:
-                self._waiter = None
+                if self._waiter is waiter:  # else another task waits by now
+                    self._waiter = None
 
     async def _serve(self, outlets: Sequence[Outlet]) -> None:
         """Send what some streams have due as one batch."""

@@ -100,7 +100,7 @@ class Unread:
         self._wake()
 
     def take(self) -> tuple[list[str], int | None] | None:
-        """Take the next run, once the one before was given back; None if there is none.
+        """Take the next run, once the one before was given back; None while nothing has come.
 
         Returns:
             the run, and how much text it has, if that is known without counting.

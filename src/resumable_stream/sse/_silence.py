@@ -16,7 +16,7 @@ class Silence:
     A wait that takes longer is cancelled, and raises ``TimeoutError``. One wait at a time.
 
     ``asyncio.timeout`` would set and cancel a timer for each wait, so for every event. This timer
-    is set when there is none, and again only when it has fired during a later wait.
+    is set by the first wait, and again only after it has fired.
 
     Args:
         limit: how many seconds a wait may take.
