@@ -16,6 +16,7 @@ from resumable_stream._producing.publisher import Publisher
 from resumable_stream._producing.v1_audience import V1Audience
 from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown, Whereabouts, look_up
 from resumable_stream._reading.elsewhere import attach
+from resumable_stream._reading.enrolment import Enrolments
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._shared import Shared
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
@@ -77,6 +78,7 @@ class Instance:
         self._wait_until = wait_until
         self._audience = V1Audience(backend)
         self._publisher = Publisher(self.shared)
+        self._enrolments = Enrolments(self.shared)
         self._starting: dict[str, asyncio.Lock] = {}
         self._closing = False
         self._ended = False
@@ -173,7 +175,8 @@ class Instance:
         """Read a stream from its producer elsewhere; None if it is no longer produced there."""
         if self._ended:
             raise ContextClosedError("this context was closed while the stream was joined")
-        reader = await attach(self.shared, stream_id, generation, start, ended=ended)
+        shared, enrolments = self.shared, self._enrolments
+        reader = await attach(shared, enrolments, stream_id, generation, start, ended=ended)
         return None if reader is None else ResumableStream(reader, self.loop)
 
     def _names_a_place(self, start: Start, generation: int) -> bool:

@@ -39,6 +39,11 @@ class Shared:
         self.ticks = Ticks()
         self.decoder = Decoder()
 
-    async def ask(self, stream_id: str, request: Request) -> None:
-        """Publish a request to the producer of the stream."""
-        await self.backend.publish(self.names.request(stream_id), encode_request(request))
+    async def ask(self, stream_id: str, *requests: Request) -> None:
+        """Publish requests to the producer of the stream."""
+        channel = self.names.request(stream_id)
+        messages = [(channel, encode_request(request)) for request in requests]
+        if len(messages) == 1:
+            await self.backend.publish(*messages[0])
+        else:
+            await self.backend.publish_many(messages)

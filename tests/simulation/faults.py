@@ -313,8 +313,8 @@ MUTANTS = (
     Mutant(
         "an unframed message makes a listener speak version 1",
         "_instance.py",
-        "await attach(self.shared, stream_id, generation, start, ended=ended)",
-        "await attach(self.shared, stream_id, None, start, ended=ended)",
+        "await attach(shared, enrolments, stream_id, generation, start, ended=ended)",
+        "await attach(shared, enrolments, stream_id, None, start, ended=ended)",
     ),
     Mutant(
         "TypeScript's end marker is believed at once",

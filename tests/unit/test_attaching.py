@@ -16,6 +16,7 @@ from resumable_stream import (
 )
 from resumable_stream._protocol.places import EventId, Start
 from resumable_stream._reading.attachment import Joined, Moved, Refused
+from resumable_stream._reading.enrolment import Enrolments
 from resumable_stream._reading.listener import Listener
 from resumable_stream._reading.liveness import Liveness
 from resumable_stream._reading.remote import RemoteReader
@@ -31,7 +32,7 @@ NOBODY = 77
 def reader_of(here: World, generation: int, start: Start | None = None) -> RemoteReader:
     shared = shared_on(here.raw)
     liveness = Liveness(shared.options, loop_time())
-    speak = partial(Listener, generation=generation)
+    speak = partial(Listener, generation=generation, enrolments=Enrolments(shared))
     return RemoteReader(shared, ID, start or Start(), liveness, speak)
 
 

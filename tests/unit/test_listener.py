@@ -203,23 +203,6 @@ async def test_a_cancel_nobody_answers_says_so() -> None:
         assert await context.cancel_stream(ID) == "no_producer_answered"
 
 
-@pytest.mark.rule("LSN-4")
-@in_virtual_time
-async def test_readers_that_come_together_are_not_heard_together() -> None:
-    async with world() as here:
-        source, *_ = await begin(here)
-        context, broker = here.instance()
-        streams = [await join(context) for _ in range(50)]
-        asked = len(broker.published)
-        await asyncio.sleep(LEASE / 5 * 0.6)
-        assert 5 < len(broker.published) - asked < 45
-        await asyncio.sleep(LEASE / 5 * 0.4 + 0.03)  # a reader is woken up to a tick late
-        assert len(broker.published) == asked + 50
-        source.finish()
-        for stream in streams:
-            await rest(stream)
-
-
 @pytest.mark.rule("LSN-4", "P1")
 @in_virtual_time
 async def test_a_reader_stays_enrolled_while_text_keeps_coming() -> None:

@@ -73,7 +73,8 @@ class Followers:
             return
         self._swept_at = now
         for listener in [k for k, follower in self._known.items() if follower.expires < now]:
-            logger.info("stream %r: a listener expired", self._stream_id)
+            # Usually its instance signs for it, as another listener.
+            logger.debug("stream %r: a listener expired", self._stream_id)
             del self._known[listener]
         if self._known and ended and now > self._progress_at + self._options.linger_timeout:
             logger.warning("stream %r: gave up on listeners that do not read", self._stream_id)

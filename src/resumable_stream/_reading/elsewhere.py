@@ -14,16 +14,24 @@ from resumable_stream._reading.v1_listener import V1Listener
 
 if TYPE_CHECKING:
     from resumable_stream._protocol.places import Start
+    from resumable_stream._reading.enrolment import Enrolments
     from resumable_stream._shared import Shared
 
 
 async def attach(
-    shared: Shared, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
+    shared: Shared,
+    enrolments: Enrolments,
+    stream_id: str,
+    generation: int | None,
+    start: Start,
+    *,
+    ended: bool = False,
 ) -> RemoteReader | None:
     """Make a reader of one generation's text and attach it; None if the stream is no longer there.
 
     Args:
         shared: what the instance shares.
+        enrolments: of the readers of the instance.
         stream_id: which stream.
         generation: whose text; None for a TypeScript peer's.
         start: where to begin.
@@ -40,7 +48,7 @@ async def attach(
         reader = RemoteReader(shared, stream_id, start, liveness, V1Listener)
     else:
         liveness = Liveness(shared.options, now, ended=ended)
-        speak = partial(Listener, generation=generation)
+        speak = partial(Listener, generation=generation, enrolments=enrolments)
         reader = RemoteReader(shared, stream_id, start, liveness, speak)
     match await reader.attach():
         case Joined():

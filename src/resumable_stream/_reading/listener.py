@@ -8,7 +8,6 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
-from resumable_stream._options import staggered
 from resumable_stream._protocol.names import live_id
 from resumable_stream._protocol.places import EventId, Place
 from resumable_stream._protocol.whereabouts import Elsewhere, Over
@@ -33,6 +32,7 @@ from resumable_stream.errors import (
 
 if TYPE_CHECKING:
     from resumable_stream._protocol.whereabouts import Whereabouts
+    from resumable_stream._reading.enrolment import Enrolment, Enrolments
     from resumable_stream._reading.remote import RemoteReader
     from resumable_stream.ports import Loss
 
@@ -54,9 +54,10 @@ class Listener:
     __slots__ = (
         "_asked_place",
         "_assembly",
-        "_beat_at",
         "_came_bytes",
         "_came_cost",
+        "_enrolment",
+        "_enrolments",
         "_generation",
         "_id",
         "_liveness",
@@ -70,14 +71,16 @@ class Listener:
 
     replaced = Status.SUPERSEDED
 
-    def __init__(self, reader: RemoteReader, generation: int) -> None:
+    def __init__(self, reader: RemoteReader, generation: int, enrolments: Enrolments) -> None:
         self._reader = reader
         self._liveness = reader.liveness
         self._unread = reader.unread
         self._generation = generation
         self._id = secrets.token_hex(16)
         self._assembly = Assembly(hold=reader.shared.options.window)
-        self._retry_at = self._beat_at = reader.loop.time()
+        self._enrolments = enrolments
+        self._enrolment: Enrolment | None = None  # once attached
+        self._retry_at = reader.loop.time()
         self._asked_place: Place | None = None
         self._came_bytes = 0
         self._came_cost = 0
@@ -110,8 +113,10 @@ class Listener:
             raise
 
     async def leave(self) -> None:
-        leave = Request(self._id, type=RequestType.LEAVE, generation=self._generation)
-        await self._reader.shared.ask(self._reader.stream_id, leave)
+        leave = [Request(self._id, type=RequestType.LEAVE, generation=self._generation)]
+        if self._enrolment is not None:
+            leave += await self._enrolment.let_go(self._reader)
+        await self._reader.shared.ask(self._reader.stream_id, *leave)
 
     async def act(self) -> float:
         now, liveness = self._reader.loop.time(), self._liveness
@@ -119,8 +124,6 @@ class Listener:
         if self._wants_text(verdict) and now >= self._retry_at:
             most = self._most_text() if liveness.attached else _FIRST_WINDOW
             await self._ask(max(1, min(most, self._unread.room)))
-        elif now >= self._beat_at and verdict is Verdict.ALIVE:
-            await self._ask(0)
         # An answer may have come meanwhile, or the end.
         if liveness.verdict(now) is Verdict.CHECK and not self._unread.over:
             liveness.checking(now)
@@ -145,8 +148,6 @@ class Listener:
         """Return for how long nothing is due, if nothing comes."""
         now = self._reader.loop.time()
         verdict, due = self._liveness.verdict(now), self._liveness.due(now)
-        if verdict is Verdict.ALIVE:
-            due = min(due, self._beat_at)
         if self._wants_text(verdict):
             due = min(due, self._retry_at)
         return max(_LEAST_WAIT, due - now)
@@ -164,11 +165,8 @@ class Listener:
             place=place,
             window=window,
         )
-        now, interval = reader.loop.time(), options.heartbeat_interval
-        self._beat_at = now + interval
-        if window:
-            self._beat_at = now + interval * staggered(int(self._id, 16))
-            self._retry_at = now + liveness.pauses.next()
+        now = reader.loop.time()
+        self._retry_at = now + liveness.pauses.next()
         try:
             await reader.shared.ask(reader.stream_id, request)
         except BackendError as error:
@@ -176,8 +174,7 @@ class Listener:
             reader.broker_failed(error)
             return
         liveness.answered(now, reader.loop.time())
-        if window:
-            liveness.asked(now)
+        liveness.asked(now)
 
     def _on_message(self, channel_id: str, message: bytes) -> None:
         if self._unread.over:
@@ -233,6 +230,8 @@ class Listener:
                 self._retry_at = max(self._retry_at, now + self._liveness.pauses.upcoming)
         if own:
             self._resync = False
+            if self._enrolment is None:
+                self._enrolment = self._enrolments.enter(self._reader, self._generation, assembly)
             self._reader.join()
             if frame.last and assembly.place != self._asked_place:
                 self._retry_at = now  # served: ask on at once; not if that brought nothing
