@@ -32,8 +32,9 @@ class Options:
     Attributes:
         lease: a producer that dies is reported, and its stream disappears, within 1.1 leases; at
             least 1. A producer renews its lease every third of it.
-        heartbeat: how often a producer and a remote reader send a sign of life when they have
-            nothing else to send; at most a third of the lease. A fifth of the lease if None.
+        heartbeat: how often a producer that has nothing else to send, and an instance that reads
+            its stream, send a sign of life; at most a third of the lease. A fifth of the lease if
+            None.
         handshake_timeout: how long to wait for a producer that does not answer.
         outage_timeout: how long a remote reader tolerates the broker's absence.
         drain_timeout: how long ``aclose`` lets running producers finish.

@@ -90,14 +90,15 @@ async def test_signs_are_no_progress() -> None:
         producing, broker = here.instance(linger_timeout=2 * LEASE, grace=0)
         source = Source(*chunks)
         local = await producing.create_new_resumable_stream(ID, source)
-        context, _ = here.instance(window=4096)
+        # Out of step with the producer: a sign that comes when it gives a reader up enrols it.
+        context, _ = here.instance(window=4096, heartbeat=1.7)
         stream = await join(context)
         await asyncio.sleep(LEASE)
         source.finish()
         assert await rest(local) == chunks
         await asyncio.sleep(LEASE)
         assert broker._subscriptions
-        await asyncio.sleep(2 * LEASE)
+        await asyncio.sleep(6 * LEASE)
         assert not broker._subscriptions, "it still serves a reader that does not read"
         await stream.aclose()
 
@@ -120,6 +121,20 @@ async def test_the_last_reader_takes_the_shared_id_along() -> None:
         assert sign.listener_id in leavers(broker)
         await asyncio.sleep(2 * INTERVAL)
         assert len(signs(broker)) == 2
+
+
+@pytest.mark.rule("LSN-4")
+@in_virtual_time
+async def test_a_reader_that_comes_after_the_last_is_signed_for() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, broker = here.instance()
+        former = await join(context)
+        await former.aclose()
+        stream = await join(context)
+        await asyncio.sleep(INTERVAL + TICK)
+        assert len(signs(broker)) == 1
+        await stream.aclose()
 
 
 @pytest.mark.rule("LSN-4", "P10")
@@ -148,6 +163,18 @@ async def test_a_reader_that_leaves_soon_sends_no_sign() -> None:
         await asyncio.sleep(2 * INTERVAL)
         asked, left = requests(broker)
         assert (asked.type, left.type) == (RequestType.READ, RequestType.LEAVE)
+
+
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_the_last_reader_leaves_no_timer_behind() -> None:
+    async with world() as here:
+        await begin(here, "a")
+        context, _ = here.instance()
+        stream = await join(context)
+        await stream.aclose()
+        assert context._binding.instance is not None
+        assert not context._binding.instance.shared.ticks._due
 
 
 @pytest.mark.rule("LSN-4", "P10")
