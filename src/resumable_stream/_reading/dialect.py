@@ -31,6 +31,10 @@ class Dialect(Protocol):
         """Do what is due; return for how many seconds nothing else is."""
         ...
 
+    def due_in(self) -> float:
+        """Tell, without doing it, in how many seconds something is due; 0 or less if it is now."""
+        ...
+
     async def leave(self) -> None:
         """Tell the producer that this reader leaves."""
         ...

@@ -128,7 +128,7 @@ class Listener:
         if liveness.verdict(now) is Verdict.CHECK and not self._unread.over:
             liveness.checking(now)
             await self._reader.check()
-        return self._idle_for()
+        return max(_LEAST_WAIT, self.due_in())
 
     def _wants_text(self, verdict: Verdict) -> bool:
         if verdict is not Verdict.ALIVE or self._resync:
@@ -144,13 +144,12 @@ class Listener:
         text, cost, room = self._came_bytes, self._came_cost, self._unread.room
         return room * text // cost if cost > text > 0 else room
 
-    def _idle_for(self) -> float:
-        """Return for how long nothing is due, if nothing comes."""
+    def due_in(self) -> float:
         now = self._reader.loop.time()
         verdict, due = self._liveness.verdict(now), self._liveness.due(now)
         if self._wants_text(verdict):
             due = min(due, self._retry_at)
-        return max(_LEAST_WAIT, due - now)
+        return due - now
 
     async def _ask(self, window: int) -> None:
         reader, liveness, options = self._reader, self._liveness, self._reader.shared.options

@@ -44,6 +44,8 @@ logger = logging.getLogger("resumable_stream")
 _LEAVE_TIMEOUT = 2.0
 # Chunks after which a reader gives way, so that its task can ask for more meanwhile.
 _YIELD_EVERY = 2048
+# A timer may go off this early.
+_SOON = 0.01
 
 # Errors that do not pass by themselves.
 _LASTING = (AccessDeniedError, BackendFaultError, WrongKeyTypeError)
@@ -68,6 +70,7 @@ class RemoteReader(RunReader):
         "_releasing",
         "_subscriptions",
         "_task",
+        "_tick",
         "liveness",
         "loop",
         "shared",
@@ -96,6 +99,7 @@ class RemoteReader(RunReader):
         self._changed = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None
+        self._tick = 0
         self._releasing = False
         self._left_at: str | None = None
         self._dialect = speak(self)
@@ -259,14 +263,11 @@ class RemoteReader(RunReader):
             await self._dialect.open()
             while not self.unread.over:
                 self._changed.clear()
-                wait = await self._dialect.act()
-                # Readers that have nothing to do but to be heard are woken together, and what they
-                # send shares a write.
-                tick = self.shared.ticks.call_later(wait, self.wake)
+                self._look_in(await self._dialect.act())
                 try:
                     await self._changed.wait()
                 finally:
-                    self.shared.ticks.cancel(tick, self.wake)
+                    self.shared.ticks.cancel(self._tick, self._look)
         except asyncio.CancelledError:
             # ``close`` has ended the text before it cancels; else the context or the loop ends.
             if not self.unread.over:
@@ -281,6 +282,16 @@ class RemoteReader(RunReader):
         finally:
             self.end()
             await self._release()
+
+    def _look_in(self, wait: float) -> None:
+        self._tick = self.shared.ticks.call_later(wait, self._look)
+
+    def _look(self) -> None:
+        """Wake the task if something is due; what has come meanwhile may have put it off."""
+        if (wait := self._dialect.due_in()) > _SOON:
+            self._look_in(wait)
+        else:
+            self.wake()
 
     async def _release(self) -> None:
         self._releasing = True
