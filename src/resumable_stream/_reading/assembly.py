@@ -56,6 +56,10 @@ class Assembly:
         """The producer has text that has not come."""
         return self.place is None or self.place.sequence < self.known_end
 
+    def knows(self, frame: DataFrame) -> bool:
+        """Tell whether a frame without text says nothing that is not known."""
+        return frame.place == self.place and frame.end == self.known_end
+
     def note(self, frame: DataFrame | EndFrame) -> None:
         """Take in how far the stream goes, and none of the frame's text."""
         self.known_end = max(self.known_end, frame.end)

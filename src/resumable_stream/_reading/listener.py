@@ -149,7 +149,8 @@ class Listener:
         verdict, due = self._liveness.verdict(now), self._liveness.due(now)
         if self._wants_text(verdict):
             due = min(due, self._retry_at)
-        return due - now
+        # A timer may go off a little early.
+        return due - now if due - now >= _LEAST_WAIT else 0
 
     async def _ask(self, window: int) -> None:
         reader, liveness, options = self._reader, self._liveness, self._reader.shared.options
@@ -211,6 +212,8 @@ class Listener:
     def _take(self, frame: DataFrame, *, own: bool) -> None:
         now, assembly = self._reader.loop.time(), self._assembly
         self._liveness.heard(now)
+        if not own and not frame.joined.number and assembly.knows(frame):
+            return  # most frames of a stream on which nothing happens
         if own and frame.last:
             # Before the reader is woken: it may read for long before the task has its turn.
             self._reader.wake()

@@ -44,11 +44,9 @@ logger = logging.getLogger("resumable_stream")
 _LEAVE_TIMEOUT = 2.0
 # Chunks after which a reader gives way, so that its task can ask for more meanwhile.
 _YIELD_EVERY = 2048
-# A timer may go off this early.
-_SOON = 0.01
-
 # Errors that do not pass by themselves.
 _LASTING = (AccessDeniedError, BackendFaultError, WrongKeyTypeError)
+_CLOSED = "the context was closed under its reader"
 
 
 class RemoteReader(RunReader):
@@ -119,7 +117,7 @@ class RemoteReader(RunReader):
             self._follow(), f"resumable-stream listener {self.stream_id!r}"
         )
         # A task that is cancelled before its first step never runs its own ``finally``.
-        self._task.add_done_callback(lambda _task: self.end(_closed_under_it()))
+        self._task.add_done_callback(lambda _task: self.end(ContextClosedError(_CLOSED)))
         try:
             attachment = await self._attached
         except asyncio.CancelledError:
@@ -170,10 +168,8 @@ class RemoteReader(RunReader):
         on_loss: Callable[[Loss], None],
     ) -> None:
         """Subscribe to a channel of text, until the reader leaves or ``unsubscribe``."""
-        channel = self.shared.names.chunk(channel_id)
-        self._subscriptions.append(
-            await self.shared.backend.subscribe(channel, on_message, on_loss)
-        )
+        channel, backend = self.shared.names.chunk(channel_id), self.shared.backend
+        self._subscriptions.append(await backend.subscribe(channel, on_message, on_loss))
 
     async def unsubscribe(self, keep: int) -> None:
         """Give up the subscriptions after the first ``keep``."""
@@ -263,7 +259,8 @@ class RemoteReader(RunReader):
             await self._dialect.open()
             while not self.unread.over:
                 self._changed.clear()
-                self._look_in(await self._dialect.act())
+                wait = await self._dialect.act()
+                self._tick = self.shared.ticks.call_later(wait, self._look)
                 try:
                     await self._changed.wait()
                 finally:
@@ -272,7 +269,7 @@ class RemoteReader(RunReader):
             # ``close`` has ended the text before it cancels; else the context or the loop ends.
             if not self.unread.over:
                 self.shared.background.notice_end()
-            self.end(_closed_under_it())
+            self.end(ContextClosedError(_CLOSED))
             raise
         except BackendError as error:
             self.end(error)
@@ -283,13 +280,10 @@ class RemoteReader(RunReader):
             self.end()
             await self._release()
 
-    def _look_in(self, wait: float) -> None:
-        self._tick = self.shared.ticks.call_later(wait, self._look)
-
     def _look(self) -> None:
         """Wake the task if something is due; what has come meanwhile may have put it off."""
-        if (wait := self._dialect.due_in()) > _SOON:
-            self._look_in(wait)
+        if (wait := self._dialect.due_in()) > 0:
+            self._tick = self.shared.ticks.call_later(wait, self._look)
         else:
             self.wake()
 
@@ -307,7 +301,3 @@ class RemoteReader(RunReader):
     def _decide(self, attachment: Attachment) -> None:
         if not self._attached.done():
             self._attached.set_result(attachment)
-
-
-def _closed_under_it() -> ContextClosedError:
-    return ContextClosedError("the context was closed under its reader")
