@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 
 from resumable_stream._protocol.wire import RequestType
 from support.listening import begin, join
 from support.signs import INTERVAL, TICK, leavers, meet_signs, requests, signs
-from support.virtual_time import in_virtual_time
+from support.virtual_time import in_virtual_time, loop_time
 from support.world import ID, LEASE, Source, rest, world
 
 
@@ -197,3 +198,33 @@ async def test_no_sign_follows_the_leave() -> None:
         going_on.set()
         await asyncio.sleep(2 * INTERVAL)
         assert not signs(broker)
+
+
+@pytest.mark.rule("P8")
+@in_virtual_time
+async def test_a_reader_that_has_nothing_to_do_is_not_woken() -> None:
+    async with world() as here:
+        source, _ = await begin(here, "a")
+        context, _ = here.instance()
+        stream = await join(context)
+        reader: Any = stream._reader
+        assert await anext(stream) == "a"
+        await asyncio.sleep(LEASE)
+        woken: list[float] = []
+        act = reader._dialect.act
+
+        async def count() -> Any:
+            woken.append(loop_time())
+            return await act()
+
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(type(reader._dialect), "act", lambda _listener: count())
+            await asyncio.sleep(10 * LEASE)
+            assert not woken
+            here.brokers[0].away = True
+            silent = loop_time()
+            await asyncio.sleep(LEASE)
+            assert LEASE / 4 < woken[0] - silent < LEASE / 2 + 2 * TICK, "silence was not noticed"
+        here.brokers[0].away = False
+        source.finish()
+        await stream.aclose()

@@ -32,7 +32,7 @@ class Dialect(Protocol):
         ...
 
     def due_in(self) -> float:
-        """Tell, without doing it, in how many seconds something is due; 0 if it is, or very soon."""
+        """Tell in how many seconds something is due; 0 if it is due now, or very soon."""
         ...
 
     async def leave(self) -> None:
