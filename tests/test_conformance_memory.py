@@ -9,7 +9,7 @@ from resumable_stream_memory import MemoryBackend
 
 
 class TestMemory(BackendSuite):
-    capabilities: ClassVar = Capabilities(counts_subscribers=True)
+    capabilities: ClassVar = Capabilities(counts_subscribers=True, renews_many=True)
 
     def open(self) -> MemoryBackend:
         return MemoryBackend("conformance")

@@ -24,6 +24,9 @@ EXPECTED = {
         "test_expired_key_is_absent",
         "test_key_expires_soon_after",
         "test_last_write_sets_the_time",
+        "test_renewals_leave_other_values",
+        "test_renewals_revive_no_key",
+        "test_renewed_keys_live_on",
         "test_writing_again_renews",
     },
     "early-subscribe": {
@@ -52,13 +55,23 @@ EXPECTED = {
         "test_odd_channels_stay_apart",
         "test_wildcard_hears_nobody_else",
     },
-    "truncated-names": {"test_odd_keys_stay_apart"},
+    "truncated-names": {"test_odd_keys_and_values_are_renewed", "test_odd_keys_stay_apart"},
     "short-sighted": {
         "test_closed_adapters_are_not_counted",
         "test_counts_come_in_the_order_asked",
         "test_odd_channels_are_counted_apart",
         "test_subscribers_are_counted_everywhere",
     },
+    "blind-renewals": {
+        "test_answers_to_renewals_come_in_order",
+        "test_odd_keys_and_values_are_renewed",
+        "test_renewals_are_cancellable",
+        "test_renewals_leave_other_values",
+        "test_renewals_overwrite_no_concurrent_write",
+        "test_renewals_revive_no_key",
+    },
+    "idle-renewals": {"test_renewed_keys_live_on"},
+    "racy-renewals": {"test_renewals_overwrite_no_concurrent_write"},
     "silent-close": {"test_closing_tells_live_subscriptions", "test_handlers_run_on_the_loop"},
 }
 
@@ -105,7 +118,7 @@ async def test_broken_laws_are_caught(strangers: dict[str, str], tmp_path: Path)
     async def judge(law: str) -> tuple[int, dict[str, Any]]:
         code, out, _ = await _run(
             *(strangers, tmp_path, f"broken://{law}", "--json", "--layer", "ports"),
-            *("--with", "counts_subscribers"),
+            *("--with", "counts_subscribers", "--with", "renews_many"),
         )
         return code, json.loads(out)
 

@@ -1,9 +1,11 @@
-"""The two ports, and the count of subscribers, over a bus."""
+"""The two ports and the optional capabilities over a bus."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
+from operator import eq
 from typing import TYPE_CHECKING
 
 from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
@@ -53,6 +55,14 @@ class MemoryBackend:
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         return await self._write(key, value, ttl, lambda present: present == expected)
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
+        bus = await self._reach()
+        now = self._clock()
+        return [
+            bus.write(key, value, deadline=now + ttl, now=now, only_if=partial(eq, value))
+            for key, value in entries
+        ]
 
     async def delete(self, key: str) -> None:
         bus = await self._reach()

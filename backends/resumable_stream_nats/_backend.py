@@ -130,6 +130,9 @@ class NatsBackend:
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         return await self._bound.get().bucket.compare_and_set(key, expected, value, ttl=ttl)
 
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
+        return await self._bound.get().bucket.renew_many(entries, ttl=ttl)
+
     async def delete(self, key: str) -> None:
         await self._bound.get().bucket.delete(key)
 

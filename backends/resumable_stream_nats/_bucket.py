@@ -17,11 +17,13 @@ from resumable_stream_nats._errors import (
     has_code,
     refused,
 )
-from resumable_stream_nats._jetstream import JetStream, write
+from resumable_stream_nats._jetstream import JetStream, write, write_many
 from resumable_stream_nats._names import subject_of
 from resumable_stream_nats._revisions import Revisions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nats.aio.client import Client
 
     from resumable_stream_nats._link import Link
@@ -83,6 +85,32 @@ class Bucket:
                 return True
             return False
         return True
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
+        """Renew keys whose last write this backend has made and remembers, by one request each."""
+        until = self._deadline()
+        await self._stream.prepare(until)
+        self._stream.check_age(ttl)
+        line = self._link.present or await self._link.reach(until)
+        sent = asyncio.get_running_loop().time()
+        headers = f"NATS/1.0\r\n{_header(_TTL, ttl)}{_EXPECTED}: "
+        remembered: list[tuple[int, str, bytes]] = []
+        requests: list[tuple[str, bytes, bytes]] = []
+        for number, (key, text) in enumerate(entries):
+            value = text.encode(errors="surrogateescape")  # as get may have given it
+            revision = self._revisions.of(line, key, value)
+            if revision is not None:
+                remembered.append((number, key, value))
+                block = f"{headers}{revision}\r\n\r\n".encode()
+                requests.append((self._stream.target + subject_of(key), block, value))
+        renewed = [False] * len(entries)
+        answers = await write_many(line, requests, until)
+        for (number, key, value), written in zip(remembered, answers, strict=True):
+            if written is not None:
+                renewed[number] = True
+                # What is remembered has a unique number, and its bucket gives no others.
+                self._revisions.note(line, key, value, written, sent, ttl)
+        return renewed
 
     async def delete(self, key: str) -> None:
         self._revisions.forget(key)

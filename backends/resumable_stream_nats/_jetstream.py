@@ -11,10 +11,10 @@ from nats.aio.client import NO_RESPONDERS_STATUS
 from nats.js import api
 from nats.js import errors as js_errors
 
-from resumable_stream_nats._errors import LineLostError, lost, refused
+from resumable_stream_nats._errors import DeniedError, LineLostError, lost, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nats.aio.msg import Msg
 
@@ -96,6 +96,32 @@ async def write(line: Line, subject: str, headers: bytes, payload: bytes, until:
         raise lost(error, write=True) from error
     except _UNSENT as error:
         raise refused(error) from error
+
+
+async def write_many(
+    line: Line, requests: Sequence[tuple[str, bytes, bytes]], until: float
+) -> list[int | None]:
+    """Write messages to a stream, each given as its subject, headers and payload.
+
+    Return the sequence number of each, or None if it is not known to be written.
+
+    Raises:
+        BackendUnavailableError: nothing was written.
+    """
+    if not requests:
+        return []
+    try:
+        answers = await line.ask_many(requests, until=until)
+    except (*_UNSENT, LineLostError, DeniedError, TimeoutError) as error:
+        raise refused(error) from error
+    return [None if answer is None else _written_at(answer) for answer in answers]
+
+
+def _written_at(message: Msg) -> int | None:
+    try:
+        return answer_in(message, _sequence, nobody=js_errors.NoStreamResponseError)
+    except nats.errors.Error:
+        return None
 
 
 def answer_in(

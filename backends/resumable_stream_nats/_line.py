@@ -6,11 +6,12 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import nats.errors
 
 from resumable_stream_nats import _driver
+from resumable_stream_nats._answers import Answers, Question, fail, settle
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+
+    from resumable_stream_nats._answers import Answer
 
 logger = logging.getLogger("resumable_stream")
 
@@ -48,14 +51,6 @@ class Watch:
         return self._denied.get(subject.lower())
 
 
-class Question(NamedTuple):
-    """What was asked and is not answered yet."""
-
-    subject: str
-    until: float
-    answer: asyncio.Future[Msg]
-
-
 class Line:
     """A connection of a client, and all that is under way on it.
 
@@ -79,7 +74,7 @@ class Line:
         self._watches: set[Watch] = set()
         self._questions: dict[str, Question] = {}
         self._asked = 0
-        self._unsent: list[tuple[bytes, asyncio.Future[Msg]]] = []
+        self._unsent: list[tuple[bytes, Answer]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._confirming: dict[_driver.Pong, float] = {}
         self._inbox = ""
@@ -107,7 +102,7 @@ class Line:
             return
         self.lost.set_result(cause)
         for question in self._questions.values():
-            _fail(question.answer, self._why())
+            fail(question.answer, self._why())
         for pong in list(self._confirming):
             pong.settle(self._why())
         if self._timer is not None:
@@ -155,24 +150,33 @@ class Line:
             TimeoutError: it takes too long.
             nats.errors.Error: the client takes no more; nothing was sent.
         """
-        if not self.alive:
-            raise self._why()
-        if self._inbox_denied is not None:
-            raise self._inbox_denied
-        loop = asyncio.get_running_loop()
-        self._asked += 1
-        token = str(self._asked)
-        answer: asyncio.Future[Msg] = loop.create_future()
-        if not self._unsent:
-            loop.call_soon(self._send_questions)
-        command = _driver.request(subject, f"{self._inbox}{token}", headers, payload)
-        self._unsent.append((command, answer))
-        self._questions[token] = Question(subject, until, answer)
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        token = self._ask(subject, headers, payload, until, answer)
         self._check_by(until)
         try:
             return await answer
         finally:
             self._questions.pop(token, None)
+
+    async def ask_many(
+        self, questions: Sequence[tuple[str, bytes, bytes]], *, until: float
+    ) -> list[Msg | None]:
+        """Ask questions, each a subject, headers and a payload; return the answers in order.
+
+        An answer is None where ``ask`` would raise an error.
+        """
+        answers = Answers(len(questions))
+        tokens = [
+            self._ask(subject, headers, payload, until, answer)
+            for (subject, headers, payload), answer in zip(questions, answers.each, strict=True)
+        ]
+        self._check_by(until)
+        try:
+            await answers.complete
+        finally:
+            for token in tokens:
+                self._questions.pop(token, None)
+        return answers.messages
 
     def send(
         self, commands: Sequence[bytes], tell: Callable[[Exception | None], None], until: float
@@ -199,13 +203,30 @@ class Line:
         Raises what ``send`` raises, and tells.
         """
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.send((), partial(_settle, confirmed), until)
+        self.send((), partial(settle, confirmed), until)
         await confirmed
 
     def probe(self, pong: _driver.Pong) -> None:
         """Ask for a sign of life, without waiting for it."""
         with suppress(nats.errors.Error):  # the connection's end is reported by ``lost``
             _driver.send(self.client, (), pong)
+
+    def _ask(
+        self, subject: str, headers: bytes, payload: bytes, until: float, answer: Answer
+    ) -> str:
+        """Put a question among those that are sent next; return the token of its answer."""
+        if not self.alive:
+            raise self._why()
+        if self._inbox_denied is not None:
+            raise self._inbox_denied
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send_questions)
+        self._asked += 1
+        token = str(self._asked)
+        command = _driver.request(subject, f"{self._inbox}{token}", headers, payload)
+        self._unsent.append((command, answer))
+        self._questions[token] = Question(subject, until, answer)
+        return token
 
     def _send_questions(self) -> None:
         unsent, self._unsent = self._unsent, []
@@ -219,7 +240,7 @@ class Line:
             _driver.send(self.client, commands)
         except nats.errors.Error as error:
             for _, answer in unsent:
-                _fail(answer, error)
+                fail(answer, error)
 
     def _receive(self, message: Msg) -> None:
         question = self._questions.get(message.subject[len(self._inbox) :])
@@ -232,7 +253,7 @@ class Line:
 
     def _deny(self, denial: DeniedError, questions: Iterable[Question]) -> None:
         for question in questions:
-            _fail(question.answer, denial)
+            fail(question.answer, denial)
 
     def _confirmed(
         self, tell: Callable[[Exception | None], None], pong: _driver.Pong, error: Exception | None
@@ -255,7 +276,7 @@ class Line:
         # Answers may have come while the process was stopped or the loop busy: read them first.
         for question in self._questions.values():
             if question.until <= now:
-                loop.call_later(_GRACE, _fail, question.answer, late)
+                loop.call_later(_GRACE, fail, question.answer, late)
         for pong, until in self._confirming.items():
             if until <= now:
                 loop.call_later(_GRACE, pong.settle, late)
@@ -274,15 +295,3 @@ class Line:
 
     def _reader_ended(self, _: object) -> None:
         self.end(self.trouble or self.client.last_error or nats.errors.StaleConnectionError())
-
-
-def _settle(confirmed: asyncio.Future[None], error: Exception | None) -> None:
-    if error is not None:
-        _fail(confirmed, error)
-    elif not confirmed.done():
-        confirmed.set_result(None)
-
-
-def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)

@@ -51,6 +51,22 @@ return 1
 """
 _COMPARE_AND_SET_SHA = hashlib.sha1(_COMPARE_AND_SET, usedforsecurity=False).hexdigest().encode()
 
+# An error of one key, which may hold something other than a value, does not concern the others.
+_RENEW_MANY = b"""\
+local renewed = {}
+for i, key in ipairs(KEYS) do
+  local held = redis.pcall('GET', key) == ARGV[i]
+  if held and redis.pcall('SET', key, ARGV[i], 'EX', ARGV[#KEYS + 1])['ok'] then
+    renewed[i] = '1'
+  else
+    renewed[i] = '0'
+  end
+end
+return table.concat(renewed)
+"""
+_RENEW_MANY_SHA = hashlib.sha1(_RENEW_MANY, usedforsecurity=False).hexdigest().encode()
+_RENEWED = ord("1")
+
 
 def open_backend(url: str) -> RedisBackend:
     """Open the backend of a ``redis://`` URL, or of another scheme of this package."""
@@ -110,16 +126,16 @@ class RedisBackend:
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         present = expected.encode(errors="surrogateescape")  # the inverse of get
         arguments = (b"1", key.encode(), present, value.encode(), b"%d" % ttl)
-        try:
-            done = await self._execute(
-                key, b"EVALSHA", _COMPARE_AND_SET_SHA, *arguments, write=True
-            )
-        except BackendUnavailableError as error:
-            if not isinstance(error.__cause__, NoScriptError):
-                raise
-            # The server said that it has not run the script: nothing is repeated.
-            done = await self._execute(key, b"EVAL", _COMPARE_AND_SET, *arguments, write=True)
-        return done == 1
+        return await self._run(key, _COMPARE_AND_SET, _COMPARE_AND_SET_SHA, arguments) == 1
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
+        if not self._topology.is_one_server:
+            return [False] * len(entries)  # a script reaches the keys of one node only
+        keys = [key.encode() for key, _ in entries]
+        values = [value.encode(errors="surrogateescape") for _, value in entries]
+        arguments = (b"%d" % len(keys), *keys, *values, b"%d" % ttl)
+        flags: Any = await self._run("", _RENEW_MANY, _RENEW_MANY_SHA, arguments)
+        return [flag == _RENEWED for flag in flags]
 
     async def delete(self, key: str) -> None:
         await self._execute(key, b"DEL", key.encode(), write=True)
@@ -151,7 +167,7 @@ class RedisBackend:
         return await self._bound.get().hub.subscribe(channel.encode(), on_message, on_loss)
 
     async def count_subscribers(self, channels: Sequence[str]) -> list[int] | None:
-        if not self._topology.sees_all_subscribers:
+        if not self._topology.is_one_server:
             return None
         names = [channel.encode() for channel in channels]
         reply: Any = await self._execute("", b"PUBSUB", b"NUMSUB", *names, write=False)
@@ -160,6 +176,18 @@ class RedisBackend:
     async def aclose(self) -> None:
         if (parts := self._bound.close()) is not None:
             await parts.aclose()
+
+    async def _run(
+        self, key: str, script: bytes, sha: bytes, arguments: tuple[bytes, ...]
+    ) -> object:
+        """Run a script, which the server may not know yet, on the node that has the key."""
+        try:
+            return await self._execute(key, b"EVALSHA", sha, *arguments, write=True)
+        except BackendUnavailableError as error:
+            if not isinstance(error.__cause__, NoScriptError):
+                raise
+            # The server said that it has not run the script: nothing is repeated.
+            return await self._execute(key, b"EVAL", script, *arguments, write=True)
 
     async def _execute(self, key: str, *command: bytes, write: bool) -> object:
         """Run a command on the node that has the key, and follow the cluster's redirections."""

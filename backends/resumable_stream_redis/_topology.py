@@ -33,8 +33,8 @@ _REFRESH_PAUSE = 0.25
 
 
 class Topology(Protocol):
-    sees_all_subscribers: bool
-    """One server knows all subscribers of a channel; in a cluster each node knows its own."""
+    is_one_server: bool
+    """One server has every key, and knows all subscribers of a channel; in a cluster none does."""
 
     async def locate(self, key: bytes, limit: float) -> str:
         """Return the node that holds the key, within ``limit`` seconds."""
@@ -57,7 +57,7 @@ class Topology(Protocol):
 
 
 class OneServer:
-    sees_all_subscribers = True
+    is_one_server = True
 
     def __init__(self, connection_class: Callable[..., Any], theirs: dict[str, Any]) -> None:
         self._connection_class = connection_class
@@ -82,7 +82,7 @@ class OneServer:
 class SentinelPrimary:
     """The primary of a Sentinel's service, looked up at every connect."""
 
-    sees_all_subscribers = True
+    is_one_server = True
 
     def __init__(self, pool: SentinelConnectionPool) -> None:
         _driver.check_sentinel(pool)
@@ -125,7 +125,7 @@ class Cluster:
     A plain message reaches every node of a cluster, so all of them go through one node.
     """
 
-    sees_all_subscribers = False
+    is_one_server = False
 
     def __init__(self, client: aioredis.RedisCluster) -> None:
         _driver.check_cluster(client)

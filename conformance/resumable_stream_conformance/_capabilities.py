@@ -37,6 +37,9 @@ class Capabilities:
     counts_subscribers: bool = field(default=False, metadata={"base": False})
     """The backend counts a channel's subscribers, as ``SubscriberCounts`` says. [PS-9]"""
 
+    renews_many: bool = field(default=False, metadata={"base": False})
+    """The backend renews many keys at once, as ``Renewals`` says. [KV-7]"""
+
     @property
     def missing_base(self) -> tuple[str, ...]:
         """The base capabilities that are switched off."""

@@ -127,6 +127,10 @@ class FaultyBackend(BackendWrapper):
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         return await self._call(lambda: self.inner.compare_and_set(key, expected, value, ttl=ttl))
 
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> Sequence[bool]:
+        renew = super().renew_many
+        return await self._call(lambda: renew(entries, ttl=ttl))
+
     async def delete(self, key: str) -> None:
         await self._call(lambda: self.inner.delete(key))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 _LAWS = (
-    *("_kv_laws", "_ttl_laws", "_pubsub_laws", "_subscription_laws", "_count_laws"),
-    *("_lifecycle_laws", "_protocol_laws", "_ending_laws", "_producer_laws", "_economy_laws"),
-    *("_fault_laws", "_grace_laws", "_stage"),
+    *("_kv_laws", "_ttl_laws", "_renewal_laws", "_pubsub_laws", "_subscription_laws"),
+    *("_count_laws", "_lifecycle_laws", "_protocol_laws", "_ending_laws", "_producer_laws"),
+    *("_economy_laws", "_fault_laws", "_grace_laws", "_stage"),
 )
 # Before the imports, so that a failure shows the values and not a bare AssertionError.
 pytest.register_assert_rewrite(*(f"{__package__}.{module}" for module in _LAWS))
@@ -22,6 +22,7 @@ from resumable_stream_conformance._lifecycle_laws import LifecycleLaws  # noqa: 
 from resumable_stream_conformance._producer_laws import ProducerLaws  # noqa: E402
 from resumable_stream_conformance._protocol_laws import ExactLaws  # noqa: E402
 from resumable_stream_conformance._pubsub_laws import PubSubLaws  # noqa: E402
+from resumable_stream_conformance._renewal_laws import RenewalLaws  # noqa: E402
 from resumable_stream_conformance._subscription_laws import SubscriptionLaws  # noqa: E402
 from resumable_stream_conformance._ttl_laws import TimeToLiveLaws  # noqa: E402
 
@@ -29,6 +30,7 @@ from resumable_stream_conformance._ttl_laws import TimeToLiveLaws  # noqa: E402
 class BackendSuite(
     KeyValueLaws,
     TimeToLiveLaws,
+    RenewalLaws,
     PubSubLaws,
     SubscriptionLaws,
     CountLaws,

@@ -16,6 +16,7 @@ RULES = {
     "KV-4": "delete",
     "KV-5": "time to live",
     "KV-6": "any value",
+    "KV-7": "renews many at once",
     "PS-1": "live when subscribed",
     "PS-2": "delivers to its channel",
     "PS-3": "in order",

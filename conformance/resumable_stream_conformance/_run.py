@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LAYERS = {
     "ports": (
-        *("_kv_laws", "_ttl_laws", "_pubsub_laws", "_subscription_laws", "_count_laws"),
+        *("_kv_laws", "_ttl_laws", "_renewal_laws", "_pubsub_laws", "_subscription_laws"),
+        "_count_laws",
         "_lifecycle_laws",
     ),
     "protocol": (

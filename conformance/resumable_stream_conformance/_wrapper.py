@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from resumable_stream.ports import SubscriberCounts
+from resumable_stream.ports import Renewals, SubscriberCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +34,12 @@ class BackendWrapper:
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         return await self.inner.compare_and_set(key, expected, value, ttl=ttl)
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> Sequence[bool]:
+        """Renew nothing if the inner backend cannot renew many at once."""
+        if not isinstance(self.inner, Renewals):
+            return [False] * len(entries)
+        return await self.inner.renew_many(entries, ttl=ttl)
 
     async def delete(self, key: str) -> None:
         await self.inner.delete(key)
@@ -67,7 +73,7 @@ class ObservedBackend(BackendWrapper):
 
     Attributes:
         calls: how often each method was called; each message of ``publish_many`` counts as a
-            ``publish``.
+            ``publish``, and each key that ``renew_many`` renews as a ``compare_and_set``.
         live: the channels of the subscriptions that are not closed yet.
     """
 
@@ -91,6 +97,12 @@ class ObservedBackend(BackendWrapper):
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         self.calls["compare_and_set"] += 1
         return await super().compare_and_set(key, expected, value, ttl=ttl)
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> Sequence[bool]:
+        self.calls["renew_many"] += 1
+        renewed = await super().renew_many(entries, ttl=ttl)
+        self.calls["compare_and_set"] += sum(renewed)
+        return renewed
 
     async def delete(self, key: str) -> None:
         self.calls["delete"] += 1

@@ -54,6 +54,7 @@ from resumable_stream.ports import (
     KeyValue,
     Loss,
     PubSub,
+    Renewals,
     SubscriberCounts,
     Subscription,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "OutcomeUnknownError",
     "ProducerLostError",
     "PubSub",
+    "Renewals",
     "ResumableStream",
     "ResumableStreamContext",
     "ResumableStreamError",

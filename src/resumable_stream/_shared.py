@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resumable_stream._protocol.wire import Decoder, encode_request
+from resumable_stream._renewing import Renewer
 from resumable_stream._ticks import Ticks
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ class Shared:
         options: the options of the context.
         background: holds the tasks that no caller waits for.
         ticks: the timers.
+        renewer: renews leases that fall due together.
         decoder: decodes a message once, however many readers get it.
     """
 
-    __slots__ = ("backend", "background", "decoder", "names", "options", "ticks")
+    __slots__ = ("backend", "background", "decoder", "names", "options", "renewer", "ticks")
 
     def __init__(
         self, backend: Backend, names: Names, options: Options, background: Background
@@ -37,6 +39,7 @@ class Shared:
         self.options = options
         self.background = background
         self.ticks = Ticks()
+        self.renewer = Renewer(backend, options.lease_ttl, background)
         self.decoder = Decoder()
 
     async def ask(self, stream_id: str, *requests: Request) -> None:

@@ -1,9 +1,9 @@
 """The two ports through which a broker is reached, and the whole contract of an adapter.
 
 The protocol core is written against :class:`KeyValue` and :class:`PubSub` and knows no broker. A
-:class:`Backend` is both over one lifecycle, and may have an optional capability,
-:class:`SubscriberCounts`. The rules named in brackets, such as [KV-2], are those
-of ``conformance/PROTOCOL.md``; the conformance suite has a test for each.
+:class:`Backend` is both over one lifecycle, and may have two optional capabilities,
+:class:`Renewals` and :class:`SubscriberCounts`. The rules named in brackets, such as [KV-2], are
+those of ``conformance/PROTOCOL.md``; the conformance suite has a test for each.
 
 Common to every method:
 
@@ -32,7 +32,15 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Backend", "KeyValue", "Loss", "PubSub", "SubscriberCounts", "Subscription"]
+__all__ = [
+    "Backend",
+    "KeyValue",
+    "Loss",
+    "PubSub",
+    "Renewals",
+    "SubscriberCounts",
+    "Subscription",
+]
 
 
 class Loss(StrEnum):
@@ -85,6 +93,35 @@ class KeyValue(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove the key, if there is one [KV-4]."""
+        ...
+
+
+@runtime_checkable
+class Renewals(Protocol):
+    """Optional: the backend renews many keys at the cost of few [KV-7].
+
+    The core renews the leases of thousands of streams. A backend that would only call
+    ``compare_and_set`` for each key leaves the method out.
+    """
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> Sequence[bool]:
+        """Renew the time to live of each key that holds its value, in one round trip if possible.
+
+        Each ``(key, value)`` pair is dealt with as ``compare_and_set(key, value, value)`` would:
+        another value is left as it is, and an absent key stays absent. Nothing is promised about
+        two keys together. A call that was cancelled, or has failed, may have renewed any of them.
+
+        Return for each pair, in their order, True if the key was renewed. False says that it was
+        not, or that this is not known: the core then calls ``compare_and_set`` for that key. So an
+        error that concerns single keys is not raised but returned as False, and a backend may at
+        any time return False for all, for example where each key is on another server.
+
+        The core passes at most some hundred pairs, and makes several such calls at a time.
+
+        Raises:
+            BackendUnavailableError: no key was renewed.
+            OutcomeUnknownError: any of them may have been renewed.
+        """
         ...
 
 

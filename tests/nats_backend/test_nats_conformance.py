@@ -11,7 +11,7 @@ from resumable_stream_nats import NatsBackend
 
 
 class TestNats(BackendSuite):
-    capabilities: ClassVar = Capabilities(shared_between_processes=True)
+    capabilities: ClassVar = Capabilities(shared_between_processes=True, renews_many=True)
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod

@@ -11,7 +11,9 @@ from resumable_stream_redis import RedisBackend
 
 
 class TestRedis(BackendSuite):
-    capabilities: ClassVar = Capabilities(shared_between_processes=True, counts_subscribers=True)
+    capabilities: ClassVar = Capabilities(
+        shared_between_processes=True, counts_subscribers=True, renews_many=True
+    )
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
+from operator import eq
 from typing import TYPE_CHECKING, TypeVar
 
 from resumable_stream import (
@@ -76,6 +77,13 @@ class Adapter:
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         return await self._write(key, value, ttl, lambda present: present == expected)
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
+        write = self.server.write
+        return await self._call(
+            lambda: [write(self, key, value, ttl, partial(eq, value)) for key, value in entries],
+            writes=True,
+        )
 
     async def delete(self, key: str) -> None:
         await self._call(lambda: self.server.bus.delete(key), writes=True)

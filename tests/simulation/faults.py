@@ -41,9 +41,15 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the lease is not renewed",
+        "_renewing.py",
+        "renewed += await self._backend.renew_many(entries, ttl=self._ttl)",
+        "renewed += [True] * len(entries)",
+    ),
+    Mutant(
+        "a lease that was not renewed with the others is not renewed alone",
         "_producing/lease.py",
-        "self._claim.renew(), name=",
-        "asyncio.sleep(0, False), name=",
+        "        if sent is None:\n            self._renew_alone()",
+        "        if sent is None:\n            self._hold_on(lapsed=False)",
     ),
     Mutant(
         "a claim is made by get and then set",

@@ -194,6 +194,33 @@ class ShortSighted(BackendWrapper):
         ]
 
 
+class BlindRenewals(BackendWrapper):
+    """It writes each key, whatever the key holds."""
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> Sequence[bool]:
+        for key, value in entries:
+            await self.inner.set(key, value, ttl=ttl)
+        return [True] * len(entries)
+
+
+class IdleRenewals(BackendWrapper):
+    """It compares, and renews nothing."""
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> Sequence[bool]:
+        return [await self.inner.get(key) == value and ttl > 0 for key, value in entries]
+
+
+class RacyRenewals(BackendWrapper):
+    """It compares in one step and writes in another."""
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> Sequence[bool]:
+        held = [await self.inner.get(key) == value for key, value in entries]
+        for (key, value), mine in zip(entries, held, strict=True):
+            if mine:
+                await self.inner.set(key, value, ttl=ttl)
+        return held
+
+
 LAWS: dict[str, type[BackendWrapper]] = {
     "racy-create": RacyCreate,
     "blind-compare-and-set": BlindCompareAndSet,
@@ -206,6 +233,9 @@ LAWS: dict[str, type[BackendWrapper]] = {
     "truncated-names": TruncatedNames,
     "silent-close": SilentClose,
     "short-sighted": ShortSighted,
+    "blind-renewals": BlindRenewals,
+    "idle-renewals": IdleRenewals,
+    "racy-renewals": RacyRenewals,
     "none": BackendWrapper,
 }
 

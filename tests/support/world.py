@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import json
 from contextlib import asynccontextmanager
+from functools import partial
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from resumable_stream import (
@@ -97,6 +99,12 @@ class Broker(MemoryBackend):
             self.lose_replies -= 1
             raise OutcomeUnknownError("executed, but who knows")
         return written
+
+    async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
+        return [
+            await self._write(key, value, ttl, partial(eq, value))  # also disturbed
+            for key, value in entries
+        ]
 
     async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> None:
         await self.running.wait()

@@ -1,9 +1,10 @@
-"""The leases of an instance: renewed together, and each with an outcome of its own."""
+"""The leases of an instance, each renewed alone: each has an outcome of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from resumable_stream._producing.claim import SupersededError
 from resumable_stream._producing.lease import Lease
 from resumable_stream._text.endings import Ending, Status
 from support.virtual_time import in_virtual_time, loop_time
-from support.world import LEASE, Broker, shared_on
+from support.world import LEASE, shared_on
 
 if TYPE_CHECKING:
     from resumable_stream._shared import Shared
@@ -28,6 +29,10 @@ class FakeClaim:
         self.held = True
         self.answer: bool | Exception | asyncio.Future[bool] = False
         self.renewed_at: list[float] = []
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        return "key", "value"
 
     async def renew(self) -> bool:
         self.renewed_at.append(loop_time())
@@ -56,7 +61,9 @@ class Kept:
 
 
 def shared() -> Shared:
-    return shared_on(Broker("leases"))
+    """What leases share on a backend that cannot renew many keys at once."""
+    lacking: Any = SimpleNamespace()
+    return shared_on(lacking)
 
 
 def renewals() -> list[asyncio.Task[object]]:

@@ -61,6 +61,11 @@ class Claim:
         """Whether nobody else can have taken the stream yet, by this instance's own clock."""
         return asyncio.get_running_loop().time() < self._held_until
 
+    @property
+    def entry(self) -> tuple[str, str]:
+        """The sentinel's key, and the value that it has while this claim holds it."""
+        return self._key, self._value
+
     async def take(self) -> bool:
         """Create the sentinel; tell whether this claim won.
 
@@ -102,10 +107,16 @@ class Claim:
             SupersededError: another generation holds the stream.
             BackendError: the broker is away; try again.
         """
-        clock = asyncio.get_running_loop().time
-        sent = clock()
+        sent = asyncio.get_running_loop().time()
         await self._swap(None, self._options.lease_ttl)
-        lapsed = clock() >= self._held_until
+        return self.renewed(sent)
+
+    def renewed(self, sent: float) -> bool:
+        """Count the lease from a renewal that was sent at this time, and has been made.
+
+        Return whether the lease may have run out before.
+        """
+        lapsed = asyncio.get_running_loop().time() >= self._held_until
         self._held_until = sent + self._options.lease
         return lapsed
 

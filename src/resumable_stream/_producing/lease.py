@@ -27,8 +27,9 @@ class Lease:
     """Renews a claim, until it is superseded or ``end`` is called.
 
     Between two renewals it has no task, only an entry in the instance's ``Ticks``. The leases that
-    fall due in one tick are renewed by calls that overlap, which a backend may send together. Each
-    call runs in a task of its own, so that no stream waits for the answer to another.
+    fall due in one tick are renewed together by the instance's ``Renewer``. A lease that was not
+    renewed there, for whatever reason, is renewed alone, in a task of its own; so is one that
+    failed before.
 
     Args:
         on_lapsed: called when a claim that might have run out is held again.
@@ -75,7 +76,12 @@ class Lease:
         self._renew_in(wait if self._claim.held else 0)
 
     async def end(self) -> None:
-        """Keep the claim no longer. Idempotent."""
+        """Keep the claim no longer. Idempotent.
+
+        A renewal together with others may still be under way. It writes only over this claim's
+        value, what is there already: once the end is recorded, or another holds the stream, it
+        changes nothing.
+        """
         self._over = True
         self._stop_waiting()
         if self._renewal is not None:
@@ -104,6 +110,20 @@ class Lease:
     def _renew(self) -> None:
         self._tick = None
         self._urgent = False
+        if self._backoff is None:
+            self._shared.renewer.renew(*self._claim.entry, self._tried_together)
+        else:
+            self._renew_alone()
+
+    def _tried_together(self, sent: float | None) -> None:
+        if self._over:
+            return
+        if sent is None:
+            self._renew_alone()
+        else:
+            self._hold_on(lapsed=self._claim.renewed(sent))
+
+    def _renew_alone(self) -> None:
         self._renewal = asyncio.get_running_loop().create_task(
             self._claim.renew(), name=f"resumable-stream producer {self._stream_id!r} lease"
         )
@@ -123,10 +143,13 @@ class Lease:
             self._over = True
             self._on_gone(self._ending_for(error))
         else:
-            self._backoff = None
-            self._renew_in(self._shared.options.renew_interval)
-            if renewal.result():
-                self._on_lapsed()
+            self._hold_on(lapsed=renewal.result())
+
+    def _hold_on(self, *, lapsed: bool) -> None:
+        self._backoff = None
+        self._renew_in(self._shared.options.renew_interval)
+        if lapsed:
+            self._on_lapsed()
 
     def _ending_for(self, error: BaseException | None) -> Ending:
         if isinstance(error, SupersededError):
