@@ -129,6 +129,8 @@ class MemoryBackend:
 
 
 class _MemorySubscription:
+    __slots__ = ("_bus", "_channel", "_owner", "inbox")
+
     def __init__(self, owner: MemoryBackend, bus: Bus, channel: str, inbox: Inbox) -> None:
         self._owner = owner
         self._bus = bus

@@ -116,6 +116,19 @@ class Bus:
 class Inbox:
     """What one subscription has not handled yet: bounded, and drained on the subscriber's loop."""
 
+    __slots__ = (
+        "_closed",
+        "_lock",
+        "_loop",
+        "_on_loss",
+        "_on_message",
+        "_overflowed",
+        "_pending",
+        "_pending_bytes",
+        "_scheduled",
+        "_thread",
+    )
+
     def __init__(
         self, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
     ) -> None:

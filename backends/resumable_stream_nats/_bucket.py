@@ -57,7 +57,7 @@ class Bucket:
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
         self._revisions.forget(key)
-        await self._write(key, value.encode(), _header(_TTL, ttl), ttl, self._deadline())
+        await self._write(key, value, _header(_TTL, ttl), ttl, self._deadline())
 
     async def create(self, key: str, value: str, *, ttl: int) -> bool:
         until = self._deadline()
@@ -75,7 +75,7 @@ class Bucket:
         until = self._deadline()
         wanted = expected.encode(errors="surrogateescape")  # as get may have given it
         try:
-            await self._write_after(wanted, key, value, ttl, until)
+            await self._write_after(expected, key, value, ttl, until)
         except _ChangedError:
             while (present := await self._read(key, until)).value == wanted:
                 try:
@@ -94,20 +94,20 @@ class Bucket:
         line = self._link.present or await self._link.reach(until)
         sent = asyncio.get_running_loop().time()
         headers = f"NATS/1.0\r\n{_header(_TTL, ttl)}{_EXPECTED}: "
-        remembered: list[tuple[int, str, bytes]] = []
+        remembered: list[int] = []
         requests: list[tuple[str, bytes, bytes]] = []
-        for number, (key, text) in enumerate(entries):
-            value = text.encode(errors="surrogateescape")  # as get may have given it
+        for number, (key, value) in enumerate(entries):
             revision = self._revisions.of(line, key, value)
             if revision is not None:
-                remembered.append((number, key, value))
+                remembered.append(number)
                 block = f"{headers}{revision}\r\n\r\n".encode()
-                requests.append((self._stream.target + subject_of(key), block, value))
+                requests.append((self._stream.target + subject_of(key), block, value.encode()))
         renewed = [False] * len(entries)
         answers = await write_many(line, requests, until)
-        for (number, key, value), written in zip(remembered, answers, strict=True):
+        for number, written in zip(remembered, answers, strict=True):
             if written is not None:
                 renewed[number] = True
+                key, value = entries[number]
                 # What is remembered has a unique number, and its bucket gives no others.
                 self._revisions.note(line, key, value, written, sent, ttl)
         return renewed
@@ -116,21 +116,20 @@ class Bucket:
         self._revisions.forget(key)
         # The mark of removal expires, too: without a time to live it would stay for ever.
         headers = _header(OPERATION, "DEL") + _header(_TTL, _DELETED_FOR)
-        await self._write(key, b"", headers, _DELETED_FOR, self._deadline())
+        await self._write(key, "", headers, _DELETED_FOR, self._deadline())
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._timeout
 
     async def _write_after(
-        self, present: int | bytes, key: str, value: str, ttl: int, until: float
+        self, present: int | str, key: str, value: str, ttl: int, until: float
     ) -> None:
         """Write if the key's last revision is the one given, or that of its own last write.
 
         Of a value, the last write of this backend is taken, if it was of that value.
         """
-        encoded = value.encode()
         try:
-            await self._write(key, encoded, _header(_TTL, ttl), ttl, until, present)
+            await self._write(key, value, _header(_TTL, ttl), ttl, until, present)
         except BackendUnavailableError as error:
             cause = error.__cause__
             if isinstance(cause, js_errors.APIError) and has_code(cause, WRONG_LAST_SEQUENCE):
@@ -142,12 +141,13 @@ class Bucket:
     async def _write(
         self,
         key: str,
-        value: bytes,
+        value: str,
         headers: str,
         ttl: int,
         until: float,
-        present: int | bytes | None = None,
+        present: int | str | None = None,
     ) -> None:
+        encoded = value.encode()
         subject = self._stream.target + subject_of(key)
         loop = asyncio.get_running_loop()
         while True:
@@ -155,9 +155,9 @@ class Bucket:
                 await self._stream.prepare(until)
             self._stream.check_age(ttl)
             line = self._link.present or await self._link.reach(until)
-            _check_size(value, line.client)
+            _check_size(encoded, line.client)
             revision = present
-            if isinstance(present, bytes):
+            if isinstance(present, str):
                 revision = self._revisions.of(line, key, present)
                 if revision is None:
                     raise _ChangedError
@@ -165,7 +165,7 @@ class Bucket:
             sent = loop.time()
             try:
                 written = await write(
-                    line, subject, f"NATS/1.0\r\n{block}\r\n".encode(), value, until
+                    line, subject, f"NATS/1.0\r\n{block}\r\n".encode(), encoded, until
                 )
             except js_errors.NoStreamResponseError as error:
                 # Nobody took it: the bucket has gone, or its stream has no leader just now.

@@ -17,7 +17,7 @@ _DROPPED_AT_ONCE = 2
 
 
 class _Written(NamedTuple):
-    value: bytes
+    value: str
     revision: int
     until: float
 
@@ -43,9 +43,7 @@ class Revisions:
         self._line: Line | None = None
         self._written: dict[str, _Written] = {}
 
-    def note(
-        self, line: Line, key: str, value: bytes, revision: int, sent: float, ttl: int
-    ) -> None:
+    def note(self, line: Line, key: str, value: str, revision: int, sent: float, ttl: int) -> None:
         """Remember a write over this line, which was sent at ``sent`` by the event loop's clock."""
         if line is not self._line:
             self._line = line
@@ -59,7 +57,7 @@ class Revisions:
                 return
             del self._written[oldest]
 
-    def of(self, line: Line, key: str, value: bytes) -> int | None:
+    def of(self, line: Line, key: str, value: str) -> int | None:
         """Return the revision of a key's last write, if it wrote this value and may still stand."""
         written = self._written.get(key) if line is self._line else None
         if written is None or written.value != value:

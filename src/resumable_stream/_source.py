@@ -7,6 +7,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from resumable_stream.errors import InvalidSourceError
@@ -52,7 +53,10 @@ def check_source(make_stream: object) -> None:
             "make_stream is a coroutine: pass the async function itself, without calling it, "
             "or a lambda that calls it"
         )
-    if _is_manager(make_stream) or _code_of(make_stream) is _MANAGER_CODE:
+    code = _code_of(make_stream)
+    if isinstance(code, CodeType) and code.co_flags & inspect.CO_ASYNC_GENERATOR:
+        return  # what most programs pass
+    if _is_manager(make_stream) or code is _MANAGER_CODE:
         raise InvalidSourceError(f"make_stream gives an async context manager: {_FROM_MANAGER}")
     if not callable(make_stream):
         raise InvalidSourceError(

@@ -217,11 +217,11 @@ async def test_nothing_is_remembered_across_a_connection(
     revisions, parts = Revisions(), own._bound.parts
     assert parts is not None
     line = await parts.link.reach(loop_time() + 5)
-    revisions.note(line, "k", b"mine", 2**50, loop_time(), 60)
-    assert revisions.of(line, "k", b"mine") == 2**50
+    revisions.note(line, "k", "mine", 2**50, loop_time(), 60)
+    assert revisions.of(line, "k", "mine") == 2**50
     line.end(ConnectionResetError())
     next_line = await parts.link.reach(loop_time() + 5)
-    assert revisions.of(next_line, "k", b"mine") is None
+    assert revisions.of(next_line, "k", "mine") is None
     # The bucket still has the key, which is read once and remembered again.
     assert await requests_for_ten_renewals(own, nats_server, "k") == 11
 
@@ -260,13 +260,13 @@ async def test_remembered_writes_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     line: Any = object()
     revisions = Revisions()
     for number in range(100):
-        revisions.note(line, str(number), b"v", number, loop_time(), 60)
+        revisions.note(line, str(number), "v", number, loop_time(), 60)
     assert len(revisions._written) == 10
-    assert revisions.of(line, "99", b"v") == 99
-    assert revisions.of(line, "99", b"w") is None
-    assert revisions.of(line, "89", b"v") is None
+    assert revisions.of(line, "99", "v") == 99
+    assert revisions.of(line, "99", "w") is None
+    assert revisions.of(line, "89", "v") is None
     revisions.forget("99")
-    assert revisions.of(line, "99", b"v") is None
+    assert revisions.of(line, "99", "v") is None
 
 
 @in_virtual_time
@@ -274,15 +274,15 @@ async def test_writes_are_remembered_while_their_key_lives() -> None:
     line: Any = object()
     revisions = Revisions()
     for number in range(20):
-        revisions.note(line, str(number), b"v", number, loop_time(), 2)
-    revisions.note(line, "day", b"v", 20, loop_time(), 86_400)
+        revisions.note(line, str(number), "v", number, loop_time(), 2)
+    revisions.note(line, "day", "v", 20, loop_time(), 86_400)
     await asyncio.sleep(1.9)
-    assert revisions.of(line, "0", b"v") == 0
+    assert revisions.of(line, "0", "v") == 0
     await asyncio.sleep(0.2)
-    assert revisions.of(line, "0", b"v") is None
-    assert revisions.of(line, "day", b"v") == 20
+    assert revisions.of(line, "0", "v") is None
+    assert revisions.of(line, "day", "v") == 20
     await asyncio.sleep(300)
-    assert revisions.of(line, "day", b"v") is None
+    assert revisions.of(line, "day", "v") is None
     for number in range(100, 125):
-        revisions.note(line, str(number), b"v", number, loop_time(), 60)
+        revisions.note(line, str(number), "v", number, loop_time(), 60)
     assert len(revisions._written) == 25

@@ -316,3 +316,15 @@ def reports() -> list[dict[str, Any]]:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: reported.append(context))
     return reported
+
+
+async def test_a_cancelled_subscriber_is_not_told_that_it_was_confirmed() -> None:
+    hub = Hub()
+    ear = Ear(hub, "channel")
+    await turns()
+    ear.task.cancel()
+    hub.subscribers.confirm(hub.joined[0])  # before the cancelled task has run
+    await asyncio.wait({ear.task})
+    assert ear.task.cancelled()
+    assert not ear.losses
+    assert hub.left == hub.joined

@@ -12,6 +12,7 @@ from resumable_stream._protocol.sentinel import DONE, FOREIGN_BITS, Outcome, gen
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 
 if TYPE_CHECKING:
+    from resumable_stream._protocol.names import Names
     from resumable_stream._shared import Shared
     from resumable_stream._text.endings import Ending
 
@@ -40,9 +41,10 @@ class Claim:
     __slots__ = (
         "_held_until",
         "_key",
+        "_names",
         "_options",
-        "_outcome_key",
         "_store",
+        "_stream_id",
         "_value",
         "generation",
     )
@@ -51,7 +53,8 @@ class Claim:
         self.generation = 1 + secrets.randbelow(2**_GENERATION_BITS - 1)
         self._store = shared.backend
         self._key = shared.names.sentinel(stream_id)
-        self._outcome_key = shared.names.outcome(stream_id)
+        self._names: Names = shared.names
+        self._stream_id = stream_id
         self._value = str(self.generation << FOREIGN_BITS)
         self._options = shared.options
         self._held_until = 0.0
@@ -60,6 +63,10 @@ class Claim:
     def held(self) -> bool:
         """Whether nobody else can have taken the stream yet, by this instance's own clock."""
         return asyncio.get_running_loop().time() < self._held_until
+
+    @property
+    def _outcome_key(self) -> str:
+        return self._names.outcome(self._stream_id)  # held by no stream that runs
 
     @property
     def entry(self) -> tuple[str, str]:

@@ -136,6 +136,8 @@ class Log:
 
     def offset(self, position: Position, unit: OffsetUnit) -> int:
         """Return how many units of text lie before ``position``, which is not trimmed."""
+        if position.sequence == self._open_first and not position.index:
+            return self._open_offsets[unit]  # where most readers begin: no block is needed
         block = self.block(position.sequence)
         at = position.sequence - block.first
         start = block.offset(at, unit)

@@ -117,14 +117,20 @@ class Subscribers(Generic[N]):
             if channel.live:
                 subscriber.ready.set_result(None)
                 return subscriber
-            await asyncio.wait([subscriber.ready], timeout=self._timeout)
-            if not subscriber.ready.done():
-                subscriber.ready.set_exception(self._unconfirmed())
-            subscriber.ready.result()
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(self._timeout, self._expire, subscriber)
+            try:
+                await subscriber.ready
+            finally:
+                timer.cancel()
         except BaseException:
             self.end(subscriber)
             raise
         return subscriber
+
+    def _expire(self, subscriber: Subscriber) -> None:
+        if not subscriber.ready.done():
+            subscriber.ready.set_exception(self._unconfirmed())
 
     def confirm(self, channel: Channel[N]) -> None:
         """Note that the broker delivers the channel's messages from here on.
@@ -134,7 +140,7 @@ class Subscribers(Generic[N]):
         """
         channel.live = bool(channel.subscribers)
         for subscriber in channel.subscribers:
-            if subscriber.ended:
+            if subscriber.ended or subscriber.ready.cancelled():
                 continue
             if subscriber.ready.done():
                 call_safely(subscriber.on_loss, Loss.RECONNECTED)
