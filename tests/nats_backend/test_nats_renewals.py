@@ -78,10 +78,13 @@ async def test_what_another_has_written_is_not_renewed(
 
 
 async def test_what_is_not_remembered_is_not_asked_for(
-    own: NatsBackend, other: NatsBackend
+    own: NatsBackend, other: NatsBackend, nats_server: NatsServer
 ) -> None:
     entries = await held(own, 3)
+    assert await other.get("k0") == "value 0"
+    before = await messages(nats_server)
     assert await other.renew_many(entries, ttl=60) == [False] * 3
+    assert await messages(nats_server) == before
     assert await own.renew_many([("k0", "value 1"), ("none", "")], ttl=60) == [False, False]
 
 
