@@ -45,7 +45,7 @@ class Renewer:
         self._backend = backend if isinstance(backend, Renewals) else None
         self._ttl = ttl
         self._background = background
-        self._due: list[_Due] = []
+        self._due: list[_Due] | None = None  # of the call that has not begun yet
 
     def renew(self, key: str, value: str, tell: Callable[[float | None], object]) -> None:
         """Renew the key if it holds this value.
@@ -56,28 +56,35 @@ class Renewer:
         if self._backend is None:
             tell(None)
             return
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self._send)
+        if self._due is None or len(self._due) == _MOST:
+            self._due = self._begin()
         self._due.append(_Due(key, value, tell))
 
-    def _send(self) -> None:
-        due, self._due = self._due, []
+    def _begin(self) -> list[_Due]:
+        """Begin a call; return the list of its keys, which is open until the task's first step."""
+        due: list[_Due] = []
+        renewed: list[bool] = []
         sent = asyncio.get_running_loop().time()
-        for first in range(0, len(due), _MOST):
-            some = due[first : first + _MOST]
-            renewed: list[bool] = []
-            task = self._background.start(self._call(some, renewed), "resumable-stream leases")
-            task.add_done_callback(partial(self._answered, some, renewed, sent))
+        # The task is made at once: one that is made later could escape the end of the event loop.
+        task = self._background.start(self._call(due, renewed), "resumable-stream leases")
+        task.add_done_callback(partial(self._answered, due, renewed, sent))
+        return due
 
     async def _call(self, due: list[_Due], renewed: list[bool]) -> None:
+        self._close(due)
         if self._backend is not None:
             entries = [(key, value) for key, value, _ in due]
             renewed += await self._backend.renew_many(entries, ttl=self._ttl)
+
+    def _close(self, due: list[_Due]) -> None:
+        if self._due is due:
+            self._due = None
 
     def _answered(
         self, due: list[_Due], renewed: list[bool], sent: float, task: asyncio.Task[None]
     ) -> None:
         """Tell what came of a call, also if it was cancelled before its first step."""
+        self._close(due)
         if task.cancelled():
             if self._background.is_ending():
                 return  # the streams' own tasks are cancelled, too

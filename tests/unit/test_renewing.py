@@ -305,6 +305,24 @@ async def test_a_host_that_cancels_a_common_renewal_ends_no_stream(ticks: int) -
     await end(many)
 
 
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_the_task_of_a_common_renewal_is_there_at_once() -> None:
+    broker = Watched()
+    many = await begun(broker, 10)
+    for kept in many:
+        kept.lease.renew_now()
+    (call,) = [one for one in asyncio.all_tasks() if one.get_name() == "resumable-stream leases"]
+    call.cancel()  # before its first step, as the end of the event loop does
+    await asyncio.sleep(0.1)
+    assert not broker.together
+    assert len(broker.alone) == 10
+    many[0].lease.renew_now()
+    await asyncio.sleep(0.1)
+    assert len(broker.together) == 1
+    await end(many)
+
+
 def test_an_event_loop_that_ends_during_a_common_renewal_gets_no_new_task() -> None:
     created: list[str] = []
 
