@@ -60,8 +60,8 @@ class LocalReader(RunReader):
         "_grace_until",
         "_index",
         "_log",
+        "_producer",
         "_sequence",
-        "_settled",
         "_skip",
         "_stream_id",
     )
@@ -71,7 +71,7 @@ class LocalReader(RunReader):
         self._stream_id = producer.stream_id
         self._generation = producer.generation
         self._log = producer.log
-        self._settled = producer.settled
+        self._producer = producer
         self._closed = False
         self._grace_until: float | None = None
         position = self._locate(start)
@@ -141,8 +141,9 @@ class LocalReader(RunReader):
         now = asyncio.get_running_loop().time()
         if self._grace_until is None:
             self._grace_until = now + _END_GRACE
-        if not self._settled.done() and now < self._grace_until:
-            await asyncio.wait({self._settled}, timeout=self._grace_until - now)
+        settled = self._producer.settled
+        if not settled.done() and now < self._grace_until:
+            await asyncio.wait({settled}, timeout=self._grace_until - now)
 
     def close(self) -> None:
         self._closed = True
