@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-RULE = re.compile(r"\b(?:(?:KV|PS|BE|SEN|REQ|FRM|LSN|V1|END)-\d+|P\d{1,2})\b")
+RULE = re.compile(r"\b(?:(?:KV|PS|BE|JN|SEN|REQ|FRM|LSN|V1|END)-\d+|P\d{1,2})\b")
 MARKER = re.compile(r"@(?:pytest\.mark\.)?rule\(([^)]*)\)")
 STATED = re.compile(r"^- \*\*([A-Z0-9]+(?:-\d+)?)\*\*", re.MULTILINE)
 
@@ -69,5 +69,6 @@ def test_tests_cite_only_rules_that_exist() -> None:
 
 
 def test_the_ports_cite_only_rules_that_exist() -> None:
-    text = (ROOT / "src" / "resumable_stream" / "ports.py").read_text("utf-8")
-    assert set(RULE.findall(text)) <= set(stated())
+    for module in ("ports.py", "journal.py"):
+        text = (ROOT / "src" / "resumable_stream" / module).read_text("utf-8")
+        assert set(RULE.findall(text)) <= set(stated())

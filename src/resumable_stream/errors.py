@@ -19,11 +19,13 @@
     │   └── UnsupportedDriverError
     ├── BackendError                          the broker, as an adapter reports it
     │   ├── BackendUnavailableError           certainly not executed
-    │   │   └── AccessDeniedError
+    │   │   ├── AccessDeniedError
+    │   │   └── JournalFullError
     │   ├── OutcomeUnknownError               executed or not
     │   ├── WrongKeyTypeError                 another program uses the key
     │   ├── BackendFaultError                 a bug: trying again does not help
-    │   └── MessageTooLargeError (ValueError)
+    │   ├── MessageTooLargeError (ValueError)
+    │   └── RecordTooLargeError (ValueError)
     └── StreamError                           one stream, named by its stream_id
         ├── StreamExistsError
         ├── StreamFailedError
@@ -52,12 +54,14 @@ __all__ = [
     "InvalidSettingError",
     "InvalidSourceError",
     "InvalidStreamIdError",
+    "JournalFullError",
     "MessageTooLargeError",
     "MissingDriverError",
     "NoBackendError",
     "OffsetOutOfRangeError",
     "OutcomeUnknownError",
     "ProducerLostError",
+    "RecordTooLargeError",
     "ResumableStreamError",
     "StreamCancelledError",
     "StreamError",
@@ -150,6 +154,13 @@ class AccessDeniedError(BackendUnavailableError):
     """The broker's user lacks a right, which the message names."""
 
 
+class JournalFullError(BackendUnavailableError):
+    """The journal has no room for the record; nothing was written.
+
+    The message names the limit of the store that was reached, and how to raise it.
+    """
+
+
 class OutcomeUnknownError(BackendError):
     """The connection broke under the operation, which may or may not have been executed."""
 
@@ -167,6 +178,10 @@ class BackendFaultError(BackendError):
 
 class MessageTooLargeError(BackendError, ValueError):
     """A message exceeds the backend's ``max_message_size``; nothing was sent."""
+
+
+class RecordTooLargeError(BackendError, ValueError):
+    """A record exceeds the journal's ``max_record_size``; nothing was written."""
 
 
 class StreamError(ResumableStreamError):

@@ -230,6 +230,9 @@ class SubscriberCounts(Protocol):
 class Backend(KeyValue, PubSub, Protocol):
     """Both ports over one lifecycle: what a URL scheme opens.
 
+    A backend that can keep text has an attribute ``journal``, a
+    :class:`~resumable_stream.journal.Journal` that is closed with it.
+
     A package offers a backend by an entry point in the group ``resumable_stream.backends``. Its
     name is the URL's scheme, and it loads a function ``(url: str) -> Backend``.
     """
