@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from resumable_stream.errors import BackendUnavailableError, MessageTooLargeError
 from resumable_stream_memory._bus import Bus, Inbox, join_bus, leave_bus
+from resumable_stream_memory._journal import MemoryJournal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,11 +32,15 @@ class MemoryBackend:
         name: backends of the same name share one bus.
         clock: gives seconds that never go back, for times to live. Backends of one name must share
             it.
+
+    Attributes:
+        journal: keeps text on the same bus, and is closed with this backend.
     """
 
     def __init__(self, name: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._bus: Bus | None = join_bus(name, self)
+        self.journal = MemoryJournal(name, clock=clock)
         self._clock = clock
         self._subscriptions: set[_MemorySubscription] = set()
 
@@ -102,6 +107,7 @@ class MemoryBackend:
         if self._bus is not None:
             leave_bus(self._name, self)
         self._bus = None
+        await self.journal.aclose()
         for subscription in list(self._subscriptions):
             subscription.end()
             subscription.inbox.report_closed()

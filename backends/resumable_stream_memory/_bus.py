@@ -1,4 +1,4 @@
-"""The broker of the in-memory backend: keys with a time to live, and channels."""
+"""The broker of the in-memory backend: keys with a time to live, channels, and logs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from resumable_stream.adapter_kit import call_safely
 from resumable_stream.ports import Loss
+from resumable_stream_memory._logs import Logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ class Bus:
 
     def __init__(self) -> None:
         self.users: WeakSet[object] = WeakSet()
+        self.logs = Logs()
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[str, float]] = {}
         self._channels: dict[str, list[Inbox]] = {}
