@@ -8,9 +8,20 @@ Install it with ``pip install 'resumable-stream[conformance]'``. A backend's who
         def open(self):
             return open_my_backend("my://localhost")
 
+A journal by itself, such as a table in a database, is proved by a file as short::
+
+    from resumable_stream_conformance import JournalSuite
+
+    class TestMyJournal(JournalSuite):
+        def open(self):
+            return open_my_journal()
+
+A backend that has a journal proves it with the rest, by ``Capabilities(journal=True)``.
+
 Each test is one sentence of ``conformance/PROTOCOL.md`` and names its rules. To run the suite
 without a test file: ``python -m resumable_stream_conformance my://localhost`` for an installed
-backend, ``python -m resumable_stream_conformance my_backend:open_it`` for what a function opens.
+backend or journal, ``python -m resumable_stream_conformance my_backend:open_it`` for what a
+function opens.
 """
 
 from __future__ import annotations
@@ -20,8 +31,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resumable_stream_conformance._capabilities import Capabilities
-    from resumable_stream_conformance._faulty import Fault, FaultPlan, FaultyBackend
-    from resumable_stream_conformance._laws import BackendSuite
+    from resumable_stream_conformance._faults import Fault, FaultPlan
+    from resumable_stream_conformance._faulty import FaultyBackend
+    from resumable_stream_conformance._faulty_journal import FaultyJournal
+    from resumable_stream_conformance._journal_wrapper import JournalWrapper, ObservedJournal
+    from resumable_stream_conformance._laws import BackendSuite, JournalSuite
     from resumable_stream_conformance._suite import rule
     from resumable_stream_conformance._wrapper import BackendWrapper, ObservedBackend
 
@@ -32,7 +46,11 @@ __all__ = [
     "Fault",
     "FaultPlan",
     "FaultyBackend",
+    "FaultyJournal",
+    "JournalSuite",
+    "JournalWrapper",
     "ObservedBackend",
+    "ObservedJournal",
     "rule",
 ]
 
@@ -40,10 +58,14 @@ _HOMES = {
     "BackendSuite": "_laws",
     "BackendWrapper": "_wrapper",
     "Capabilities": "_capabilities",
-    "Fault": "_faulty",
-    "FaultPlan": "_faulty",
+    "Fault": "_faults",
+    "FaultPlan": "_faults",
     "FaultyBackend": "_faulty",
+    "FaultyJournal": "_faulty_journal",
+    "JournalSuite": "_laws",
+    "JournalWrapper": "_journal_wrapper",
     "ObservedBackend": "_wrapper",
+    "ObservedJournal": "_journal_wrapper",
     "rule": "_suite",
 }
 

@@ -40,6 +40,9 @@ class Capabilities:
     renews_many: bool = field(default=False, metadata={"base": False})
     """The backend renews many keys at once, as ``Renewals`` says. [KV-7]"""
 
+    journal: bool = field(default=False, metadata={"base": False})
+    """The backend keeps text: it has a ``journal``. [JN-1 to JN-9]"""
+
     @property
     def missing_base(self) -> tuple[str, ...]:
         """The base capabilities that are switched off."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from resumable_stream import StreamState
-from resumable_stream_conformance._faulty import Fault, FaultPlan, FaultyBackend
+from resumable_stream_conformance._faults import Fault, FaultPlan
+from resumable_stream_conformance._faulty import FaultyBackend
 from resumable_stream_conformance._stage import CHUNKS, LEASE, Source, Stage, read, read_until
 from resumable_stream_conformance._suite import rule
 

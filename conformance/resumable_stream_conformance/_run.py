@@ -30,6 +30,10 @@ LAYERS = {
         "_economy_laws",
     ),
     "faults": ("_fault_laws",),
+    "journal": (
+        *("_journal_laws", "_journal_read_laws", "_journal_name_laws", "_journal_life_laws"),
+        *("_journal_time_laws", "_journal_backend_laws"),
+    ),
 }
 
 REASON_LENGTH = 240

@@ -7,7 +7,7 @@ import functools
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import pytest
 
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 CLOSING_TIMEOUT = 15.0
 
 
-class SuiteBase:
+class Closable(Protocol):
+    """What has to be closed when a test ends."""
+
+    async def aclose(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=Closable)
+
+
+class LawBase:
     """What one test works with; pytest creates a new one for each test."""
 
     __test__: ClassVar[bool] = False
@@ -36,6 +45,29 @@ class SuiteBase:
     process, which opens the backend by it."""
 
     _stack: AsyncExitStack
+
+    def keep(self, opened: Opened) -> Opened:
+        """Close it when the test ends."""
+        self._stack.push_async_callback(_close, opened)
+        return opened
+
+    @functools.cached_property
+    def namespace(self) -> str:
+        """The start of every name of this test, and of no other name on the broker."""
+        return f"rs-conformance.{uuid.uuid4().hex}"
+
+    def name(self, part: object) -> str:
+        """Return the name of a key, channel or log that only this test uses."""
+        return f"{self.namespace}.{part}"
+
+    def skip_unless(self, needed: str | None) -> None:
+        if needed is not None and not getattr(self.capabilities, needed):
+            kind = "base" if needed in base_capabilities() else "optional"
+            pytest.skip(f"the backend declares that it lacks the {kind} capability {needed!r}")
+
+
+class SuiteBase(LawBase):
+    """What a test of a backend works with."""
 
     def open(self) -> Backend | Awaitable[Backend]:
         """Open a backend with a connection of its own; the suite closes it.
@@ -52,26 +84,8 @@ class SuiteBase:
     async def connect_all(self, count: int) -> list[Backend]:
         return [await self.connect() for _ in range(count)]
 
-    def keep(self, backend: Backend) -> Backend:
-        self._stack.push_async_callback(_close, backend)
-        return backend
 
-    @functools.cached_property
-    def namespace(self) -> str:
-        """The start of every name of this test, and of no other name on the broker."""
-        return f"rs-conformance.{uuid.uuid4().hex}"
-
-    def name(self, part: object) -> str:
-        """Return a key or channel that only this test uses."""
-        return f"{self.namespace}.{part}"
-
-    def skip_unless(self, needed: str | None) -> None:
-        if needed is not None and not getattr(self.capabilities, needed):
-            kind = "base" if needed in base_capabilities() else "optional"
-            pytest.skip(f"the backend declares that it lacks the {kind} capability {needed!r}")
-
-
-Suite = TypeVar("Suite", bound=SuiteBase)
+Suite = TypeVar("Suite", bound=LawBase)
 Test = Callable[[Suite], Awaitable[None]]
 
 
@@ -115,9 +129,9 @@ def rules_of(test: Any) -> tuple[str, ...]:
     return tuple(getattr(test, "rules", ()))
 
 
-async def _close(backend: Backend) -> None:
+async def _close(opened: Closable) -> None:
     try:
         async with asyncio.timeout(CLOSING_TIMEOUT):
-            await backend.aclose()
+            await opened.aclose()
     except TimeoutError as error:
         raise AssertionError(f"aclose() has not ended within {CLOSING_TIMEOUT:g} s") from error

@@ -6,18 +6,27 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from resumable_stream.ports import Renewals, SubscriberCounts
+from resumable_stream_conformance._journal_wrapper import ObservedJournal, journal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from resumable_stream.journal import Journal
     from resumable_stream.ports import Backend, Loss, Subscription
 
 
 class BackendWrapper:
-    """A backend that passes every call on to another; override the methods that differ."""
+    """A backend that passes every call on to another; override the methods that differ.
+
+    Attributes:
+        journal: that of the inner backend, if it has one.
+    """
+
+    journal: Journal | None
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
+        self.journal = journal_of(inner)
 
     @property
     def max_message_size(self) -> int:
@@ -75,10 +84,15 @@ class ObservedBackend(BackendWrapper):
         calls: how often each method was called; each message of ``publish_many`` counts as a
             ``publish``, and each key that ``renew_many`` renews as a ``compare_and_set``.
         live: the channels of the subscriptions that are not closed yet.
+        journal: counts its own calls; None if the inner backend has no journal.
     """
+
+    journal: ObservedJournal | None
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
+        journal = journal_of(inner)
+        self.journal = None if journal is None else ObservedJournal(journal)
         self.calls: Counter[str] = Counter()
         self.live: Counter[str] = Counter()
 
