@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from support.judging import judge, with_installed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXPECTED = {
     "none": set[str](),
@@ -79,50 +81,24 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process in which the broken backends are an installed package."""
-    site = tmp_path_factory.mktemp("site")
-    installed = site / "broken_backends-1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: broken-backends\nVersion: 1.0\n", "utf-8"
+    return with_installed(
+        tmp_path_factory.mktemp("site"),
+        "[resumable_stream.backends]\nbroken = support.broken_backends:open_broken\n",
+        PYTEST_ADDOPTS="--no-such-option",
     )
-    (installed / "entry_points.txt").write_text(
-        "[resumable_stream.backends]\nbroken = support.broken_backends:open_broken\n", "utf-8"
-    )
-    path = os.pathsep.join((str(site), str(Path(__file__).parent)))
-    return {**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "--no-such-option"}
-
-
-async def _run(
-    environment: dict[str, str], directory: Path, *arguments: str
-) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "resumable_stream_conformance", *arguments),
-        env=environment,
-        cwd=directory,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
 
 
 @pytest.mark.timeout(240)
 async def test_broken_laws_are_caught(strangers: dict[str, str], tmp_path: Path) -> None:
     # The suites run concurrently: they mostly wait for keys that do not expire.
-    async def judge(law: str) -> tuple[int, dict[str, Any]]:
-        code, out, _ = await _run(
+    async def judge_law(law: str) -> tuple[int, dict[str, Any]]:
+        code, out, _ = await judge(
             *(strangers, tmp_path, f"broken://{law}", "--json", "--layer", "ports"),
             *("--with", "counts_subscribers", "--with", "renews_many"),
         )
         return code, json.loads(out)
 
-    judgements = await asyncio.gather(*map(judge, EXPECTED))
+    judgements = await asyncio.gather(*map(judge_law, EXPECTED))
     caught = {
         law: {test["test"] for test in report["tests"] if test["status"] == "failed"}
         for law, (_, report) in zip(EXPECTED, judgements, strict=True)
@@ -132,7 +108,7 @@ async def test_broken_laws_are_caught(strangers: dict[str, str], tmp_path: Path)
 
 
 async def test_failure_shows_the_values(strangers: dict[str, str], tmp_path: Path) -> None:
-    code, out, err = await _run(
+    code, out, err = await judge(
         strangers, tmp_path, "broken://racy-create", "--only", "create_has_one_winner"
     )
     assert code == 1
@@ -143,14 +119,14 @@ async def test_failure_shows_the_values(strangers: dict[str, str], tmp_path: Pat
 
 
 async def test_partial_run_never_conforms(strangers: dict[str, str], tmp_path: Path) -> None:
-    code, out, _ = await _run(strangers, tmp_path, "memory://", "--json", "--only", "KV or create")
+    code, out, _ = await judge(strangers, tmp_path, "memory://", "--json", "--only", "KV or create")
     report = json.loads(out)
     assert code == 0
     assert (report["conforms"], report["complete"]) == (False, False)
 
 
 async def test_missing_base_capability_fails(strangers: dict[str, str], tmp_path: Path) -> None:
-    code, out, _ = await _run(
+    code, out, _ = await judge(
         *(strangers, tmp_path, "memory://", "--json", "--layer", "ports"),
         *("--without", "expiry", "--without", "atomic_create"),
     )
@@ -173,6 +149,6 @@ async def test_missing_base_capability_fails(strangers: dict[str, str], tmp_path
 async def test_unusable_url_is_told_apart(
     url: str, message: str, strangers: dict[str, str], tmp_path: Path
 ) -> None:
-    code, out, err = await _run(strangers, tmp_path, url)
+    code, out, err = await judge(strangers, tmp_path, url)
     assert (code, out) == (2, "")
     assert message in err

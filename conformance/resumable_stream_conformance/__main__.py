@@ -1,4 +1,4 @@
-"""``python -m resumable_stream_conformance BACKEND``: the report on a backend."""
+"""``python -m resumable_stream_conformance PLACE``: the report on a backend or a journal."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import json
 import sys
 import traceback
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._registry import without_secrets
-from resumable_stream.errors import BackendLookupError, ResumableStreamError
+from resumable_stream.errors import ResumableStreamError
+from resumable_stream.journal import OpenedJournal
 from resumable_stream.ports import Backend
 from resumable_stream_conformance._capabilities import Capabilities
+from resumable_stream_conformance._journal_wrapper import journal_of
 from resumable_stream_conformance._opening import open_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resumable_stream_conformance._report import Outcome
+    from resumable_stream_conformance._report import Kind, Outcome
 
 CONFORMS, FAILS, UNUSABLE = 0, 1, 2
 REACH_TIMEOUT = 15.0
@@ -30,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suite and print the report; return 0 only if every required test passed."""
     options = _parser().parse_args(arguments)
     try:
-        from resumable_stream_conformance._run import LAYERS, run_suite  # noqa: PLC0415
+        from resumable_stream_conformance._run import (  # noqa: PLC0415
+            LAYERS,
+            layers_of,
+            run_suite,
+        )
     except ImportError as error:
         if error.name not in ("pytest", "pytest_asyncio"):
             raise
@@ -39,23 +45,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         return _unusable(f"no such layer: {', '.join(unknown)}; there are {', '.join(LAYERS)}")
     try:
-        asyncio.run(_reach(options.backend))
+        found = asyncio.run(_reach(options.place))
     except TimeoutError:
-        return _unusable(f"{without_secrets(options.backend)} did not answer a get in time")
+        return _unusable(f"{without_secrets(options.place)} did not answer a read in time")
     except ResumableStreamError as error:
         return _unusable(f"{type(error).__name__}: {error}")
     except Exception:  # noqa: BLE001 - the backend's own error: its author needs the traceback
-        shown = without_secrets(options.backend)
+        shown = without_secrets(options.place)
         return _unusable(f"{shown} cannot be used:\n{traceback.format_exc().rstrip()}")
+    if found.kind == "journal" and (options.having or options.without):
+        return _unusable("a journal declares no capabilities: leave --with and --without out")
+    layers = layers_of(found.kind)
+    if chosen := set(options.layer or ()) - set(layers):
+        return _unusable(
+            f"{without_secrets(options.place)} is a journal: it has the layer {', '.join(layers)}, "
+            f"and not {', '.join(sorted(chosen))}"
+        )
     capabilities = replace(
-        Capabilities(),
+        Capabilities(journal=found.journal),
         **dict.fromkeys(options.having or (), True),
         **dict.fromkeys(options.without or (), False),
     )
     report = run_suite(
-        options.backend,
+        options.place,
         capabilities,
-        layers=tuple(options.layer or LAYERS),
+        kind=found.kind,
+        layers=tuple(options.layer or layers),
         only=options.only,
         progress=_dot if sys.stderr.isatty() else lambda _outcome: None,
     )
@@ -69,20 +84,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m resumable_stream_conformance",
-        description="Run the conformance suite on a backend.",
+        description="Run the conformance suite on a backend, or on a journal by itself.",
         epilog="Exit status: 0 all that is required passed, 1 it did not, 2 it could not be run.",
     )
     names = [item.name for item in fields(Capabilities)]
     parser.add_argument(
-        "backend",
+        "place",
         help="a URL such as redis://localhost:6379, or module:factory, a function without "
-        "arguments that is called for each opening",
+        "arguments that is called for each opening; it opens a backend or a journal",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the report as JSON, and nothing else"
     )
     parser.add_argument(
-        "--layer", action="append", help="run only this layer: ports, protocol, faults"
+        "--layer", action="append", help="run only this layer: ports, protocol, faults, journal"
     )
     parser.add_argument(
         "--only", metavar="EXPRESSION", help="run only matching tests, as pytest -k"
@@ -93,7 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         dest="having",
         choices=names,
         metavar="CAPABILITY",
-        help=f"declare that the backend has a capability: {', '.join(names)}",
+        help=f"declare that the backend has a capability: {', '.join(names)}; a journal is "
+        "found without that",
     )
     parser.add_argument(
         "--without",
@@ -105,18 +121,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _reach(place: str) -> None:
-    backend: object = await open_at(place)
-    if not isinstance(backend, Backend):
-        raise BackendLookupError(
-            f"{without_secrets(place)!r} gave {type(backend).__name__}, which is no Backend: "
-            "it lacks methods that resumable_stream.ports lists"
-        )
+class _Found(NamedTuple):
+    """What is at the place."""
+
+    kind: Kind
+    journal: bool
+
+
+async def _reach(place: str) -> _Found:
+    opened = await open_at(place)
     try:
         async with asyncio.timeout(REACH_TIMEOUT):
-            await backend.get("rs-conformance")
+            if isinstance(opened, Backend):
+                await opened.get("rs-conformance")
+                return _Found("backend", journal=journal_of(opened) is not None)
+            await opened.read("rs-conformance", 0, max_bytes=1)
+            return _Found("journal", journal=True)
     finally:
-        await backend.aclose()
+        if isinstance(opened, Backend | OpenedJournal):
+            await opened.aclose()
 
 
 def _dot(outcome: Outcome) -> None:

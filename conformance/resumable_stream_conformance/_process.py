@@ -7,7 +7,7 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from resumable_stream_conformance._opening import open_at
+from resumable_stream_conformance._opening import open_backend_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def other_process(place: str, namespace: str) -> AsyncIterator[None]:
 
 async def answer(place: str, namespace: str) -> None:
     """Copy one key, then answer every message, until the standard input ends."""
-    backend = await open_at(place)
+    backend = await open_backend_at(place)
     answers: set[asyncio.Task[None]] = set()
 
     def reply(message: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The report: how a backend did, by rule and promise."""
+"""The report: how a backend or a journal did, by rule and promise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from resumable_stream_conformance._rules import RULES
 
 if TYPE_CHECKING:
     from resumable_stream_conformance._capabilities import Capabilities
+
+Kind = Literal["backend", "journal"]
 
 TITLE_WIDTH = 34
 SHOWN = {"passed": "passed", "failed": "FAILED", "skipped": "skipped"}
@@ -32,10 +34,12 @@ class Report:
     """How all tests went.
 
     Attributes:
+        kind: what was opened; a journal by itself declares no capabilities.
         complete: whether every test of the suite was requested.
     """
 
     url: str
+    kind: Kind
     capabilities: Capabilities
     outcomes: list[Outcome]
     errors: list[str]
@@ -79,7 +83,8 @@ class Report:
         return f"DOES NOT CONFORM: {numbers}"
 
     def as_text(self) -> str:
-        lines = [f"Conformance of {without_secrets(self.url)}", ""]
+        noun = "the journal " if self.kind == "journal" else ""
+        lines = [f"Conformance of {noun}{without_secrets(self.url)}", ""]
         for rule, counts in self.by_rule().items():
             title = f"{rule:<5}{RULES.get(rule, '')} "
             numbers = ", ".join(
@@ -98,10 +103,11 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         return {
             "url": without_secrets(self.url),
+            "kind": self.kind,
             "conforms": self.conforms,
             "complete": self.complete,
             "verdict": self.verdict,
-            "capabilities": asdict(self.capabilities),
+            "capabilities": {} if self.kind == "journal" else asdict(self.capabilities),
             "missing_base_capabilities": list(self.capabilities.missing_base),
             "rules": [
                 {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resumable_stream_conformance._capabilities import Capabilities
+    from resumable_stream_conformance._report import Kind
 
 LAYERS = {
     "ports": (
@@ -35,6 +36,8 @@ LAYERS = {
         *("_journal_time_laws", "_journal_backend_laws"),
     ),
 }
+# What is run on a journal by itself.
+JOURNAL_LAYERS = ("journal",)
 
 REASON_LENGTH = 240
 
@@ -44,6 +47,7 @@ class Target:
     """What to run the suite against."""
 
     url: str
+    kind: Kind
     capabilities: Capabilities
 
 
@@ -59,13 +63,14 @@ def run_suite(
     url: str,
     capabilities: Capabilities,
     *,
-    layers: tuple[str, ...] = tuple(LAYERS),
+    kind: Kind,
+    layers: tuple[str, ...],
     only: str | None = None,
     progress: Callable[[Outcome], None] = lambda _outcome: None,
 ) -> Report:
     """Run the tests of the layers that ``only`` selects (pytest's ``-k``), or all of them."""
     gatherer = _Gatherer(layers, progress)
-    _target.set(Target(url, capabilities))
+    _target.set(Target(url, kind, capabilities))
     # Plugins, options and settings of the user, or of a project in the working directory, are left
     # out, so that the same backend gets the same report everywhere.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -86,8 +91,12 @@ def run_suite(
         )
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         gatherer.errors.append(f"pytest ended with {pytest.ExitCode(code).name}")
-    complete = set(layers) == set(LAYERS) and not only
-    return Report(url, capabilities, gatherer.outcomes, gatherer.errors, complete=complete)
+    complete = set(layers) == set(layers_of(kind)) and not only
+    return Report(url, kind, capabilities, gatherer.outcomes, gatherer.errors, complete=complete)
+
+
+def layers_of(kind: Kind) -> tuple[str, ...]:
+    return JOURNAL_LAYERS if kind == "journal" else tuple(LAYERS)
 
 
 class _Gatherer:

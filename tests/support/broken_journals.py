@@ -1,0 +1,285 @@
+"""Third-party journals that each break one law, found by the URL ``brokenjournal://law``."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+from resumable_stream.errors import RecordTooLargeError
+from resumable_stream_conformance import BackendWrapper, JournalWrapper
+from resumable_stream_memory import MemoryBackend, MemoryJournal
+from support.own_times import LOGS, OwnTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resumable_stream import Journal
+    from resumable_stream.ports import Backend
+
+
+class RacyAppend(OwnTimes):
+    """Looks whether the index is free, then writes."""
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        found = await self.read(log, index, max_bytes=1)
+        if found:
+            return False
+        return await self.set(log, index, record, ttl)
+
+    async def set(self, log: str, index: int, record: bytes, ttl: int) -> bool:
+        if len(record) > self.max_record_size:
+            raise RecordTooLargeError("too large")
+        await self.reach()
+        self.write(log, index, record, ttl)
+        return True
+
+
+class Overwriting(RacyAppend):
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        return await self.set(log, index, record, ttl)
+
+
+class LyingIndex(OwnTimes):
+    """Writes at the end, whatever the index."""
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        return await super().append(log, max(self.live(log), default=-1) + 1, record, ttl=ttl)
+
+
+class ClaimsTheTaken(OwnTimes):
+    """Takes an append of the newest index for its own, sent twice."""
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        written = await super().append(log, index, record, ttl=ttl)
+        return written or index == max(self.live(log))
+
+
+class Truncating(OwnTimes):
+    def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
+        super().write(log, index, record[:60_000], ttl)
+
+
+class TextRecords(OwnTimes):
+    def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
+        super().write(log, index, record.decode("utf-8", "replace").encode(), ttl)
+
+
+class IgnoredTtl(OwnTimes):
+    def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
+        super().write(log, index, record, 3600)
+
+
+class HastyTtl(OwnTimes):
+    def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
+        super().write(log, index, record, ttl / 2)
+
+
+class LastTtl(OwnTimes):
+    """The time to live is that of the whole log, and each append sets it."""
+
+    def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
+        for earlier, kept in self.live(log).items():
+            super().write(log, earlier, kept.data, ttl)
+        super().write(log, index, record, ttl)
+
+
+class RenewingRefusal(OwnTimes):
+    """A refused append sets the time to live all the same."""
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        written = await super().append(log, index, record, ttl=ttl)
+        if not written:
+            for earlier, kept in self.live(log).items():
+                self.write(log, earlier, kept.data, ttl)
+        return written
+
+
+class DroppedFront(OwnTimes):
+    """Keeps the newest 50 records of a log, and reads on from the oldest of them."""
+
+    def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
+        super().write(log, index, record, ttl)
+        LOGS[log].pop(index - 50, None)
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        oldest = min(self.live(log), default=0)
+        return await super().read(log, max(index, oldest), max_bytes=max_bytes)
+
+
+class Holes(OwnTimes):
+    """Leaves out of a page what does not fit into it, and goes on behind."""
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        found = await super().read(log, index, max_bytes=10**9)
+        kept: list[bytes] = []
+        for record in found or ():
+            if not kept or sum(map(len, kept)) + len(record) <= max_bytes:
+                kept.append(record)
+        return None if found is None else kept
+
+
+class SkippedGap(OwnTimes):
+    """A read of a missing record gives the next one that is there."""
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        later = [other for other in self.live(log) if other >= index]
+        return await super().read(log, min(later, default=index), max_bytes=max_bytes)
+
+
+class MixedNames(JournalWrapper):
+    """Names are those of files on a disk that knows no upper case."""
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        return await self.inner.append(log.lower(), index, record, ttl=ttl)
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        return await self.inner.read(log.lower(), index, max_bytes=max_bytes)
+
+    async def delete(self, log: str) -> None:
+        await self.inner.delete(log.lower())
+
+
+class WildcardDelete(OwnTimes):
+    """A name that ends with an asterisk deletes every log that begins like it."""
+
+    async def delete(self, log: str) -> None:
+        await self.reach()
+        for other in list(LOGS):
+            if other == log or (log.endswith("*") and other.startswith(log[:-1])):
+                del LOGS[other]
+
+
+class NeverDeletes(OwnTimes):
+    async def delete(self, log: str) -> None:
+        await self.reach()
+
+
+class DeletesTheNewest(OwnTimes):
+    async def delete(self, log: str) -> None:
+        await self.reach()
+        LOGS.get(log, {}).pop(max(self.live(log), default=-1), None)
+
+
+class TooMuch(OwnTimes):
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        return await super().read(log, index, max_bytes=10**9)
+
+
+class BoundlessRecords(OwnTimes):
+    """Cuts what is too large, and does not say so."""
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        return await super().append(log, index, record[: self.max_record_size], ttl=ttl)
+
+
+class StaleReads(OwnTimes):
+    """Every 45th read asks a replica that lacks the newest record of a log of three or more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = itertools.count(1)
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        found = await super().read(log, index, max_bytes=max_bytes)
+        newest = max(self.live(log), default=0)
+        behind = next(self.turns) % 45 == 0 and newest > 1
+        return found[:-1] if behind and found and index + len(found) > newest else found
+
+
+class CrossedAnswers(OwnTimes):
+    """The answer to a cancelled read goes to the next one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[Sequence[bytes] | None] = []
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        self.answers.append(await super().read(log, index, max_bytes=max_bytes))
+        await asyncio.sleep(0)
+        return self.answers.pop(0)
+
+
+class HalfWritten(OwnTimes):
+    """A record of more than a page is written in two steps, and so is half there meanwhile."""
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        if len(record) <= 4096 or len(record) > self.max_record_size:
+            return await super().append(log, index, record, ttl=ttl)
+        written = await super().append(log, index, record[:4096], ttl=ttl)
+        if written:
+            await asyncio.sleep(0)
+            self.write(log, index, record, ttl)
+        return written
+
+
+class OutlivesItsEnd(OwnTimes):
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+class KeyIsLog(BackendWrapper):
+    """A log and a key of one name are one thing to the store."""
+
+    async def delete(self, key: str) -> None:
+        await self.inner.delete(key)
+        if self.journal is not None:
+            await self.journal.delete(key)
+
+
+class ForgottenJournal(BackendWrapper):
+    """Closing the backend does not close its journal."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.journal = OwnTimes()
+
+
+LAWS: dict[str, type[OwnTimes]] = {
+    "own-times": OwnTimes,
+    "racy-append": RacyAppend,
+    "overwriting": Overwriting,
+    "lying-index": LyingIndex,
+    "claims-the-taken": ClaimsTheTaken,
+    "truncating": Truncating,
+    "text-records": TextRecords,
+    "ignored-ttl": IgnoredTtl,
+    "hasty-ttl": HastyTtl,
+    "last-ttl": LastTtl,
+    "renewing-refusal": RenewingRefusal,
+    "dropped-front": DroppedFront,
+    "holes": Holes,
+    "skipped-gap": SkippedGap,
+    "wildcard-delete": WildcardDelete,
+    "never-deletes": NeverDeletes,
+    "deletes-the-newest": DeletesTheNewest,
+    "too-much": TooMuch,
+    "boundless-records": BoundlessRecords,
+    "stale-reads": StaleReads,
+    "crossed-answers": CrossedAnswers,
+    "half-written": HalfWritten,
+    "outlives-its-end": OutlivesItsEnd,
+}
+
+
+def open_broken(url: str) -> Journal:
+    law = url.partition("://")[2]
+    if law == "none":
+        return JournalWrapper(MemoryJournal(law))
+    if law == "mixed-names":
+        return MixedNames(MemoryJournal(law))
+    return LAWS[law]()
+
+
+def open_key_is_log() -> Backend:
+    return KeyIsLog(MemoryBackend("key-is-log"))
+
+
+def open_forgotten() -> Backend:
+    return ForgottenJournal(MemoryBackend("forgotten"))
+
+
+def open_without() -> Backend:
+    backend = BackendWrapper(MemoryBackend("without"))
+    backend.journal = None
+    return backend

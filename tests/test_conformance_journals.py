@@ -1,0 +1,201 @@
+"""Each deliberately broken journal is caught by the tests that name what it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.judging import judge, with_installed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXPECTED = {
+    "brokenjournal://none": set[str](),
+    # Each record goes in its own time, and a gap is accepted: both are allowed.
+    "brokenjournal://own-times": set[str](),
+    "brokenjournal://racy-append": {"test_append_has_one_winner", "test_seal_races_append"},
+    "brokenjournal://overwriting": {
+        "test_append_has_one_winner",
+        "test_cancelled_call_of_a_journal_answers_no_other",
+        "test_overlapping_calls_keep_apart",
+        "test_record_never_changes",
+        "test_refused_append_changes_no_time",
+        "test_seal_races_append",
+        "test_unknown_append_is_told_by_reading",
+    },
+    "brokenjournal://lying-index": {
+        "test_cancelled_append_is_whole_or_absent",
+        "test_cancelled_call_of_a_journal_answers_no_other",
+        "test_gap_is_refused_or_read_as_gone",
+        "test_overlapping_calls_keep_apart",
+        "test_record_never_changes",
+        "test_refused_append_changes_no_time",
+        "test_unknown_append_is_told_by_reading",
+    },
+    "brokenjournal://claims-the-taken": {
+        "test_append_has_one_winner",
+        "test_cancelled_append_is_whole_or_absent",
+        "test_cancelled_call_of_a_journal_answers_no_other",
+        "test_record_never_changes",
+        "test_refused_append_changes_no_time",
+        "test_seal_races_append",
+        "test_unknown_append_is_told_by_reading",
+    },
+    "brokenjournal://truncating": {"test_largest_record_is_kept", "test_sizes_are_kept_exactly"},
+    "brokenjournal://text-records": {
+        "test_any_bytes_are_a_record",
+        "test_large_first_record_comes_alone",
+        "test_largest_record_is_kept",
+        "test_pages_leave_nothing_out",
+        "test_sizes_are_kept_exactly",
+    },
+    "brokenjournal://boundless-records": {"test_oversize_record_is_refused"},
+    "brokenjournal://half-written": {"test_cancelled_append_is_whole_or_absent"},
+    "brokenjournal://ignored-ttl": {
+        "test_each_append_has_its_own_time",
+        "test_expired_log_begins_anew",
+        "test_log_expires_soon_after",
+        "test_old_time_ends_with_its_log",
+        "test_refused_append_changes_no_time",
+        "test_shorter_time_of_a_later_record_shortens_no_other",
+    },
+    "brokenjournal://hasty-ttl": {
+        "test_each_append_has_its_own_time",
+        "test_record_lives_its_time",
+    },
+    "brokenjournal://last-ttl": {"test_shorter_time_of_a_later_record_shortens_no_other"},
+    "brokenjournal://renewing-refusal": {"test_refused_append_changes_no_time"},
+    "brokenjournal://dropped-front": {
+        "test_any_bytes_are_a_record",
+        "test_any_index_begins_a_page",
+        "test_delete_leaves_no_half_log",
+        "test_each_append_has_its_own_time",
+        "test_gap_is_refused_or_read_as_gone",
+        "test_pages_leave_nothing_out",
+        "test_reads_while_written_are_prefixes",
+    },
+    "brokenjournal://holes": {
+        "test_any_index_begins_a_page",
+        "test_pages_leave_nothing_out",
+        "test_sizes_are_kept_exactly",
+    },
+    "brokenjournal://skipped-gap": {
+        "test_delete_leaves_no_half_log",
+        "test_each_append_has_its_own_time",
+        "test_gap_is_refused_or_read_as_gone",
+    },
+    "brokenjournal://too-much": {
+        "test_large_first_record_comes_alone",
+        "test_overlapping_calls_keep_apart",
+        "test_pages_leave_nothing_out",
+    },
+    "brokenjournal://stale-reads": {
+        "test_append_has_one_winner",
+        "test_append_is_read_everywhere",
+        "test_seal_races_append",
+    },
+    "brokenjournal://crossed-answers": {"test_cancelled_call_of_a_journal_answers_no_other"},
+    "brokenjournal://mixed-names": {"test_odd_logs_stay_apart"},
+    "brokenjournal://wildcard-delete": {"test_odd_log_deletes_itself_only"},
+    "brokenjournal://never-deletes": {
+        "test_deleted_log_begins_anew",
+        "test_odd_log_deletes_itself_only",
+        "test_old_time_ends_with_its_log",
+    },
+    "brokenjournal://deletes-the-newest": {
+        "test_deleted_log_begins_anew",
+        "test_old_time_ends_with_its_log",
+    },
+    "brokenjournal://outlives-its-end": {"test_closed_journal_is_unavailable"},
+    "support.broken_journals:open_key_is_log": {"test_log_is_no_key"},
+    "support.broken_journals:open_forgotten": {
+        "test_closed_journal_is_unavailable",
+        "test_journal_is_closed_with_its_backend",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process in which the broken journals are an installed package."""
+    return with_installed(
+        tmp_path_factory.mktemp("site"),
+        "[resumable_stream.journals]\nbrokenjournal = support.broken_journals:open_broken\n",
+    )
+
+
+@pytest.mark.timeout(400)
+async def test_broken_laws_are_caught(strangers: dict[str, str], tmp_path: Path) -> None:
+    # The suites run concurrently: they mostly wait for logs that do not expire.
+    several = asyncio.Semaphore(8)
+
+    async def judge_law(place: str) -> tuple[int, dict[str, Any]]:
+        async with several:
+            code, out, _ = await judge(strangers, tmp_path, place, "--json", "--layer", "journal")
+        return code, json.loads(out)
+
+    judgements = await asyncio.gather(*map(judge_law, EXPECTED))
+    caught = {
+        law: {test["test"] for test in report["tests"] if test["status"] == "failed"}
+        for law, (_, report) in zip(EXPECTED, judgements, strict=True)
+    }
+    assert caught == EXPECTED
+    assert [code for code, _ in judgements] == [int(bool(tests)) for tests in EXPECTED.values()]
+
+
+async def test_journal_conforms_by_itself(strangers: dict[str, str], tmp_path: Path) -> None:
+    code, out, err = await judge(strangers, tmp_path, "brokenjournal://none")
+    assert (code, err) == (0, "")
+    assert out.startswith("Conformance of the journal brokenjournal://none\n")
+    assert "JN-9 delete" in out
+    assert "skipped" not in out
+    assert "\nconforms: " in out
+
+
+async def test_journal_of_a_backend_is_found(strangers: dict[str, str], tmp_path: Path) -> None:
+    statuses = {}
+    for option in ((), ("--without", "journal")):
+        only = ("--only", "append_has_one_winner or log_is_no_key")
+        code, out, _ = await judge(strangers, tmp_path, "memory://", "--json", *only, *option)
+        report = json.loads(out)
+        statuses[option] = {test["status"] for test in report["tests"]}
+        assert (code, report["kind"]) == (int(bool(option)), "backend")
+        assert report["capabilities"]["journal"] == (not option)
+    assert statuses == {(): {"passed"}, ("--without", "journal"): {"skipped"}}
+
+
+async def test_declared_journal_that_is_missing_fails(
+    strangers: dict[str, str], tmp_path: Path
+) -> None:
+    code, out, _ = await judge(
+        *(strangers, tmp_path, "support.broken_journals:open_without"),
+        *("--with", "journal", "--only", "append_has_one_winner"),
+    )
+    assert code == 1
+    assert "the capability 'journal' needs an attribute journal, not None" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--layer", "ports"), "is a journal: it has the layer journal, and not ports"),
+        (("--without", "expiry"), "a journal declares no capabilities"),
+    ],
+)
+async def test_journal_is_not_asked_what_it_is_not(
+    arguments: tuple[str, ...], message: str, strangers: dict[str, str], tmp_path: Path
+) -> None:
+    code, out, err = await judge(strangers, tmp_path, "brokenjournal://none", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+async def test_unknown_scheme_tells_of_both(strangers: dict[str, str], tmp_path: Path) -> None:
+    code, out, err = await judge(strangers, tmp_path, "nobody://")
+    assert (code, out) == (2, "")
+    assert "no installed backend handles 'nobody://'" in err
+    assert "no installed journal handles 'nobody://'; there are brokenjournal://" in err
