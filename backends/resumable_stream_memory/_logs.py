@@ -35,7 +35,7 @@ class Logs:
                 return False
             if log is None:
                 log = self._logs[name] = _Log(deadline)
-            log.records.append(bytes(record))
+            log.records.append(record)
             log.deadline = max(log.deadline, deadline)
             return True
 

@@ -10,7 +10,7 @@ from resumable_stream._context import ResumableStreamContext
 from resumable_stream._factory import create_resumable_stream_context
 from resumable_stream._options import Options
 from resumable_stream._owners import StreamOwners, owned_stream_id
-from resumable_stream._registry import find_opener
+from resumable_stream._registry import find_journal_opener, find_opener
 from resumable_stream._status import CancelResult, StreamState, StreamStatus
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._stream_end import StreamEnd, closing_status
@@ -119,6 +119,7 @@ __all__ = [
     "WrongKeyTypeError",
     "closing_status",
     "create_resumable_stream_context",
+    "find_journal_opener",
     "find_opener",
     "owned_stream_id",
 ]

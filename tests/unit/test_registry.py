@@ -17,13 +17,13 @@ from resumable_stream import (
     UnknownSchemeError,
     create_resumable_stream_context,
 )
-from resumable_stream._registry import GROUP, find_opener
-from resumable_stream_memory import MemoryBackend, open_backend
+from resumable_stream._registry import GROUP, JOURNAL_GROUP, find_journal_opener, find_opener
+from resumable_stream_memory import MemoryBackend, open_backend, open_journal
 
 
-def install(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
+def install(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str], group: str = GROUP) -> None:
     """Pretend that these entry points, and no others, are installed."""
-    found = EntryPoints(EntryPoint(name, value, GROUP) for name, value in points)
+    found = EntryPoints(EntryPoint(name, value, group) for name, value in points)
 
     def entry_points(**params: Any) -> EntryPoints:
         return found.select(**params)
@@ -73,6 +73,43 @@ def test_a_missing_driver_says_what_to_install(
     with pytest.raises(MissingDriverError, match=remedy) as caught:
         create_resumable_stream_context("x://")
     assert isinstance(caught.value, ImportError)
+
+
+def test_our_own_journals_are_found_like_any_other() -> None:
+    assert find_journal_opener("memory://x") is open_journal
+    assert find_journal_opener("MEMORY://x") is open_journal
+
+
+@pytest.mark.parametrize("url", ["mqtt://localhost", "localhost:6379", "", "://x"])
+def test_an_unknown_journal_says_what_is_known(url: str) -> None:
+    with pytest.raises(UnknownSchemeError, match=r"journal .*memory://"):
+        find_journal_opener(url)
+
+
+def test_a_backend_is_no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, ("x", "resumable_stream_memory:open_backend"))
+    with pytest.raises(UnknownSchemeError, match="no installed journal handles 'x://'"):
+        find_journal_opener("x://")
+    install(monkeypatch, ("x", "resumable_stream_memory:open_journal"), group=JOURNAL_GROUP)
+    assert find_journal_opener("x://") is open_journal
+    with pytest.raises(UnknownSchemeError, match="no installed backend handles 'x://'"):
+        find_opener("x://")
+
+
+def test_a_journal_registered_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = (("x", "resumable_stream_memory:open_journal"), ("x", "other:open"))
+    install(monkeypatch, *points, group=JOURNAL_GROUP)
+    with pytest.raises(DuplicateSchemeError, match="the journal you mean as journal="):
+        find_journal_opener("x://")
+
+
+def test_a_missing_driver_of_a_journal_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, ("x", "no_such_driver:open [nats]"), group=JOURNAL_GROUP)
+    remedy = r"the journal for 'x://' .* pip install 'resumable-stream\[nats\]'"
+    with pytest.raises(MissingDriverError, match=remedy):
+        find_journal_opener("x://")
 
 
 def test_the_environment_names_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
