@@ -111,8 +111,42 @@ EXPECTED = {
         "test_old_time_ends_with_its_log",
     },
     "brokenjournal://outlives-its-end": {"test_closed_journal_is_unavailable"},
-    "support.broken_journals:open_key_is_log": {"test_log_is_no_key"},
-    "support.broken_journals:open_forgotten": {
+    "brokenjournal://ends-once": {
+        "test_closed_journal_is_unavailable",
+        "test_closed_journal_leaves_no_task",
+        "test_closing_a_journal_twice_is_idempotent",
+        "test_closing_spares_other_journals",
+    },
+    "brokenjournal://takes-all-along": {
+        "test_closed_journal_is_unavailable",
+        "test_closing_spares_other_journals",
+    },
+    "brokenjournal://leaves-a-task": {"test_closed_journal_leaves_no_task"},
+    "brokenjournal://needs-a-loop": {"test_journal_opens_without_a_loop"},
+    "brokenjournal://connects-once": {
+        "test_append_has_one_winner",
+        "test_first_journal_calls_may_overlap",
+        "test_many_logs_at_once_stay_apart",
+        "test_odd_logs_stay_apart",
+        "test_overlapping_calls_keep_apart",
+        "test_seal_races_append",
+    },
+    "brokenjournal://strict-delete": {
+        "test_delete_of_missing_log_is_quiet",
+        "test_first_journal_calls_may_overlap",
+    },
+    "brokenjournal://stuck-after-refusal": {"test_refused_gap_is_no_obstacle"},
+    "brokenjournal://gone-beyond-the-end": {
+        "test_deleted_log_begins_anew",
+        "test_expired_log_begins_anew",
+        "test_log_expires_soon_after",
+        "test_reads_nothing_at_the_end",
+        "test_refused_append_changes_no_time",
+    },
+    "brokenjournal://evicting": {"test_many_logs_at_once_stay_apart"},
+    "support.broken_lives:open_announcing": {"test_log_is_no_channel"},
+    "support.broken_lives:open_key_is_log": {"test_log_is_no_key"},
+    "support.broken_lives:open_forgotten": {
         "test_closed_journal_is_unavailable",
         "test_journal_is_closed_with_its_backend",
     },
@@ -169,7 +203,7 @@ async def test_declared_journal_that_is_missing_fails(
     strangers: dict[str, str], tmp_path: Path
 ) -> None:
     code, out, _ = await judge(
-        *(strangers, tmp_path, "support.broken_journals:open_without"),
+        *(strangers, tmp_path, "support.broken_lives:open_without"),
         *("--with", "journal", "--only", "append_has_one_winner"),
     )
     assert code == 1

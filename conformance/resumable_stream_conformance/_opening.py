@@ -83,14 +83,6 @@ async def open_backend_at(place: str) -> Backend:
     return opened
 
 
-async def open_journal_at(place: str) -> Journal:
-    """Open the journal at ``place`` once more."""
-    opened = await open_at(place)
-    if not isinstance(opened, Journal):
-        raise BackendLookupError(f"{without_secrets(place)!r} gave a backend, and no Journal")
-    return opened
-
-
 def _opener_of_url(url: str) -> Callable[[str], Backend | OpenedJournal]:
     try:
         return find_opener(url)

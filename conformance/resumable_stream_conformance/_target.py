@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from resumable_stream_conformance import BackendSuite, JournalSuite
-from resumable_stream_conformance._opening import open_backend_at, open_journal_at
+from resumable_stream_conformance._opening import opener_of
 from resumable_stream_conformance._run import target
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from resumable_stream.journal import Journal
     from resumable_stream.ports import Backend
 
+# The command has looked at what is opened; here it is called as by a test file of one's own.
 if target().kind == "backend":
 
     class TestBackend(BackendSuite):
@@ -20,8 +23,8 @@ if target().kind == "backend":
         capabilities: ClassVar = target().capabilities
         url: ClassVar = target().url
 
-        async def open(self) -> Backend:
-            return await open_backend_at(self.url)
+        def open(self) -> Backend | Awaitable[Backend]:
+            return cast("Backend | Awaitable[Backend]", opener_of(self.url)())
 
 else:
 
@@ -30,5 +33,5 @@ else:
 
         url: ClassVar = target().url
 
-        async def open(self) -> Journal:
-            return await open_journal_at(self.url)
+        def open(self) -> Journal | Awaitable[Journal]:
+            return cast("Journal | Awaitable[Journal]", opener_of(self.url)())

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from resumable_stream.errors import RecordTooLargeError
-from resumable_stream_conformance import BackendWrapper, JournalWrapper
-from resumable_stream_memory import MemoryBackend, MemoryJournal
+from resumable_stream_conformance import JournalWrapper
+from resumable_stream_memory import MemoryJournal
+from support.broken_lives import (
+    ConnectsOnce,
+    EndsOnce,
+    LeavesATask,
+    NeedsALoop,
+    OutlivesItsEnd,
+    StrictDelete,
+    TakesAllAlong,
+)
 from support.own_times import LOGS, OwnTimes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from resumable_stream import Journal
-    from resumable_stream.ports import Backend
 
 
 class RacyAppend(OwnTimes):
@@ -200,6 +208,37 @@ class CrossedAnswers(OwnTimes):
         return self.answers.pop(0)
 
 
+class GoneBeyondTheEnd(OwnTimes):
+    """Takes an index that was never written for one that is gone."""
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
+        found = await super().read(log, index, max_bytes=max_bytes)
+        return found if index <= max(self.live(log), default=-1) + 1 else None
+
+
+class Evicting(OwnTimes):
+    """Keeps the newest 250 logs, like a cache."""
+
+    def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
+        super().write(log, index, record, ttl)
+        while len(LOGS) > 250:
+            del LOGS[next(iter(LOGS))]
+
+
+class StuckAfterRefusal(JournalWrapper):
+    """A log is never appended to again after it has refused an append."""
+
+    refused: ClassVar[set[str]] = set()
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        if log in self.refused:
+            return False
+        written = await self.inner.append(log, index, record, ttl=ttl)
+        if not written and not await self.inner.read(log, index, max_bytes=1):
+            self.refused.add(log)
+        return written
+
+
 class HalfWritten(OwnTimes):
     """A record of more than a page is written in two steps, and so is half there meanwhile."""
 
@@ -211,28 +250,6 @@ class HalfWritten(OwnTimes):
             await asyncio.sleep(0)
             self.write(log, index, record, ttl)
         return written
-
-
-class OutlivesItsEnd(OwnTimes):
-    async def aclose(self) -> None:
-        """Close nothing."""
-
-
-class KeyIsLog(BackendWrapper):
-    """A log and a key of one name are one thing to the store."""
-
-    async def delete(self, key: str) -> None:
-        await self.inner.delete(key)
-        if self.journal is not None:
-            await self.journal.delete(key)
-
-
-class ForgottenJournal(BackendWrapper):
-    """Closing the backend does not close its journal."""
-
-    def __init__(self, inner: Backend) -> None:
-        super().__init__(inner)
-        self.journal = OwnTimes()
 
 
 LAWS: dict[str, type[OwnTimes]] = {
@@ -258,28 +275,25 @@ LAWS: dict[str, type[OwnTimes]] = {
     "stale-reads": StaleReads,
     "crossed-answers": CrossedAnswers,
     "half-written": HalfWritten,
+    "gone-beyond-the-end": GoneBeyondTheEnd,
+    "evicting": Evicting,
     "outlives-its-end": OutlivesItsEnd,
+    "ends-once": EndsOnce,
+    "takes-all-along": TakesAllAlong,
+    "leaves-a-task": LeavesATask,
+    "needs-a-loop": NeedsALoop,
+    "connects-once": ConnectsOnce,
+    "strict-delete": StrictDelete,
+}
+WRAPPERS: dict[str, type[JournalWrapper]] = {
+    "none": JournalWrapper,
+    "mixed-names": MixedNames,
+    "stuck-after-refusal": StuckAfterRefusal,
 }
 
 
 def open_broken(url: str) -> Journal:
     law = url.partition("://")[2]
-    if law == "none":
-        return JournalWrapper(MemoryJournal(law))
-    if law == "mixed-names":
-        return MixedNames(MemoryJournal(law))
+    if law in WRAPPERS:
+        return WRAPPERS[law](MemoryJournal(law))
     return LAWS[law]()
-
-
-def open_key_is_log() -> Backend:
-    return KeyIsLog(MemoryBackend("key-is-log"))
-
-
-def open_forgotten() -> Backend:
-    return ForgottenJournal(MemoryBackend("forgotten"))
-
-
-def open_without() -> Backend:
-    backend = BackendWrapper(MemoryBackend("without"))
-    backend.journal = None
-    return backend
