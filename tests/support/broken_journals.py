@@ -18,7 +18,7 @@ from support.broken_lives import (
     StrictDelete,
     TakesAllAlong,
 )
-from support.own_times import LOGS, OwnTimes
+from support.own_times import OwnTimes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,7 @@ class DroppedFront(OwnTimes):
 
     def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
         super().write(log, index, record, ttl)
-        LOGS[log].pop(index - 50, None)
+        self.logs[log].pop(index - 50, None)
 
     async def read(self, log: str, index: int, *, max_bytes: int) -> Sequence[bytes] | None:
         oldest = min(self.live(log), default=0)
@@ -153,9 +153,9 @@ class WildcardDelete(OwnTimes):
 
     async def delete(self, log: str) -> None:
         await self.reach()
-        for other in list(LOGS):
+        for other in list(self.logs):
             if other == log or (log.endswith("*") and other.startswith(log[:-1])):
-                del LOGS[other]
+                del self.logs[other]
 
 
 class NeverDeletes(OwnTimes):
@@ -166,7 +166,7 @@ class NeverDeletes(OwnTimes):
 class DeletesTheNewest(OwnTimes):
     async def delete(self, log: str) -> None:
         await self.reach()
-        LOGS.get(log, {}).pop(max(self.live(log), default=-1), None)
+        self.logs.get(log, {}).pop(max(self.live(log), default=-1), None)
 
 
 class TooMuch(OwnTimes):
@@ -221,8 +221,8 @@ class Evicting(OwnTimes):
 
     def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
         super().write(log, index, record, ttl)
-        while len(LOGS) > 250:
-            del LOGS[next(iter(LOGS))]
+        while len(self.logs) > 250:
+            del self.logs[next(iter(self.logs))]
 
 
 class StuckAfterRefusal(JournalWrapper):

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from resumable_stream.errors import BackendUnavailableError
 from resumable_stream_conformance import BackendWrapper, JournalWrapper
 from resumable_stream_memory import MemoryBackend
-from support.own_times import LOGS, OwnTimes
+from support.own_times import OwnTimes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resumable_stream.ports import Backend
 
 
@@ -30,7 +32,7 @@ class TakesAllAlong(OwnTimes):
 
     async def aclose(self) -> None:
         await super().aclose()
-        LOGS.clear()
+        self.logs.clear()
 
 
 class LeavesATask(OwnTimes):
@@ -67,7 +69,7 @@ class ConnectsOnce(OwnTimes):
 class StrictDelete(OwnTimes):
     async def delete(self, log: str) -> None:
         await self.reach()
-        del LOGS[log]
+        del self.logs[log]
 
 
 class KeyIsLog(BackendWrapper):
@@ -100,12 +102,11 @@ class ForgottenJournal(BackendWrapper):
         self.journal = OwnTimes()
 
 
-def open_key_is_log() -> Backend:
-    return KeyIsLog(MemoryBackend("key-is-log"))
-
-
-def open_forgotten() -> Backend:
-    return ForgottenJournal(MemoryBackend("forgotten"))
+def open_announcing() -> Backend:
+    inner = MemoryBackend("announcing")
+    backend = BackendWrapper(inner)
+    backend.journal = Announcing(inner)
+    return backend
 
 
 def open_without() -> Backend:
@@ -114,8 +115,8 @@ def open_without() -> Backend:
     return backend
 
 
-def open_announcing() -> Backend:
-    inner = MemoryBackend("announcing")
-    backend = BackendWrapper(inner)
-    backend.journal = Announcing(inner)
-    return backend
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "announcing": open_announcing,
+    "forgotten": lambda: ForgottenJournal(MemoryBackend("forgotten")),
+    "key-is-log": lambda: KeyIsLog(MemoryBackend("key-is-log")),
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from resumable_stream.errors import BackendUnavailableError, RecordTooLargeError
 
@@ -17,14 +17,15 @@ class Record(NamedTuple):
     deadline: float
 
 
-# All openings share what is kept.
-LOGS: dict[str, dict[int, Record]] = {}
-
-
 class OwnTimes:
     """A sound journal: each record goes in its own time, and gaps are accepted."""
 
     max_record_size = 65_536
+    # All openings of one class share what is kept, and no other class does.
+    logs: ClassVar[dict[str, dict[int, Record]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.logs = {}
 
     def __init__(self) -> None:
         self.closed = False
@@ -52,7 +53,7 @@ class OwnTimes:
 
     async def delete(self, log: str) -> None:
         await self.reach()
-        LOGS.pop(log, None)
+        self.logs.pop(log, None)
 
     async def aclose(self) -> None:
         self.closed = True
@@ -64,7 +65,7 @@ class OwnTimes:
 
     def live(self, log: str) -> dict[int, Record]:
         now = time.monotonic()
-        return {n: record for n, record in LOGS.get(log, {}).items() if record.deadline > now}
+        return {n: record for n, record in self.logs.get(log, {}).items() if record.deadline > now}
 
     def write(self, log: str, index: int, record: bytes, ttl: float) -> None:
-        LOGS.setdefault(log, {})[index] = Record(record, time.monotonic() + ttl)
+        self.logs.setdefault(log, {})[index] = Record(record, time.monotonic() + ttl)
