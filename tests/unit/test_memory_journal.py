@@ -48,6 +48,16 @@ def test_a_forgotten_backend_keeps_no_bus() -> None:
     assert "forgotten logs" not in _buses
 
 
+async def test_a_closed_backend_keeps_no_bus_although_a_reader_does() -> None:
+    backend = MemoryBackend("still held")
+    held = await backend.subscribe("channel", lambda _message: None, lambda _loss: None)
+    await backend.journal.append("log", 0, b"zero", ttl=60)
+    await backend.aclose()
+    fresh = MemoryBackend("still held")
+    assert await fresh.journal.read("log", 0, max_bytes=9) == []
+    await held.aclose()
+
+
 @in_virtual_time
 async def test_a_log_stays_whole_until_its_longest_time_is_over() -> None:
     journal = MemoryBackend("log expiry", clock=loop_time).journal
