@@ -9,9 +9,7 @@ from resumable_stream_memory import MemoryBackend, MemoryJournal
 
 
 class TestMemory(BackendSuite):
-    capabilities: ClassVar = Capabilities(
-        counts_subscribers=True, renews_many=True, journal=True
-    )
+    capabilities: ClassVar = Capabilities(counts_subscribers=True, renews_many=True, journal=True)
 
     def open(self) -> MemoryBackend:
         return MemoryBackend("conformance")

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MovedError,
-    NoScriptError,
-    RedisError,
-    TryAgainError,
-)
+from redis.exceptions import RedisError
 
 from resumable_stream.adapter_kit import LoopBound
-from resumable_stream.errors import (
-    BackendUnavailableError,
-    InvalidSettingError,
-    MessageTooLargeError,
-)
-from resumable_stream_redis import _driver
-from resumable_stream_redis._errors import BACKEND, failed, is_wrong_type, refused, wrong_type
+from resumable_stream.errors import MessageTooLargeError
+from resumable_stream_redis._errors import BACKEND, is_wrong_type, refused, wrong_type
 from resumable_stream_redis._hub import Hub
-from resumable_stream_redis._pipe import Pipe
-from resumable_stream_redis._settings import checked_client, checked_timeout, checked_url
-from resumable_stream_redis._topology import MESSAGE_NODE, from_client, from_url
+from resumable_stream_redis._journal import RedisJournal
+from resumable_stream_redis._names import key_of
+from resumable_stream_redis._nodes import Nodes, Script
+from resumable_stream_redis._settings import checked_timeout
+from resumable_stream_redis._topology import MESSAGE_NODE, topology_of
 from resumable_stream_redis._wire import pack
 
 if TYPE_CHECKING:
@@ -35,24 +23,21 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis, RedisCluster
 
+    from resumable_stream.errors import BackendError
     from resumable_stream.ports import Loss, Subscription
     from resumable_stream_redis._driver import Connection
     from resumable_stream_redis._topology import Topology
 
 MAX_MESSAGE_SIZE = 512 * 1024
 
-_MAX_REDIRECTIONS = 5
-_TRY_AGAIN_DELAY = 0.05
-
-_COMPARE_AND_SET = b"""\
+_COMPARE_AND_SET = Script(b"""\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1
-"""
-_COMPARE_AND_SET_SHA = hashlib.sha1(_COMPARE_AND_SET, usedforsecurity=False).hexdigest().encode()
+""")
 
 # An error of one key, which may hold something other than a value, does not concern the others.
-_RENEW_MANY = b"""\
+_RENEW_MANY = Script(b"""\
 local renewed = {}
 for i, key in ipairs(KEYS) do
   local held = redis.pcall('GET', key) == ARGV[i]
@@ -63,8 +48,7 @@ for i, key in ipairs(KEYS) do
   end
 end
 return table.concat(renewed)
-"""
-_RENEW_MANY_SHA = hashlib.sha1(_RENEW_MANY, usedforsecurity=False).hexdigest().encode()
+""")
 _RENEWED = ord("1")
 
 
@@ -96,49 +80,57 @@ class RedisBackend:
         client: Redis | RedisCluster | None = None,
         timeout: float = 5.0,
     ) -> None:
-        _driver.check()
-        if client is not None and url is None:
-            self._topology: Topology = from_client(checked_client(client))
-        elif url is not None and client is None:
-            self._topology = from_url(checked_url(url))
-        else:
-            raise InvalidSettingError("pass either a URL or client=")
+        self._topology = topology_of(url, client)
         self._timeout = checked_timeout(timeout)
         self._bound = LoopBound(BACKEND, lambda: _Parts(self._topology, self._timeout))
+        self._journal = RedisJournal(url, client=client, timeout=timeout)
+
+    @property
+    def journal(self) -> RedisJournal:
+        """The journal on the same servers, on connections of its own; closed with the backend."""
+        return self._journal
 
     @property
     def max_message_size(self) -> int:
         return MAX_MESSAGE_SIZE
 
     async def get(self, key: str) -> str | None:
-        value = await self._execute(key, b"GET", key.encode(), write=False)
+        value = await self._execute(key, b"GET", write=False)
         # Another program may have written any bytes; compare_and_set must find them unchanged.
         return value.decode(errors="surrogateescape") if isinstance(value, bytes) else None
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
-        command = (b"SET", key.encode(), value.encode(), b"EX", b"%d" % ttl)
-        await self._execute(key, *command, write=True)
+        arguments = (value.encode(), b"EX", b"%d" % ttl)
+        await self._execute(key, b"SET", *arguments, write=True)
 
     async def create(self, key: str, value: str, *, ttl: int) -> bool:
-        command = (b"SET", key.encode(), value.encode(), b"EX", b"%d" % ttl, b"NX")
-        return await self._execute(key, *command, write=True) is not None
+        arguments = (value.encode(), b"EX", b"%d" % ttl, b"NX")
+        return await self._execute(key, b"SET", *arguments, write=True) is not None
 
     async def compare_and_set(self, key: str, expected: str, value: str, *, ttl: int) -> bool:
         present = expected.encode(errors="surrogateescape")  # the inverse of get
-        arguments = (b"1", key.encode(), present, value.encode(), b"%d" % ttl)
-        return await self._run(key, _COMPARE_AND_SET, _COMPARE_AND_SET_SHA, arguments) == 1
+        arguments = (present, value.encode(), b"%d" % ttl)
+        nodes = self._bound.get().nodes
+        try:
+            done = await nodes.run(_COMPARE_AND_SET, [key_of(key)], *arguments, write=True)
+        except RedisError as error:
+            raise _answered(key, error) from error
+        return done == 1
 
     async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
-        if not self._topology.is_one_server:
+        nodes = self._bound.get().nodes
+        if not entries or not self._topology.is_one_server:
             return [False] * len(entries)  # a script reaches the keys of one node only
-        keys = [key.encode() for key, _ in entries]
+        keys = [key_of(key) for key, _ in entries]
         values = [value.encode(errors="surrogateescape") for _, value in entries]
-        arguments = (b"%d" % len(keys), *keys, *values, b"%d" % ttl)
-        flags: Any = await self._run("", _RENEW_MANY, _RENEW_MANY_SHA, arguments)
+        try:
+            flags: Any = await nodes.run(_RENEW_MANY, keys, *values, b"%d" % ttl, write=True)
+        except RedisError as error:
+            raise refused(error) from error
         return [flag == _RENEWED for flag in flags]
 
     async def delete(self, key: str) -> None:
-        await self._execute(key, b"DEL", key.encode(), write=True)
+        await self._execute(key, b"DEL", write=True)
 
     async def publish(self, channel: str, message: bytes) -> None:
         await self.publish_many([(channel, message)])
@@ -154,7 +146,7 @@ class RedisBackend:
             return
         commands = [pack(b"PUBLISH", channel.encode(), message) for channel, message in messages]
         try:
-            await parts.pipe(MESSAGE_NODE).call(commands, write=True)
+            await parts.nodes.pipe(MESSAGE_NODE).call(commands, write=True)
         except RedisError as error:
             raise refused(error) from error
 
@@ -170,52 +162,30 @@ class RedisBackend:
         if not self._topology.is_one_server:
             return None
         names = [channel.encode() for channel in channels]
-        reply: Any = await self._execute("", b"PUBSUB", b"NUMSUB", *names, write=False)
+        pipe = self._bound.get().nodes.pipe(MESSAGE_NODE)
+        try:
+            reply: Any = await pipe.call([pack(b"PUBSUB", b"NUMSUB", *names)], write=False)
+        except RedisError as error:
+            raise refused(error) from error
         return [int(count) for count in reply[1::2]]
 
     async def aclose(self) -> None:
-        if (parts := self._bound.close()) is not None:
+        parts = self._bound.close()
+        await self._journal.aclose()
+        if parts is not None:
             await parts.aclose()
 
-    async def _run(
-        self, key: str, script: bytes, sha: bytes, arguments: tuple[bytes, ...]
-    ) -> object:
-        """Run a script, which the server may not know yet, on the node that has the key."""
+    async def _execute(self, key: str, command: bytes, *arguments: bytes, write: bool) -> object:
+        nodes, name = self._bound.get().nodes, key_of(key)
         try:
-            return await self._execute(key, b"EVALSHA", sha, *arguments, write=True)
-        except BackendUnavailableError as error:
-            if not isinstance(error.__cause__, NoScriptError):
-                raise
-            # The server said that it has not run the script: nothing is repeated.
-            return await self._execute(key, b"EVAL", script, *arguments, write=True)
-
-    async def _execute(self, key: str, *command: bytes, write: bool) -> object:
-        """Run a command on the node that has the key, and follow the cluster's redirections."""
-        parts = self._bound.get()
-        commands = [pack(*command)]
-        try:
-            node = await self._topology.locate(key.encode(), self._timeout)
-        except Exception as error:
-            raise failed(error) from error
-        try:
-            for _ in range(_MAX_REDIRECTIONS):
-                try:
-                    return await parts.pipe(node).call(commands, write=write)
-                except MovedError as error:
-                    node = self._topology.redirected(node, error)
-                    commands = commands[-1:]
-                except AskError as error:
-                    node = self._topology.redirected(node, error)
-                    commands = [pack(b"ASKING"), commands[-1]]
-                except TryAgainError:
-                    await asyncio.sleep(_TRY_AGAIN_DELAY)
-            raise BackendUnavailableError("the cluster keeps redirecting: it is being rearranged")
+            return await nodes.execute(name, command, name, *arguments, write=write)
         except RedisError as error:
-            if isinstance(error, ClusterDownError):
-                self._topology.renew()
-            if is_wrong_type(error):
-                raise wrong_type(key, error) from error
-            raise refused(error) from error
+            raise _answered(key, error) from error
+
+
+def _answered(key: str, error: RedisError) -> BackendError:
+    """Describe the server's refusal of a command about a key."""
+    return wrong_type(key, error) if is_wrong_type(error) else refused(error)
 
 
 class _Parts:
@@ -223,33 +193,20 @@ class _Parts:
 
     def __init__(self, topology: Topology, timeout: float) -> None:
         self._topology = topology
-        self._timeout = timeout
-        self._pipes: dict[str, Pipe] = {}
+        self.nodes = Nodes(topology, timeout)
         watch = None if topology.watch is None else self._watch
         self.hub = Hub(partial(topology.open, MESSAGE_NODE), timeout, watch)
 
     @property
     def cut_off(self) -> bool:
         """The event loop is being shut down: what was begun now would not come to its end."""
-        # Every call asks this, and ``any`` would take longer than all of it.
-        for pipe in self._pipes.values():
-            if pipe.cut_off:
-                return True
-        return self.hub.cut_off
-
-    def pipe(self, node: str) -> Pipe:
-        pipe = self._pipes.get(node)
-        if pipe is None:
-            pipe = self._pipes[node] = Pipe(partial(self._topology.open, node), self._timeout)
-        return pipe
+        return self.nodes.cut_off or self.hub.cut_off
 
     async def aclose(self) -> None:
         await self.hub.aclose()
-        for pipe in self._pipes.values():
-            await pipe.aclose()
+        await self.nodes.aclose()
 
     async def _watch(self, connection: Connection) -> None:
         if self._topology.watch is not None:
             await self._topology.watch(connection)
-            for pipe in self._pipes.values():
-                pipe.renew()
+            self.nodes.renew()

@@ -10,6 +10,7 @@ from resumable_stream.errors import (
     BackendError,
     BackendFaultError,
     BackendUnavailableError,
+    JournalFullError,
     OutcomeUnknownError,
     WrongKeyTypeError,
 )
@@ -39,6 +40,11 @@ RIGHTS = (
     "(pubsub|numsub is optional, for TypeScript listeners that vanish)"
 )
 
+JOURNAL_RIGHTS = (
+    "eval, evalsha, xadd, xlen, xrange, xrevrange, pttl, expire and del "
+    "on the keys that start with the context's key prefix (~resumable-stream:rs:* by default)"
+)
+
 # Looked up along the bases of an error's class: the nearest entry wins.
 _REMEDIES: dict[type[BaseException], str] = {
     exceptions.AuthenticationError: (
@@ -53,11 +59,31 @@ _REMEDIES: dict[type[BaseException], str] = {
     exceptions.MasterDownError: "the server is a replica that has lost its primary",
     exceptions.ClusterDownError: "the cluster is down",
     exceptions.AskError: (
-        "the server is a node of a cluster: pass RedisBackend(client=RedisCluster(...))"
+        "the server is a node of a cluster: pass client=RedisCluster(...) instead of a URL"
     ),
     exceptions.OutOfMemoryError: "the server is out of memory and evicts nothing",
     exceptions.MaxConnectionsError: "too many connections",
 }
+
+
+# How servers say of a command in a script what they say by a code of a command alone. Redis before
+# 7.0 puts the code into the middle of the text; no server gives one for a missing right.
+_IN_SCRIPTS: dict[str, type[exceptions.ResponseError]] = {
+    "-OOM ": exceptions.OutOfMemoryError,
+    "-READONLY ": exceptions.ReadOnlyError,
+    "ACL failure in script": exceptions.NoPermissionError,
+    "The user executing the script can't": exceptions.NoPermissionError,
+}
+
+
+def outside_script(error: Exception) -> Exception:
+    """Return the error of a command in a script as that of the same command outside of one."""
+    if type(error) is exceptions.ResponseError:
+        detail = str(error)
+        for sign, kind in _IN_SCRIPTS.items():
+            if sign in detail:
+                return kind(detail)
+    return error
 
 
 def refused(error: BaseException) -> BackendUnavailableError:
@@ -106,6 +132,36 @@ def wrong_type(key: str, error: BaseException) -> WrongKeyTypeError:
         ),
         error,
     )
+
+
+def log_refused(log: str, error: BaseException) -> BackendError:
+    """Describe the server's refusal of a command about a log; nothing was written."""
+    if is_wrong_type(error):
+        return caused(
+            WrongKeyTypeError(
+                f"the key of log {log!r} holds no log: another program uses it; choose another "
+                f"key_prefix ({error})"
+            ),
+            error,
+        )
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return caused(
+            JournalFullError(
+                "Redis has no room for the record: its memory has reached maxmemory, and its "
+                "maxmemory-policy finds nothing to evict; raise maxmemory, or keep text for a "
+                f"shorter time ({error})"
+            ),
+            error,
+        )
+    if isinstance(error, exceptions.NoPermissionError):
+        return caused(
+            AccessDeniedError(
+                f"Redis refused: the user lacks a right to log {log!r}; it needs {JOURNAL_RIGHTS} "
+                f"({error})"
+            ),
+            error,
+        )
+    return refused(error)
 
 
 def lost(error: BaseException, *, sent: bool, write: bool) -> BackendError:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from resumable_stream_redis import _driver
-from resumable_stream_redis._errors import REPLY_ERRORS
+from resumable_stream_redis._errors import REPLY_ERRORS, outside_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +137,8 @@ class Line(asyncio.Protocol):
 
 def _sound(reply: object) -> object:
     """Return the reply of a command; raise an error that concerns the whole connection."""
-    if isinstance(reply, Exception) and not isinstance(reply, REPLY_ERRORS):
+    if not isinstance(reply, Exception):
+        return reply
+    if not isinstance(reply, REPLY_ERRORS):
         raise reply
-    return reply
+    return outside_script(reply)

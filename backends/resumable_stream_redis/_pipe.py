@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import InvalidResponse
 
-from resumable_stream.adapter_kit import Call, Calls, Worker, again
+from resumable_stream.adapter_kit import Call, Calls, Worker, again, stop
 from resumable_stream.errors import BackendError
 from resumable_stream_redis import _wire
 from resumable_stream_redis._errors import BACKEND, STALE_CONNECTION, failed, lost
 from resumable_stream_redis._line import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from resumable_stream_redis._driver import Connection
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BATCH_BYTES = 256 * 1024
 
 # While replies keep coming, a call behind others may wait for this many time-outs.
-_PATIENCE = 4
+PATIENCE = 4
 _GRACE = 0.1
 
 # An idle connection is closed before a firewall on the way silently forgets it.
@@ -60,13 +60,22 @@ class Pipe:
     A reply belongs to the oldest unanswered command whatever became of its caller, so a cancelled
     call's reply is never taken for another's. Nothing is sent twice: what was sent on a connection
     that breaks has failed, what was not yet sent goes to the next one.
+
+    Args:
+        open_connection: opens the connection.
+        timeout: seconds after which a server that does not answer has failed.
+        watch: returns once a connection leads to the wrong server.
     """
 
     def __init__(
-        self, open_connection: Callable[[], Awaitable[Connection]], timeout: float
+        self,
+        open_connection: Callable[[], Awaitable[Connection]],
+        timeout: float,
+        watch: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._open = open_connection
         self._timeout = timeout
+        self._watch = watch
         self._calls: Calls[bytes, _Commands] = Calls()
         # One entry for each command that was sent; replies come in order.
         self._unanswered: deque[_Commands] = deque()
@@ -156,7 +165,7 @@ class Pipe:
         for call in chain(self._unanswered, self._calls):
             if call.done.done():
                 continue
-            latest = call.began + _PATIENCE * self._timeout
+            latest = call.began + PATIENCE * self._timeout
             deadline = min(max(call.began, self._last_reply) + self._timeout, latest)
             if now < deadline:
                 return overdue, deadline - now
@@ -194,6 +203,12 @@ class Pipe:
         self._stale = False
         self._last_reply = asyncio.get_running_loop().time()
         line = self._line = Line(connection, self._on_reply, self._wake.set)
+        watch = None
+        if self._watch is not None:
+            watch = asyncio.create_task(
+                self._watch(connection), name="resumable-stream redis watch"
+            )
+            watch.add_done_callback(lambda _: self.renew())
         try:
             await self._write(line)
         except OSError as error:
@@ -205,6 +220,8 @@ class Pipe:
             while self._unanswered:
                 call = self._unanswered.popleft()
                 call.fail(lost(cause, sent=True, write=call.write))
+            if watch is not None:
+                await stop(watch)
         if self._calls.is_left():
             # A server that accepts and hangs up must not be asked again in a tight loop.
             await asyncio.sleep(0.02)

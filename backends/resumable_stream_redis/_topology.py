@@ -15,7 +15,7 @@ from redis.exceptions import AskError, MovedError, RedisClusterException, RedisE
 
 from resumable_stream.errors import InvalidSettingError
 from resumable_stream_redis import _driver
-from resumable_stream_redis._settings import own_settings
+from resumable_stream_redis._settings import checked_client, checked_url, own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -197,6 +197,21 @@ class Cluster:
                 self._looked = loop.time()
                 await _driver.look_again(self._client)
                 self._outdated = False
+
+
+def topology_of(url: str | None, client: aioredis.Redis | aioredis.RedisCluster | None) -> Topology:
+    """Return where the one of both leads that was given.
+
+    Raises:
+        InvalidSettingError: an invalid setting; the message says what to pass.
+        UnsupportedDriverError: redis-py or hiredis is too old, or not as expected inside.
+    """
+    _driver.check()
+    if client is not None and url is None:
+        return from_client(checked_client(client))
+    if url is not None and client is None:
+        return from_url(checked_url(url))
+    raise InvalidSettingError("pass either a URL or client=")
 
 
 def from_url(url: str) -> Topology:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from resumable_stream import Backend, ResumableStream, ResumableStreamContext
+    from resumable_stream.journal import Journal
 
 MANY = 30
 TURNS = 60
@@ -160,7 +161,16 @@ def _every_call(backend: Backend) -> list[Callable[[], Awaitable[object]]]:
     async def subscribe() -> None:
         await (await backend.subscribe("other", _kept.append, _kept.append)).aclose()
 
+    journal: Journal | None = getattr(backend, "journal", None)
+    of_journal: list[Callable[[], Awaitable[object]]] = []
+    if journal is not None:
+        of_journal = [
+            lambda: journal.append("log", 0, b"record", ttl=60),
+            lambda: journal.read("log", 0, max_bytes=100),
+            lambda: journal.delete("log"),
+        ]
     return [
+        *of_journal,
         lambda: backend.get("key"),
         lambda: backend.set("key", "value", ttl=60),
         lambda: backend.create("key", "value", ttl=60),

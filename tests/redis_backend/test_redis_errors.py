@@ -15,7 +15,7 @@ from resumable_stream.errors import (
     WrongKeyTypeError,
 )
 from resumable_stream_redis import RedisBackend
-from resumable_stream_redis._errors import is_wrong_type, lost, refused
+from resumable_stream_redis._errors import is_wrong_type, lost, outside_script, refused
 from support.calls import every_call
 from support.servers import ValkeyServer
 
@@ -97,6 +97,18 @@ async def test_least_rights_suffice(valkey: ValkeyServer, inbox: Inbox) -> None:
     await backend.aclose()
 
 
+async def test_right_that_only_a_script_needs_is_missed(valkey: ValkeyServer, name: str) -> None:
+    with valkey.client() as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+set", "+del", "+eval", "+evalsha")
+        )
+    backend = RedisBackend(valkey.url.replace("//", "//weak:pw@"))
+    assert await backend.create(name, "1", ttl=60)
+    with pytest.raises(AccessDeniedError, match="get"):
+        await backend.compare_and_set(name, "1", "2", ttl=60)
+    await backend.aclose()
+
+
 async def test_replica_refuses_only_writes(valkey: ValkeyServer, name: str, inbox: Inbox) -> None:
     with ValkeyServer("--replicaof", "127.0.0.1", str(valkey.port)) as replica:
         backend = RedisBackend(replica.url)
@@ -151,3 +163,26 @@ async def test_key_of_the_wrong_kind_is_named(own: RedisBackend, valkey: ValkeyS
 def test_wrong_type_is_known_by_its_reply(reply: str) -> None:
     assert is_wrong_type(exceptions.ResponseError(reply))
     assert not is_wrong_type(exceptions.ResponseError("ERR unknown command"))
+
+
+BEFORE_7 = "Error running script (call to f_1): @user_script:1: @user_script: 1: "
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ("-READONLY You can't write against a read only replica.", exceptions.ReadOnlyError),
+        ("-OOM command not allowed when used memory > 'maxmemory'.", exceptions.OutOfMemoryError),
+        (
+            "The user executing the script can't run this command or subcommand",
+            exceptions.NoPermissionError,
+        ),
+    ],
+)
+def test_error_of_a_command_in_a_script_is_that_of_the_command(
+    reply: str, kind: type[Exception]
+) -> None:
+    for prefix in (BEFORE_7, "@user_script: 1: "):
+        assert type(outside_script(exceptions.ResponseError(prefix + reply))) is kind
+    other = exceptions.ResponseError("unknown command")
+    assert outside_script(other) is other

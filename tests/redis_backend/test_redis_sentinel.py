@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,8 @@ import redis.asyncio.sentinel
 
 from processes.left_open import end_at_every_turn
 from resumable_stream.errors import BackendError, InvalidSettingError
-from resumable_stream_redis import RedisBackend
+from resumable_stream_redis import RedisBackend, RedisJournal
+from resumable_stream_redis._names import log_of
 from support.servers import SentinelSet, eventually
 
 if TYPE_CHECKING:
@@ -41,6 +43,30 @@ async def write_until(primary: redis.Redis, backend: RedisBackend, name: str) ->
             await backend.set(name, "after", ttl=60)
         except BackendError:
             await asyncio.sleep(0.05)
+
+
+async def first_log_at(primary: redis.Redis, journal: RedisJournal, name: str) -> str:
+    """Begin logs until one is at this server; all are written, as nothing refuses them."""
+    deadline = time.monotonic() + 30
+    for number in count():
+        assert time.monotonic() < deadline
+        log = f"{name}:{number}"
+        assert await journal.append(log, 0, b"after", ttl=60)
+        if primary.exists(log_of(log)):
+            return log
+        await asyncio.sleep(0.01)
+    raise AssertionError
+
+
+def name_another_primary(sentinels: SentinelSet) -> None:
+    """Let the Sentinels watch another primary; nobody tells the old one or its clients."""
+    for sentinel in sentinels.sentinels:
+        with sentinel.client() as direct:
+            direct.execute_command("SENTINEL", "REMOVE", sentinels.service)
+            direct.execute_command(
+                *("SENTINEL", "MONITOR", sentinels.service, "127.0.0.1"),
+                *(sentinels.replica.port, "2"),
+            )
 
 
 @pytest.mark.parametrize("way", ["killed", "frozen", "demoted"])
@@ -84,14 +110,7 @@ async def test_isolated_old_primary_is_left(
     backend = RedisBackend(client=client)
     await inbox.subscribe(backend, name)
     await backend.set(name, "before", ttl=60)
-    for sentinel in sentinels.sentinels:
-        with sentinel.client() as direct:
-            # The Sentinels now watch another primary; nobody tells the old one or its clients.
-            direct.execute_command("SENTINEL", "REMOVE", sentinels.service)
-            direct.execute_command(
-                *("SENTINEL", "MONITOR", sentinels.service, "127.0.0.1"),
-                *(sentinels.replica.port, "2"),
-            )
+    name_another_primary(sentinels)
     with sentinels.replica.client() as direct:
         direct.execute_command("REPLICAOF", "NO", "ONE")
         await inbox.lost()
@@ -99,6 +118,29 @@ async def test_isolated_old_primary_is_left(
         await backend.set(name, "after", ttl=60)
         assert direct.get(name) == "after"
     await backend.aclose()
+    await client.aclose()
+    await asyncio.gather(*(one.aclose() for one in manager.sentinels))
+
+
+async def test_journal_leaves_an_isolated_old_primary(
+    sentinels: SentinelSet, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resumable_stream_redis._topology._WATCH_INTERVAL", 0.2)
+    manager = manager_of(sentinels.addresses)
+    client = manager.master_for(sentinels.service)
+    journal = RedisJournal(client=client)
+    assert await journal.append(name, 0, b"before", ttl=60)
+    assert await journal.read(name, 0, max_bytes=10) == [b"before"]
+    name_another_primary(sentinels)
+    with sentinels.replica.client() as direct:
+        direct.execute_command("REPLICAOF", "NO", "ONE")
+        log = await first_log_at(direct, journal, name)
+    deadline = time.monotonic() + 30
+    while await journal.read(log, 0, max_bytes=10) != [b"after"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    await journal.aclose()
+    assert len(asyncio.all_tasks()) == 1
     await client.aclose()
     await asyncio.gather(*(one.aclose() for one in manager.sentinels))
 
