@@ -74,7 +74,7 @@ def test_backends_import_only_what_a_stranger_may() -> None:
         for name in imported(path):
             package, *inner = name.split(".")
             if package == "resumable_stream":
-                assert inner[0] in {"adapter_kit", "errors", "ports"}, f"{path}: {name}"
+                assert inner[0] in {"adapter_kit", "errors", "journal", "ports"}, f"{path}: {name}"
                 assert not any(part.startswith("_") for part in inner), f"{path}: {name}"
             else:
                 assert package == own or not package.startswith("resumable_stream_"), path

@@ -5,23 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resumable_stream.adapter_kit import LoopBound
-from resumable_stream.errors import InvalidSettingError
-from resumable_stream_nats import _driver
 from resumable_stream_nats._bucket import Bucket
 from resumable_stream_nats._errors import BACKEND
 from resumable_stream_nats._hub import Hub
+from resumable_stream_nats._journal import BoundJournal
+from resumable_stream_nats._journal_logs import Logs
 from resumable_stream_nats._names import subject_of
 from resumable_stream_nats._outbox import Outbox
-from resumable_stream_nats._own_link import OwnLink
-from resumable_stream_nats._settings import (
-    BucketSettings,
-    check_client,
-    checked_inbox_prefix,
-    checked_timeout,
-    checked_url,
-    parse_url,
-)
-from resumable_stream_nats._shared_link import SharedLink
+from resumable_stream_nats._setup import Setup
 
 if TYPE_CHECKING:
     import ssl
@@ -30,9 +21,8 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
+    from resumable_stream.journal import Journal
     from resumable_stream.ports import Loss, Subscription
-    from resumable_stream_nats._link import Link
-    from resumable_stream_nats._settings import UrlSettings
 
 # Every server takes this much; its own limit is known once it is connected.
 _LEAST_MESSAGE_SIZE = 4096
@@ -53,8 +43,9 @@ class NatsBackend:
             ``tls_cert`` and ``tls_key``.
         client: instead of the URL, a connected ``nats.aio.client.Client``. It is shared, and never
             closed; how fast it notices a dead server, and reconnects, is its own setting.
-        bucket: the JetStream key-value bucket, created at the first use if it is missing. An
-            existing one is used as it is: it needs per-message TTL and a history of 1. In a bucket
+        bucket: the JetStream key-value bucket, created at the first use if it is missing; its name
+            is also in that of the journal's stream. An existing one is used as it is: it needs
+            per-message TTL and a history of 1. In a bucket
             that this library has created, a renewal is one request. Restore one from a backup only
             a lease after it was deleted, or with all producers stopped.
         storage: ``file`` or ``memory``, for a bucket that is created.
@@ -88,29 +79,25 @@ class NatsBackend:
         tls: ssl.SSLContext | None = None,
         timeout: float = 5.0,
     ) -> None:
-        _driver.check()
-        self._timeout = checked_timeout(timeout)
-        if client is not None and url is None:
-            check_client(client)
-            if not (credentials is None and tls is None and inbox_prefix is None):
-                raise InvalidSettingError(
-                    "credentials, tls and inbox_prefix belong to a URL: the client has its own"
-                )
-            self._make_link: Callable[[], Link] = lambda: SharedLink(client)
-            given: dict[str, str] = {}
-        elif url is not None and client is None:
-            settings = parse_url(checked_url(url))
-            given = settings.parameters
-            self._make_link = _opener(settings, credentials, inbox_prefix, tls, timeout)
-        else:
-            raise InvalidSettingError("pass either a URL or client=")
-        self._bucket_settings = BucketSettings.checked(
-            given.get("bucket") if bucket is None else bucket,
-            given.get("storage") if storage is None else storage,
-            given.get("replicas") if replicas is None else replicas,
-            given.get("domain") if domain is None else domain,
+        self._setup = Setup.checked(
+            url,
+            client=client,
+            bucket=bucket,
+            storage=storage,
+            replicas=replicas,
+            domain=domain,
+            credentials=credentials,
+            inbox_prefix=inbox_prefix,
+            tls=tls,
+            timeout=timeout,
         )
         self._bound = LoopBound(BACKEND, self._make_parts)
+        self._journal = BoundJournal(self._bound)
+
+    @property
+    def journal(self) -> Journal:
+        """The journal, in a stream beside the bucket: ``JOURNAL_`` and the bucket's name."""
+        return self._journal
 
     @property
     def max_message_size(self) -> int:
@@ -159,35 +146,20 @@ class NatsBackend:
             await parts.link.aclose()
 
     def _make_parts(self) -> _Parts:
-        return _Parts(self._make_link(), self._bucket_settings, self._timeout)
+        return _Parts(self._setup)
 
 
 class _Parts:
     """The connection of one event loop, and what runs over it."""
 
-    def __init__(self, link: Link, bucket: BucketSettings, timeout: float) -> None:
-        self.link = link
-        self.bucket = Bucket(bucket, link, timeout)
-        self.outbox = Outbox(link, timeout)
-        self.hub = Hub(link, timeout)
+    def __init__(self, setup: Setup) -> None:
+        self.link = link = setup.make_link()
+        self.bucket = Bucket(setup.bucket, link, setup.timeout)
+        self.outbox = Outbox(link, setup.timeout)
+        self.hub = Hub(link, setup.timeout)
+        self.logs = Logs(setup.bucket, link, setup.timeout)
 
     @property
     def cut_off(self) -> bool:
         """The event loop is being shut down: what is begun now would never finish."""
         return self.hub.cut_off or self.outbox.cut_off or self.link.cut_off
-
-
-def _opener(
-    settings: UrlSettings,
-    credentials: str | Path | None,
-    inbox_prefix: str | None,
-    tls: ssl.SSLContext | None,
-    timeout: float,
-) -> Callable[[], Link]:
-    given = settings.parameters
-    context = settings.tls() if tls is None else tls
-    named = given.get("credentials") if credentials is None else credentials
-    inbox = checked_inbox_prefix(
-        given.get("inbox_prefix") if inbox_prefix is None else inbox_prefix
-    )
-    return lambda: OwnLink(settings.servers, named, inbox, context, timeout)

@@ -15,6 +15,7 @@ from resumable_stream.errors import (
     BackendError,
     BackendFaultError,
     BackendUnavailableError,
+    JournalFullError,
     OutcomeUnknownError,
 )
 
@@ -27,7 +28,7 @@ BACKEND = "NATS"
 RIGHTS = (
     "to publish and subscribe below the context's key prefix, to publish to the bucket's subjects "
     "and to $JS.API.STREAM.INFO, .CREATE, .UPDATE and .MSG.GET of its stream, and to subscribe to "
-    "its inbox"
+    "its inbox; for a journal, to publish to the same of its own stream, and to .PURGE"
 )
 
 _CREDENTIALS = "the server refused the credentials: check user, password, token or credentials file"
@@ -42,6 +43,23 @@ NO_META_LEADER = 10008
 NAME_IN_USE = 10058
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _JETSTREAM_OFF = frozenset({10039, 10076})
+
+# Why a stream cannot be created, and what an operator can do.
+_UNCREATED: dict[int | None, str] = {
+    10027: "the account may have no more streams: raise max_streams of its JetStream limits",
+    10113: "the account wants a stream to have max_bytes: create it beforehand",
+}
+
+# Why a stream takes no more, and the limit that an operator can raise.
+_FULL = (
+    ("maximum bytes", "max_bytes of its stream"),
+    ("maximum messages", "max_msgs of its stream"),
+    ("resource limits exceeded", "max_file or max_mem of the account's JetStream limits"),
+    ("insufficient storage", "max_file_store of the server's JetStream"),
+    ("insufficient memory", "max_memory_store of the server's JetStream"),
+    ("insufficient resources", "max_file_store or max_memory_store of the server's JetStream"),
+    ("no space left", "the space on the server's disk"),
+)
 
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
@@ -112,6 +130,21 @@ def unusable(what: str) -> BackendUnavailableError:
     return caused(BackendUnavailableError(f"NATS cannot be used: {what}"), UnusableError(what))
 
 
+def full(error: js_errors.APIError) -> JournalFullError | None:
+    """Describe that a journal has no room, if that is what the error tells."""
+    detail = str(error.description)
+    for sign, limit in _FULL:
+        if sign in detail.lower():
+            return caused(
+                JournalFullError(
+                    f"the NATS journal is full: raise {limit}, or keep streams for a shorter time "
+                    f"({detail})"
+                ),
+                error,
+            )
+    return None
+
+
 def is_final(error: BackendError) -> bool:
     """Tell whether a connection was refused for a reason that time alone does not heal."""
     cause = error.__cause__
@@ -120,15 +153,22 @@ def is_final(error: BackendError) -> bool:
     return cause is not None and _remedy(cause, str(cause).lower()) is not None
 
 
-def has_code(error: Exception, codes: Iterable[int]) -> bool:
-    return isinstance(error, js_errors.APIError) and error.err_code in set(codes)
+def code_of(error: BaseException) -> int | None:
+    """Return JetStream's own code; some errors of nats-py have none."""
+    return getattr(error, "err_code", None) if isinstance(error, js_errors.APIError) else None
+
+
+def has_code(error: BaseException, codes: Iterable[int]) -> bool:
+    return code_of(error) in set(codes)
 
 
 def _remedy(error: BaseException, detail: str) -> str | None:
     if isinstance(error, DeniedError):
         return f"the user lacks a right; it needs {RIGHTS}"
+    if (remedy := _UNCREATED.get(code_of(error))) is not None:
+        return remedy
     if isinstance(error, js_errors.NoStreamResponseError):
-        return "the bucket's stream is gone or has no leader"
+        return "the stream is gone or has no leader"
     if isinstance(error, js_errors.ServiceUnavailableError) and (
         error.err_code is None or error.err_code in _JETSTREAM_OFF
     ):

@@ -80,8 +80,21 @@ class JetStream:
                 raise refused(error) from error
 
 
-async def write(line: Line, subject: str, headers: bytes, payload: bytes, until: float) -> int:
+def _sequence(answer: dict[str, Any]) -> int:
+    return int(answer["seq"])
+
+
+async def write(
+    line: Line,
+    subject: str,
+    headers: bytes,
+    payload: bytes,
+    until: float,
+    read: Callable[[dict[str, Any]], int] = _sequence,
+) -> int:
     """Write a message to a stream, and return its sequence number. It is never repeated.
+
+    Another change of a stream has another answer, of which ``read`` makes a number.
 
     Raises:
         NoStreamResponseError: nobody took it.
@@ -91,7 +104,7 @@ async def write(line: Line, subject: str, headers: bytes, payload: bytes, until:
     """
     try:
         message = await line.ask(subject, headers, payload, until=until)
-        return answer_in(message, _sequence, nobody=js_errors.NoStreamResponseError)
+        return answer_in(message, read, nobody=js_errors.NoStreamResponseError)
     except (TimeoutError, LineLostError, OSError, StrangeAnswerError) as error:
         raise lost(error, write=True) from error
     except _UNSENT as error:
@@ -143,7 +156,3 @@ def answer_in(
         return read(answer)
     except (LookupError, TypeError, ValueError) as error:
         raise StrangeAnswerError(f"{message.data!r:.80} is no answer of JetStream's") from error
-
-
-def _sequence(answer: dict[str, Any]) -> int:
-    return int(answer["seq"])

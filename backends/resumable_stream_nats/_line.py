@@ -141,8 +141,18 @@ class Line:
     def unwatch(self, watch: Watch) -> None:
         self._watches.discard(watch)
 
-    async def ask(self, subject: str, headers: bytes, payload: bytes, *, until: float) -> Msg:
+    async def ask(
+        self,
+        subject: str,
+        headers: bytes,
+        payload: bytes,
+        *,
+        until: float,
+        into: asyncio.Future[Msg] | None = None,
+    ) -> Msg:
         """Ask one question, and return its answer, by the loop's time ``until``.
+
+        A future of the caller's own, ``into``, decides which of several messages is the answer.
 
         Raises:
             DeniedError: the server denied the subject, or the inbox.
@@ -150,7 +160,7 @@ class Line:
             TimeoutError: it takes too long.
             nats.errors.Error: the client takes no more; nothing was sent.
         """
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        answer = into or asyncio.get_running_loop().create_future()
         token = self._ask(subject, headers, payload, until, answer)
         self._check_by(until)
         try:

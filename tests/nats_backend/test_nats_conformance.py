@@ -1,4 +1,4 @@
-"""The NATS backend keeps the whole contract."""
+"""The NATS backend and its journal keep the whole contract."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import ClassVar
 
 import pytest
 
-from resumable_stream_conformance import BackendSuite, Capabilities
-from resumable_stream_nats import NatsBackend
+from resumable_stream_conformance import BackendSuite, Capabilities, JournalSuite
+from resumable_stream_nats import NatsBackend, NatsJournal
 
 
 class TestNats(BackendSuite):
-    capabilities: ClassVar = Capabilities(shared_between_processes=True, renews_many=True)
+    capabilities: ClassVar = Capabilities(
+        shared_between_processes=True, renews_many=True, journal=True
+    )
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
@@ -20,3 +22,13 @@ class TestNats(BackendSuite):
 
     def open(self) -> NatsBackend:
         return NatsBackend(self.url)
+
+
+class TestNatsJournal(JournalSuite):
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, nats_url: str) -> None:
+        cls.url = nats_url
+
+    def open(self) -> NatsJournal:
+        return NatsJournal(self.url)

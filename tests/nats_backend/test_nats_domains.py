@@ -11,8 +11,9 @@ import pytest
 
 from resumable_stream import create_resumable_stream_context
 from resumable_stream.errors import BackendUnavailableError
-from resumable_stream_nats import NatsBackend
+from resumable_stream_nats import NatsBackend, NatsJournal
 from support.calls import use
+from support.nats_journals import JOURNAL, LOG
 from support.nats_servers import BUCKET, STREAM, NatsServer
 from support.nats_users import url_of, users
 from support.servers import free_port, wait_until
@@ -56,6 +57,27 @@ async def test_keys_are_kept_in_the_domain() -> None:
         await use(near, NAME)
         await near.aclose()
         assert (buckets(leaf), buckets(hub)) == ([STREAM], [STREAM])
+
+
+async def test_text_is_kept_in_the_domain() -> None:
+    with leaf_and_hub() as (leaf, hub):
+        far = NatsJournal(leaf.url, domain="hub")
+        there = NatsJournal(hub.url)
+        assert await far.append(LOG, 0, b"far", ttl=60)
+        largest = bytes(far.max_record_size)
+        assert await far.append(LOG, 1, largest, ttl=60)
+        assert not await there.append(LOG, 1, b"there", ttl=60)
+        for journal in (far, there):
+            assert await journal.read(LOG, 0, max_bytes=2**20) == [b"far", largest]
+        assert (buckets(leaf), buckets(hub)) == ([], [JOURNAL])
+        near = NatsJournal(leaf.url)
+        assert await near.append(LOG, 0, b"near", ttl=60)
+        assert await far.append(LOG, 2, b"far", ttl=60)
+        await far.delete(LOG)
+        assert await there.read(LOG, 0, max_bytes=9) == []
+        assert await near.read(LOG, 0, max_bytes=9) == [b"near"]
+        for journal in (far, there, near):
+            await journal.aclose()
 
 
 async def test_unknown_domain_is_told() -> None:

@@ -94,7 +94,7 @@ async def test_account_without_jetstream_is_told() -> None:
 async def test_old_server_is_told_by_its_version(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resumable_stream_nats._bucket_stream._NEEDED_VERSION", (1000, 0))
+    monkeypatch.setattr("resumable_stream_nats._kept_stream._NEEDED_VERSION", (1000, 0))
     backend = NatsBackend(nats_server.url)
     for call in (backend.get(NAME), backend.set(NAME, "v", ttl=5)):
         with pytest.raises(

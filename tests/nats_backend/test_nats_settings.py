@@ -150,7 +150,7 @@ def test_timeout_is_a_positive_number(timeout: Any) -> None:
 def test_argument_takes_precedence_over_url() -> None:
     url = "nats://h?bucket=u&storage=memory&replicas=3&domain=u"
     backend = NatsBackend(url, bucket="b", replicas=1, domain="d")
-    assert backend._bucket_settings == BucketSettings("b", "memory", 1, "d")
+    assert backend._setup.bucket == BucketSettings("b", "memory", 1, "d")
 
 
 def test_opening_connects_to_nothing() -> None:

@@ -179,9 +179,9 @@ class NatsServer:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(asyncio.run, run()).result(START_TIMEOUT)
 
-    def headers(self) -> list[dict[str, str]]:
-        """Return the headers of each message in the bucket; none if there is no bucket."""
-        return self.ask(_headers_of_all)
+    def headers(self, stream: str = STREAM) -> list[dict[str, str]]:
+        """Return the headers of each message in a stream; none if there is no stream."""
+        return self.ask(lambda client: _headers_of_all(client, stream))
 
     def create_bucket(self, **settings: Any) -> None:
         """Create the bucket's stream as an operator might, with other settings."""
@@ -233,16 +233,16 @@ class NatsCluster:
     def url(self) -> str:
         return f"{','.join(node.address for node in self.nodes)}?replicas=3&storage=memory"
 
-    def leader(self) -> NatsServer:
-        """Return the node that leads the bucket's stream."""
+    def leader(self, of: str = STREAM) -> NatsServer:
+        """Return the node that leads a stream."""
         for node in self.living():
             streams = node.look("jsz?streams=1&accounts=1")
             for account in streams.get("account_details", []):
                 for stream in account.get("stream_detail", []):
                     name = stream.get("cluster", {}).get("leader")
-                    if stream["name"] == STREAM and name:
+                    if stream["name"] == of and name:
                         return next(n for n in self.nodes if name == f"node-{n.port}")
-        raise ServerError("the bucket has no leader")
+        raise ServerError(f"{of} has no leader")
 
     def living(self) -> list[NatsServer]:
         return [node for node in self.nodes if node._process is not None]
@@ -274,13 +274,13 @@ class NatsCluster:
         return all(meta.get("leader") and meta.get("cluster_size") == 3 for meta in metas)
 
 
-async def _headers_of_all(client: Client) -> list[dict[str, str]]:
+async def _headers_of_all(client: Client, stream: str) -> list[dict[str, str]]:
     jetstream = client.jetstream()
     found: list[dict[str, str]] = []
     sequence = 1
     with contextlib.suppress(nats.js.errors.NotFoundError):
         while True:
-            message = await jetstream.get_msg(STREAM, seq=sequence, subject=">", next=True)
+            message = await jetstream.get_msg(stream, seq=sequence, subject=">", next=True)
             found.append(dict(message.headers or {}))
             sequence = (message.seq or sequence) + 1
     return found
