@@ -213,6 +213,7 @@ class ExactLaws(Stage):
             with pytest.raises(OffsetOutOfRangeError) as caught:
                 await read(await instance.resume(0), 1)
             start = caught.value.start
+            assert start is not None
             assert 0 < start <= units(source.text)
             await read_until(await instance.resume(start), source.text[start:])
 

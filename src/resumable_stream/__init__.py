@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from resumable_stream._context import ResumableStreamContext
 from resumable_stream._factory import create_resumable_stream_context
-from resumable_stream._options import Options
+from resumable_stream._options import Durability, Options
 from resumable_stream._owners import StreamOwners, owned_stream_id
 from resumable_stream._registry import find_journal_opener, find_opener
-from resumable_stream._status import CancelResult, StreamState, StreamStatus
+from resumable_stream._status import CancelResult, DeleteResult, StreamState, StreamStatus
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._stream_end import StreamEnd, closing_status
 from resumable_stream._text.endings import Status as EndStatus
@@ -72,7 +72,9 @@ __all__ = [
     "BackendUnavailableError",
     "CancelResult",
     "ContextClosedError",
+    "DeleteResult",
     "DuplicateSchemeError",
+    "Durability",
     "EndStatus",
     "HandshakeTimeoutError",
     "InvalidArgumentError",

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
 from resumable_stream._arguments import check_drain_timeout, check_id, check_on_end, start_at
 from resumable_stream._binding import Binding
-from resumable_stream._instance import Here, Instance
-from resumable_stream._protocol.whereabouts import Elsewhere, Over, Unknown
+from resumable_stream._deleting import delete
+from resumable_stream._instance import Instance
+from resumable_stream._joining import Here
+from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over, Unknown
 from resumable_stream._reading.canceller import cancel_elsewhere
 from resumable_stream._source import check_source
 from resumable_stream._status import (
     CancelResult,
+    DeleteResult,
     StreamState,
     StreamStatus,
     cancel_result,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+    from resumable_stream._journals import JournalSource
     from resumable_stream._options import Options
     from resumable_stream._protocol.names import Names
     from resumable_stream._source import MakeStream
@@ -56,6 +60,7 @@ class ResumableStreamContext:
         open_backend: Callable[[], Backend],
         *,
         owns_backend: bool,
+        journals: JournalSource,
         wait_until: Callable[[Awaitable[None]], object] | None = None,
         on_end: OnEnd | None = None,
     ) -> None:
@@ -63,7 +68,7 @@ class ResumableStreamContext:
         self._on_end = on_end
         self._binding = Binding(
             open_backend,
-            lambda backend: Instance(backend, names, options, wait_until),
+            lambda backend: Instance(backend, names, options, wait_until, journals),
             owns_backend=owns_backend,
         )
 
@@ -75,6 +80,7 @@ class ResumableStreamContext:
         *,
         last_event_id: str | None = None,
         on_end: OnEnd | None = None,
+        replay: bool = True,
     ) -> ResumableStream | None:
         """Start the stream, or join it if it runs already, here or on any other instance.
 
@@ -89,10 +95,12 @@ class ResumableStreamContext:
                 ``StreamEnd``, when the source is closed, and before anybody can learn elsewhere
                 that the stream is over. A function, or an async one, which is cancelled after 10
                 seconds; what it raises is logged. The context's ``on_end`` if None.
+            replay: give a stream that is over from the journal, if it is kept there.
 
         Returns:
-            The stream from there on; None if it has completed. For the context's ``grace`` after
-            its end it is still there for callers that name a place, by an event id or an offset.
+            The stream from there on; None if it has completed and is not kept. For the context's
+            ``grace`` after its end it is still there for callers that name a place, by an event id
+            or an offset.
 
         Raises:
             StreamFailedError, StreamCancelledError, ProducerLostError: it is over, and so it ended.
@@ -115,7 +123,7 @@ class ResumableStreamContext:
                 begun = await instance.begin(stream_id, make_stream, start, on_end, join=True)
                 if begun is not None:
                     return begun
-            joined = await instance.join(stream_id, start)
+            joined = await instance.joining.join(stream_id, start, replay=replay)
             if not isinstance(joined, NotFound):
                 return joined
             if start.event_id is not None:
@@ -165,6 +173,7 @@ class ResumableStreamContext:
         skip_characters: SupportsIndex | None = None,
         *,
         last_event_id: str | None = None,
+        replay: bool = True,
     ) -> ResumableStream | NotFound | None:
         """Read a running stream from the offset or event id on.
 
@@ -179,7 +188,7 @@ class ResumableStreamContext:
         """
         check_id(stream_id)
         start = start_at(skip_characters, last_event_id)
-        return await self._binding.get().join(stream_id, start)
+        return await self._binding.get().joining.join(stream_id, start, replay=replay)
 
     async def has_existing_stream(self, stream_id: str) -> Literal["DONE", True] | None:
         """Tell whether the stream runs (True), is over (``"DONE"``), or is unknown (None).
@@ -203,14 +212,17 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
         check_id(stream_id)
-        match await self._binding.get().look_up(stream_id):
+        match await self._binding.get().joining.look_up(stream_id):
             case Here(producer):
                 known = producer.log.ending if producer.stored.done() else None
-                return status_of(known, producer.generation)
+                return status_of(known, producer.generation, producer.kept_until)
             case Elsewhere(generation):
                 return status_of(None, generation)
             case Over() as over:
-                return status_of(over.ending, over.generation)
+                kept_until = over.outcome.kept_until if over.outcome else 0
+                return status_of(over.ending, over.generation, kept_until)
+            case Left(run):
+                return status_of(Ending(Status.LOST), run.generation, run.kept_until)
             case Unknown():
                 return StreamStatus(StreamState.NOT_FOUND)
 
@@ -230,7 +242,7 @@ class ResumableStreamContext:
             await asyncio.wait({producer.drained})
             ending = producer.log.ending
             if ending is not None and ending.status is not Status.SUPERSEDED:
-                return status_of(ending, producer.generation)
+                return status_of(ending, producer.generation, producer.kept_until)
         return await self.stream_status(stream_id)
 
     async def cancel_stream(self, stream_id: str) -> CancelResult:
@@ -244,17 +256,29 @@ class ResumableStreamContext:
         """
         check_id(stream_id)
         instance = self._binding.get()
-        match await instance.look_up(stream_id):
+        match await instance.joining.look_up(stream_id):
             case Here(producer):
                 stopped = producer.stop(Ending(Status.CANCELLED))
                 await asyncio.wait({producer.settled}, timeout=self._options.cancel_timeout)
                 return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
             case Elsewhere(generation):
                 return cancel_result(await cancel_elsewhere(instance.shared, stream_id, generation))
-            case Over():
+            case Over() | Left():
                 return CancelResult.ALREADY_OVER
             case Unknown():
                 return CancelResult.NOT_FOUND
+
+    async def delete_stream(self, stream_id: str) -> DeleteResult:
+        """Erase a stream that is over: its text in the journal, its ending, and that it was there.
+
+        Its id is free once this returns, some two seconds later. A stream that still runs is left
+        as it is: cancel it first.
+
+        Raises:
+            BackendUnavailableError: the broker or the journal is away; try again.
+        """
+        check_id(stream_id)
+        return await delete(self._binding.get(), stream_id)
 
     async def aclose(self, drain_timeout: float | None = None) -> None:
         """Leave in order: let running producers finish for a while, then end them truthfully.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from resumable_stream._arguments import check_on_end
 from resumable_stream._context import ResumableStreamContext
+from resumable_stream._journals import check_journal, journal_source
 from resumable_stream._options import Options
 from resumable_stream._protocol.names import Names
 from resumable_stream._registry import find_opener, url_from_environment
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from resumable_stream._stream_end import OnEnd
+    from resumable_stream.journal import Journal
 
 
 def create_resumable_stream_context(
@@ -23,6 +25,7 @@ def create_resumable_stream_context(
     *,
     redis_url: str | None = None,
     backend: Backend | None = None,
+    journal: Journal | str | None = None,
     key_prefix: str = "resumable-stream",
     wait_until: Callable[[Awaitable[None]], object] | None = None,
     on_end: OnEnd | None = None,
@@ -35,6 +38,8 @@ def create_resumable_stream_context(
             ``redis_url`` and ``backend``, the environment's ``REDIS_URL`` counts, then ``KV_URL``.
         redis_url: the same as ``url``.
         backend: a backend of your own, which you close yourself.
+        journal: where text is kept, if not with the backend: a URL, by its scheme, such as
+            ``sqlite:///answers.db``, or a journal of your own, which you close yourself.
         key_prefix: what every key and channel starts with: 1 to 128 characters without ``:rs:``.
         wait_until: called at each start with an awaitable that is done when the stream's background
             work is done; for serverless platforms that must know of such work.
@@ -54,13 +59,15 @@ def create_resumable_stream_context(
     if sum(given is not None for given in (url, redis_url, backend)) > 1:
         raise InvalidSettingError("pass one of url, redis_url and backend, not several")
     names, options = Names.under(key_prefix), options or Options()
+    journals = journal_source(journal)
     if backend is not None:
         own = backend
         return ResumableStreamContext(
             names,
             options,
-            lambda: own,
+            lambda: check_journal(own, journals, options),
             owns_backend=False,
+            journals=journals,
             wait_until=wait_until,
             on_end=on_end,
         )
@@ -69,8 +76,9 @@ def create_resumable_stream_context(
     return ResumableStreamContext(
         names,
         options,
-        lambda: opener(target),
+        lambda: check_journal(opener(target), journals, options),
         owns_backend=True,
+        journals=journals,
         wait_until=wait_until,
         on_end=on_end,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from resumable_stream._text.offsets import OffsetUnit
 from resumable_stream.errors import InvalidSettingError
@@ -23,6 +24,19 @@ def staggered(number: int) -> float:
         number: a random number, which decides the part.
     """
     return 0.2 + 0.8 * (number % 1024) / 1024
+
+
+class Durability(StrEnum):
+    """When the text of a stream is written to the journal."""
+
+    EXIT = "exit"
+    """Once, when the stream is over."""
+
+    ASYNC = "async"
+    """While it runs; readers do not wait for it."""
+
+    SYNC = "sync"
+    """While it runs, and before any reader gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +67,12 @@ class Options:
             keeps a bounded amount of text for this, and drops the oldest streams first.
         log_tracebacks: log a failed source's exception with its message and traceback, not only
             with its type.
+        durability: when the text is written to the journal: ``"exit"``, once, when the stream is
+            over; ``"async"``, each second or 32 KiB; ``"sync"``, each 20 ms or 32 KiB, and no
+            reader gets text before it is written. None writes nothing.
+        retention: how long the journal keeps the text after it was written; at most ``done_ttl``.
+        journal_limit: how much text of one stream is written to the journal, in bytes. Of a longer
+            stream nothing is kept, which its status says.
 
     Raises:
         InvalidSettingError: a value is out of its range.
@@ -71,6 +91,9 @@ class Options:
     disclose_errors: bool = True
     grace: float = 30.0
     log_tracebacks: bool = True
+    durability: Durability | str | None = None
+    retention: float = 60 * 60
+    journal_limit: int = 64 * 1024 * 1024
 
     def __post_init__(self) -> None:
         self._check("lease", at_least=_LEAST_LEASE)
@@ -84,13 +107,19 @@ class Options:
         self._check("grace", at_least=0)
         self._check("buffer_limit", at_least=1)
         self._check("window", at_least=_LEAST_WINDOW)
+        self._choose("offset_unit", OffsetUnit)
+        if self.durability is not None:
+            self._choose("durability", Durability)
+            self._check("retention", at_least=1, at_most=self.done_ttl)
+            self._check("journal_limit", at_least=1)
+
+    def _choose(self, name: str, choices: type[StrEnum]) -> None:
+        value = getattr(self, name)
         try:
-            object.__setattr__(self, "offset_unit", OffsetUnit(self.offset_unit))
+            object.__setattr__(self, name, choices(value))
         except ValueError:
-            choices = " or ".join(repr(str(choice)) for choice in OffsetUnit)
-            raise InvalidSettingError(
-                f"offset_unit {self.offset_unit!r} must be {choices}"
-            ) from None
+            known = " or ".join(repr(str(choice)) for choice in choices)
+            raise InvalidSettingError(f"{name} {value!r} must be {known}") from None
 
     def _check(self, name: str, *, at_least: float, at_most: float = math.inf) -> None:
         value = getattr(self, name)
@@ -124,6 +153,11 @@ class Options:
     def outcome_ttl(self) -> int:
         """The time to live of the outcome record, which must outlive the sentinel ``DONE``."""
         return math.ceil(self.done_ttl + self.lease)
+
+    @property
+    def retention_ttl(self) -> int:
+        """``retention`` as a time to live."""
+        return math.ceil(self.retention)
 
     @property
     def grace_period(self) -> float:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from resumable_stream._options import Options
     from resumable_stream._protocol.names import Names
     from resumable_stream._protocol.wire import Request
+    from resumable_stream.journal import Journal
     from resumable_stream.ports import Backend
 
 
@@ -21,6 +22,7 @@ class Shared:
 
     Attributes:
         backend: holds their keys, and carries their messages.
+        journal: keeps their text, if there is one.
         names: the names of those keys and channels.
         options: the options of the context.
         background: holds the tasks that no caller waits for.
@@ -29,12 +31,27 @@ class Shared:
         decoder: decodes a message once, however many readers get it.
     """
 
-    __slots__ = ("backend", "background", "decoder", "names", "options", "renewer", "ticks")
+    __slots__ = (
+        "backend",
+        "background",
+        "decoder",
+        "journal",
+        "names",
+        "options",
+        "renewer",
+        "ticks",
+    )
 
     def __init__(
-        self, backend: Backend, names: Names, options: Options, background: Background
+        self,
+        backend: Backend,
+        journal: Journal | None,
+        names: Names,
+        options: Options,
+        background: Background,
     ) -> None:
         self.backend = backend
+        self.journal = journal
         self.names = names
         self.options = options
         self.background = background

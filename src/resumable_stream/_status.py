@@ -1,8 +1,9 @@
-"""The answers of ``stream_status`` and ``cancel_stream``."""
+"""The answers of ``stream_status``, ``cancel_stream`` and ``delete_stream``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,15 @@ class StreamStatus:
         error_type: the class name of a failed stream's exception, unless it is withheld.
         error_message: the text of a failed stream's exception, unless it is withheld.
         generation: the run that produces or produced the text; None if unknown.
+        kept_until: until when the journal has the text of a stream that is over; None if it has
+            not.
     """
 
     state: StreamState
     error_type: str | None = None
     error_message: str | None = None
     generation: int | None = None
+    kept_until: datetime | None = None
 
 
 class CancelResult(StrEnum):
@@ -49,12 +53,27 @@ class CancelResult(StrEnum):
     NO_PRODUCER_ANSWERED = "no_producer_answered"
 
 
-def status_of(ending: Ending | None, generation: int | None) -> StreamStatus:
-    """Return the status of a stream with this ending, or of an active stream without one."""
+class DeleteResult(StrEnum):
+    """The result of ``delete_stream``."""
+
+    DELETED = "deleted"
+    STILL_ACTIVE = "still_active"
+    NOT_FOUND = "not_found"
+
+
+def status_of(ending: Ending | None, generation: int | None, kept_until: int = 0) -> StreamStatus:
+    """Return the status of a stream with this ending, or of an active stream without one.
+
+    ``kept_until`` is in Unix time, 0 for a stream that is not kept.
+    """
     if ending is None:
         return StreamStatus(StreamState.ACTIVE, generation=generation)
     return StreamStatus(
-        StreamState(ending.status), ending.error_type, ending.error_message, generation
+        StreamState(ending.status),
+        ending.error_type,
+        ending.error_message,
+        generation,
+        datetime.fromtimestamp(kept_until, UTC) if kept_until else None,
     )
 
 

@@ -282,18 +282,17 @@ class HandshakeTimeoutError(ProducerLostError):
 
 
 class OffsetOutOfRangeError(StreamError):
-    """The text at the offset is no longer buffered.
+    """The text at the offset is no longer there: not buffered, nor kept in a journal.
 
     Attributes:
         offset: the offset asked for.
-        start: the first offset that is still there.
+        start: the first offset that is still there; None if that is not known.
     """
 
-    def __init__(self, stream_id: str, offset: int, start: int) -> None:
+    def __init__(self, stream_id: str, offset: int, start: int | None = None) -> None:
+        kept = "" if start is None else f"; its text is kept from offset {start} on"
         super().__init__(
-            stream_id,
-            f"offset {offset} of stream {stream_id!r} is no longer buffered; "
-            f"its text is kept from offset {start} on",
+            stream_id, f"offset {offset} of stream {stream_id!r} is no longer buffered{kept}"
         )
         self.offset = offset
         self.start = start

@@ -55,7 +55,8 @@ _names = itertools.count()
 def shared_on(backend: Backend, options: Options | None = None) -> Shared:
     """Return what an instance's parts share, for a test of a single part."""
     background = Background(asyncio.get_running_loop())
-    return Shared(backend, NAMES, options or Options(lease=LEASE), background)
+    journal = getattr(backend, "journal", None)
+    return Shared(backend, journal, NAMES, options or Options(lease=LEASE), background)
 
 
 def claim_on(broker: Broker) -> Claim:

@@ -118,7 +118,7 @@ async def test_whose_end_stays_is_decided_by_the_sentinel_alone() -> None:
 
         slow = Paused(here.bus)
         zombie._store = slow
-        await successor._record(Outcome(successor.generation, 7, COMPLETED).encode())
+        await successor._record(Outcome(successor.generation, 7, COMPLETED).encode(), ttl=60)
         slow.meanwhile = successor.renew
         with pytest.raises(SupersededError):
             await zombie.finish(1, COMPLETED)

@@ -8,7 +8,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from resumable_stream._backoff import Backoff
-from resumable_stream._protocol.sentinel import DONE, FOREIGN_BITS, Outcome, generation_of
+from resumable_stream._protocol.sentinel import DONE, FOREIGN_BITS, Outcome, Running, generation_of
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Claim:
         "_key",
         "_names",
         "_options",
+        "_outcome",
+        "_pointer",
         "_store",
         "_stream_id",
         "_value",
@@ -56,8 +58,10 @@ class Claim:
         self._names: Names = shared.names
         self._stream_id = stream_id
         self._value = str(self.generation << FOREIGN_BITS)
+        self._outcome: Outcome | None = None  # what is being recorded
         self._options = shared.options
         self._held_until = 0.0
+        self._pointer: str | None = None  # what stands in the outcome's place, if this wrote it
 
     @property
     def held(self) -> bool:
@@ -139,14 +143,41 @@ class Claim:
             present = await self._store.get(self._key)  # TypeScript peers count in the value
         raise _restless(self._key)
 
-    async def finish(self, end: int, ending: Ending, served_until: int = 0) -> None:
+    async def point(self, kept_until: int) -> None:
+        """Say where the outcome will be that this run writes its text to the journal.
+
+        Raises:
+            SupersededError: another generation holds the stream; its keys were not changed.
+            BackendError: the broker is away; try again, which is safe at any point.
+        """
+        pointer = Running(self.generation, kept_until).encode()
+        await self._record(pointer, self._options.retention_ttl + self._options.lease_ttl)
+        self._pointer = pointer
+
+    async def left_behind(self) -> Running | None:
+        """Return what a producer before this one says of text in the journal.
+
+        Raises:
+            BackendError: the broker is away.
+        """
+        run = Running.decode(await self._store.get(self._outcome_key))
+        return None if run is None or run.generation == self.generation else run
+
+    async def finish(
+        self, end: int, ending: Ending, served_until: int = 0, kept_until: int = 0
+    ) -> None:
         """Record the outcome, then turn the sentinel ``DONE``.
 
         Raises:
             SupersededError: another generation holds the stream; its keys were not changed.
             BackendError: the broker is away; try again, which is safe at any point.
         """
-        await self._record(Outcome(self.generation, end, ending, served_until).encode())
+        await self.bury(Outcome(self.generation, end, ending, served_until, kept_until))
+
+    async def bury(self, outcome: Outcome) -> None:
+        """As ``finish``, for an outcome that may be that of a dead producer before this one."""
+        self._outcome = outcome
+        await self._record(outcome.encode(), self._options.outcome_ttl)
         await self._swap(DONE, self._options.end_ttl)
 
     async def _swap(self, value: str | None, ttl: int) -> None:
@@ -172,10 +203,14 @@ class Claim:
                 raise SupersededError
         raise _restless(self._key)
 
-    async def _record(self, record: str) -> None:
+    async def _record(self, record: str, ttl: int) -> None:
         """Write the outcome without ever overwriting a later generation's."""
-        ttl = self._options.outcome_ttl
-        if await self._store.create(self._outcome_key, record, ttl=ttl):
+        key, pointer = self._outcome_key, self._pointer
+        if pointer is None:
+            written = await self._store.create(key, record, ttl=ttl)
+        else:
+            written = await self._store.compare_and_set(key, pointer, record, ttl=ttl)
+        if written:
             return
         for _ in range(_WRITE_ATTEMPTS):
             present = await self._store.get(self._outcome_key)
@@ -203,14 +238,19 @@ class Claim:
         return self._is_mine(await self._store.get(self._outcome_key))
 
     def _is_mine(self, record: str | None) -> bool:
-        """Tell whether the record beside ``DONE`` names no other generation.
+        """Tell whether the record beside ``DONE`` says what is being recorded.
 
-        One that cannot be read names none, and the end that this claim is about to tell stands.
+        One that cannot be read names no successor, and the end that this claim is about to tell
+        stands. One of this generation that says another end was written by who took it for dead.
         """
-        outcome = Outcome.decode(record)
-        if outcome is None:
-            return record is not None
-        return outcome.generation == self.generation
+        there, mine = Outcome.decode(record), self._outcome
+        if there is None or mine is None:
+            return record is not None and mine is not None
+        return (there.generation, there.end, there.ending.status) == (
+            mine.generation,
+            mine.end,
+            mine.ending.status,
+        )
 
 
 def _restless(key: str) -> BackendUnavailableError:

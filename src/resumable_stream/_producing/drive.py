@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from resumable_stream._options import CLOSE_TIMEOUT
@@ -12,6 +13,8 @@ from resumable_stream._stream_end import producing
 from resumable_stream._text.endings import Ending, Status
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
     from resumable_stream._source import MakeStream
     from resumable_stream._text.log import Log
 
@@ -26,17 +29,26 @@ class Drive:
 
     Args:
         log_tracebacks: log the message and traceback of a source's exception, not only its type.
+        throttle: awaited after each chunk, if given.
 
     Attributes:
         ended: done once the stream has an ending.
     """
 
-    __slots__ = ("_log", "_log_tracebacks", "_stream_id", "_task", "ended")
+    __slots__ = ("_log", "_log_tracebacks", "_stream_id", "_task", "_throttle", "ended")
 
-    def __init__(self, stream_id: str, log: Log, *, log_tracebacks: bool) -> None:
+    def __init__(
+        self,
+        stream_id: str,
+        log: Log,
+        *,
+        log_tracebacks: bool,
+        throttle: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._stream_id = stream_id
         self._log = log
         self._log_tracebacks = log_tracebacks
+        self._throttle = throttle
         # A future: an event takes a kilobyte.
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
@@ -81,7 +93,11 @@ class Drive:
         producing.set(self._log)
         try:
             async with Source(make_stream) as chunks:
-                await fill(self._log, chunks)
+                if self._throttle is None:
+                    await fill(self._log, chunks)
+                else:
+                    async with aclosing(_throttled(chunks, self._throttle)) as throttled:
+                        await fill(self._log, throttled)
                 self._finish(Ending(Status.COMPLETED))
         except asyncio.CancelledError as error:
             if self._log.ending is None:
@@ -111,6 +127,14 @@ class Drive:
             logger.warning(
                 "stream %r: the source raised on closing: %s", self._stream_id, kind, exc_info=shown
             )
+
+
+async def _throttled(
+    chunks: AsyncIterator[str], throttle: Callable[[], Awaitable[None]]
+) -> AsyncGenerator[str, None]:
+    async for chunk in chunks:
+        yield chunk
+        await throttle()
 
 
 def _failure(error: BaseException) -> Ending:

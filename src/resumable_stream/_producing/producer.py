@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from resumable_stream._options import ON_END_TIMEOUT
 from resumable_stream._producing.drive import Drive
+from resumable_stream._producing.journaling import journaling_of
 from resumable_stream._producing.lease import Lease
 from resumable_stream._producing.life import Life, Stage
 from resumable_stream._producing.outgoing import Outgoing
@@ -52,6 +53,7 @@ class Producer:
         "_audience",
         "_claim",
         "_drive",
+        "_journaling",
         "_kept",
         "_lease",
         "_life",
@@ -89,7 +91,13 @@ class Producer:
         self._requests = Requests(
             stream_id, shared, on_request=self._on_request, on_loss=self._on_loss
         )
-        self._drive = Drive(stream_id, self.log, log_tracebacks=options.log_tracebacks)
+        self._journaling = journaling_of(stream_id, claim, self.log, shared, on_gone=self.stop)
+        draft, throttle = self.log, None
+        if self._journaling is not None and self._journaling.drafts:
+            draft, throttle = self._journaling.draft, self._journaling.throttle
+        self._drive = Drive(
+            stream_id, draft, log_tracebacks=options.log_tracebacks, throttle=throttle
+        )
         self._outlet: Outlet | None = None  # once a remote listener has asked
         self._lease = Lease(stream_id, claim, shared, on_lapsed=self._on_news, on_gone=self.stop)
         self._recording = Recording(stream_id, claim, self.log, options)
@@ -98,6 +106,11 @@ class Producer:
     @property
     def generation(self) -> int:
         return self._claim.generation
+
+    @property
+    def kept_until(self) -> int:
+        """Until when the journal has all of the text, in Unix time; 0 if it has not, or not yet."""
+        return self._recording.kept_until
 
     @property
     def stage(self) -> Stage:
@@ -136,6 +149,8 @@ class Producer:
         self._reach(Stage.RUNNING)
         self._recording.on_end = on_end
         self._drive.begin(make_stream)
+        if self._journaling is not None:
+            self._journaling.begin()
         self._begin(self._run(), self._name, self._work_is_over)
         logger.info("stream %r: generation %d started", self.stream_id, self.generation)
         self._requests.answer()
@@ -171,6 +186,7 @@ class Producer:
             # Not in a coroutine of the drive's, which would stay there while the stream runs.
             await self._drive.ended
             await self._drive.over()
+            await self._end_journal()
             await self._tell_owner(ON_END_TIMEOUT)
             await self._lease.end()
             options = self._shared.options
@@ -191,6 +207,11 @@ class Producer:
         self._reach(Stage.DRAINED)
         if superseded or not self._kept.add(self):
             await self._release()
+
+    async def _end_journal(self, patience: float = 0.0) -> None:
+        """Write what is left of the text, and the end, before anybody learns that it is over."""
+        if self._journaling is not None and self._life.stage < Stage.TELLING:
+            self._recording.kept_until = await self._journaling.finish(patience)
 
     async def _tell_owner(self, patience: float) -> None:
         """Call ``on_end``, once, before anybody can learn elsewhere that the stream is over."""
@@ -217,6 +238,7 @@ class Producer:
         """Do in a last moment what is left of the end, in whatever stage it was cut short."""
         await self._lease.end()
         await self._drive.close(_LAST_MOMENT)
+        await self._end_journal(_LAST_MOMENT)
         await self._tell_owner(_LAST_MOMENT)
         if self._life.stage < Stage.SERVING:
             await self._made_outlet().dismiss(await self._recording.record(_LAST_MOMENT))
@@ -243,13 +265,18 @@ class Producer:
         if not self._was_cut_short(work):
             return
         if self._shared.background.is_ending():
-            self._reach(Stage.CUT_OFF)
+            self._cut_off()
         else:
             self._begin(self._end_at_once(), f"{self._name} end", self._rescue_is_over)
 
     def _rescue_is_over(self, rescue: asyncio.Task[None]) -> None:
         if self._was_cut_short(rescue):
-            self._reach(Stage.CUT_OFF)
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        if self._journaling is not None:
+            self._journaling.cut_off()
+        self._reach(Stage.CUT_OFF)
 
     def _was_cut_short(self, work: asyncio.Task[None]) -> bool:
         """Tell whether a task has left something to do; if so, see that the stream has ended."""
@@ -293,6 +320,8 @@ class Producer:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
         if not self._is_cancelled():
             self._lease.renew_now()
+            if self._journaling is not None:
+                self._journaling.doubt()
             if self._outlet is not None:
                 self._outlet.outgoing.resync()
 

@@ -35,9 +35,10 @@ class Recording:
     Attributes:
         on_end: what the owner is told with, if at all.
         end: what listeners are told, once it may be told.
+        kept_until: until when the journal has all of the text, in Unix time; 0 if it has not.
     """
 
-    __slots__ = ("_claim", "_log", "_options", "_stream_id", "end", "on_end")
+    __slots__ = ("_claim", "_log", "_options", "_stream_id", "end", "kept_until", "on_end")
 
     def __init__(self, stream_id: str, claim: Claim, log: Log, options: Options) -> None:
         self._stream_id = stream_id
@@ -46,6 +47,7 @@ class Recording:
         self._options = options
         self.on_end: OnEnd | None = None
         self.end: EndFrame | None = None
+        self.kept_until = 0
 
     async def checked_ending(self) -> Ending:
         """Return what to tell the owner: the ending, or superseded if another holds the stream.
@@ -100,7 +102,7 @@ class Recording:
         deadline, backoff = loop.time() + patience, Backoff(_FIRST_PAUSE)
         while True:
             try:
-                await self._claim.finish(self._log.end, ending, served_until)
+                await self._claim.finish(self._log.end, ending, served_until, self.kept_until)
             except SupersededError:
                 logger.warning("stream %r: ended, but was superseded", self._stream_id)
                 return Ending(Status.SUPERSEDED)

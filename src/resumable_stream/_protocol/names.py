@@ -38,6 +38,10 @@ class Names(NamedTuple):
     def request(self, stream_id: str) -> str:
         return f"{self.prefix}:rs:request:{stream_id}"
 
+    def journal(self, stream_id: str, generation: int) -> str:
+        """The log of one producer's run: a producer that was superseded writes where none reads."""
+        return f"{self.prefix}:rs:journal:{generation}:{stream_id}"
+
     def chunk(self, listener_id: str) -> str:
         return f"{self.prefix}:rs:chunk:{listener_id}"
 

@@ -12,6 +12,7 @@ from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER
 
 DONE = "DONE"
+_RUNNING = "running"
 
 # A sentinel is generation << 20. TypeScript peers INCR it once per call: the low bits are theirs.
 FOREIGN_BITS = 20
@@ -36,18 +37,22 @@ class Outcome(NamedTuple):
     """The record beside ``DONE``: which generation ended, after how many chunks, and how.
 
     ``generation`` is None if the record cannot be read. ``served_until`` is the Unix time until
-    which the producer intends to serve the stream.
+    which the producer intends to serve the stream, and ``kept_until`` that until which the journal
+    has all of its text.
     """
 
     generation: int | None
     end: int
     ending: Ending
     served_until: int = 0
+    kept_until: int = 0
 
     def encode(self) -> str:
         fields = {"generation": self.generation, "end": self.end} | ending_fields(self.ending)
         if self.served_until:
             fields["servedUntil"] = self.served_until
+        if self.kept_until:
+            fields["keptUntil"] = self.kept_until
         return json.dumps(fields, separators=(",", ":"))
 
     def is_served(self) -> bool:
@@ -69,6 +74,34 @@ class Outcome(NamedTuple):
                 natural(fields.get("end")),
                 ending,
                 natural(fields.get("servedUntil"), 0),
+                natural(fields.get("keptUntil"), 0),
             )
+        except MalformedError:
+            return None
+
+
+class Running(NamedTuple):
+    """What stands in place of an outcome while a producer writes its text to a journal.
+
+    It leads to the text of a producer that dies. ``kept_until`` is as in ``Outcome``.
+    """
+
+    generation: int
+    kept_until: int
+
+    def encode(self) -> str:
+        fields = {"generation": self.generation, "status": _RUNNING, "keptUntil": self.kept_until}
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str | None) -> Running | None:
+        """Return what a record says of a run; None if it says something else, or nothing."""
+        if text is None:
+            return None
+        try:
+            fields = read_object(text)
+            if fields.get("status") != _RUNNING:
+                return None
+            return cls(natural(fields.get("generation")), natural(fields.get("keptUntil"), 0))
         except MalformedError:
             return None

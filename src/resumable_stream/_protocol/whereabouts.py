@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
+from resumable_stream._protocol.sentinel import DONE, Outcome, Running, generation_of
 from resumable_stream._text.endings import Ending, Status
 
 if TYPE_CHECKING:
@@ -49,20 +49,38 @@ class Over:
         return self.outcome.generation if self.outcome else None
 
 
-Whereabouts = Unknown | Elsewhere | Over
+@final
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Nobody produces the stream, and its last producer has left text in the journal."""
+
+    run: Running
 
 
-async def look_up(store: KeyValue, names: Names, stream_id: str) -> Whereabouts:
-    """Read the stream's sentinel and, once it is over, its outcome.
+Whereabouts = Unknown | Elsewhere | Over | Left
+
+
+async def look_up(
+    store: KeyValue, names: Names, stream_id: str, *, journaled: bool = False
+) -> Whereabouts:
+    """Read the stream's sentinel and, unless it is active, what stands beside it.
+
+    Args:
+        store: where they are.
+        names: of the keys.
+        stream_id: which stream.
+        journaled: look for text that a dead producer has left, too.
 
     Raises:
         BackendError: the broker did not answer.
     """
-    value = await store.get(names.sentinel(stream_id))
-    if value != DONE:
-        return whereabouts(value)
-    key = names.outcome(stream_id)
-    return whereabouts(value, _outcome(key, await store.get(key)))
+    value, key = await store.get(names.sentinel(stream_id)), names.outcome(stream_id)
+    if value == DONE:
+        return whereabouts(value, _outcome(key, await store.get(key)))
+    if value is None and journaled:
+        run = Running.decode(await store.get(key))
+        return Unknown() if run is None else Left(run)
+    return whereabouts(value)
 
 
 def whereabouts(sentinel: str | None, outcome: Outcome | None = None) -> Whereabouts:

@@ -8,6 +8,7 @@ from itertools import chain
 from operator import length_hint
 from typing import TYPE_CHECKING
 
+from resumable_stream._protocol.places import EventId, Start
 from resumable_stream._protocol.whereabouts import look_up
 from resumable_stream._reading.attachment import Joined, Moved, Refused
 from resumable_stream._reading.liveness import Verdict
@@ -23,6 +24,7 @@ from resumable_stream.errors import (
     ContextClosedError,
     HandshakeTimeoutError,
     InvalidOffsetError,
+    ProducerLostError,
     ResumableStreamError,
     WrongKeyTypeError,
 )
@@ -31,10 +33,10 @@ from resumable_stream.ports import Loss
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resumable_stream._protocol.places import Start
     from resumable_stream._protocol.wire import DataFrame
     from resumable_stream._reading.attachment import Attachment
     from resumable_stream._reading.dialect import Dialect
+    from resumable_stream._reading.estate import Estate
     from resumable_stream._reading.liveness import Liveness
     from resumable_stream._shared import Shared
     from resumable_stream.ports import Subscription
@@ -58,6 +60,9 @@ class RemoteReader(RunReader):
         start: where to begin.
         liveness: of the producer.
         speak: makes the dialect for this reader.
+
+    Attributes:
+        estate: what is read on from once the producer is lost, if anything.
     """
 
     __slots__ = (
@@ -69,6 +74,7 @@ class RemoteReader(RunReader):
         "_subscriptions",
         "_task",
         "_tick",
+        "estate",
         "liveness",
         "loop",
         "shared",
@@ -100,6 +106,7 @@ class RemoteReader(RunReader):
         self._tick = 0
         self._releasing = False
         self._left_at: str | None = None
+        self.estate: Estate | None = None
         self._dialect = speak(self)
 
     # For the caller
@@ -109,6 +116,8 @@ class RemoteReader(RunReader):
         if self._left_at is not None:
             return self._left_at
         unread = self.unread.count + len(self._run) - self._read
+        if self.estate is not None:
+            unread -= self.estate.taken
         return self._dialect.event_id(unread, begun=self._begun or self._read > 0)
 
     async def attach(self) -> Attachment:
@@ -140,17 +149,30 @@ class RemoteReader(RunReader):
 
     async def aclose(self) -> None:
         self.close()
+        if self.estate is not None:
+            await self.estate.aclose()
         if self._task is not None and self._task is not asyncio.current_task():
             await asyncio.wait({self._task})
 
     async def fetch(self) -> None:
         while not self._begin_next():
             self._begin_run([])  # what was read is not held while nothing comes
-            await self.unread.arrival()
+            try:
+                await self.unread.arrival()
+            except ProducerLostError as error:
+                await self._leave_producer(error)
             if length_hint(self.ahead):
                 return  # to another caller
         if self._unbroken >= _YIELD_EVERY:
             await self._give_way()
+
+    async def _leave_producer(self, loss: ProducerLostError) -> None:
+        """Begin a run of what the lost producer has left."""
+        if self.estate is None:
+            raise loss
+        place = self.last_event_id
+        start = Start(self.offset) if place is None else Start(0, EventId.parse(place))
+        self._begin_run(await self.estate.next_run(start, loss))
 
     def _begin_next(self) -> bool:
         if self._run and self.unread.give_back():

@@ -93,6 +93,19 @@ class RunReader(ABC):
         self._full = full
         return taken
 
+    @property
+    @abstractmethod
+    def last_event_id(self) -> str | None:
+        """The id of the place after the last chunk handed out, if it has one."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Read no more."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Read no more, and release everything."""
+
     @abstractmethod
     async def fetch(self) -> None:
         """Wait until chunks are ahead, or another caller has taken them; raise at the end.

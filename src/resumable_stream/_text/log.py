@@ -58,12 +58,14 @@ class Log:
     Attributes:
         first: the sequence number of the oldest chunk still buffered.
         on_news: called whenever readers are woken, while there are remote ones.
+        on_block: called whenever a block is full.
     """
 
     def __init__(self, limit: int) -> None:
         self.ending: Ending | None = None
         self.first = 0
         self.on_news: Callable[[], None] | None = None
+        self.on_block: Callable[[], None] | None = None
         # The log is trimmed only when a block is full. So besides the text to keep it holds dropped
         # text in the oldest block, and the newest block until that is full: hence small blocks.
         self._block_size = max(1, min(_BLOCK_SIZE, limit // 8))
@@ -81,6 +83,11 @@ class Log:
     def end(self) -> int:
         """The sequence number that the next chunk will get."""
         return self._open_first + len(self._open)
+
+    @property
+    def sealed(self) -> int:
+        """How many full blocks are buffered."""
+        return len(self._blocks)
 
     @property
     def size(self) -> int:
@@ -175,6 +182,12 @@ class Log:
         """Return the offset at the present end."""
         return self._newest().after[unit]
 
+    def forget(self, sequence: int) -> None:
+        """Drop all sealed blocks before a chunk between ``first`` and ``end``."""
+        gone = bisect_right(self._blocks, sequence, key=lambda block: block.end)
+        del self._blocks[:gone]
+        self.first = max(self.first, min(sequence, self._open_first))
+
     def notify(self) -> None:
         """Wake every reader, even if no chunk has come."""
         if self._timer is not None:
@@ -228,6 +241,8 @@ class Log:
         self._open_offsets = block.after
         self._room = self._block_size
         self._trim(self._open_offsets[OffsetUnit.UTF16] - self._keep)
+        if self.on_block is not None:
+            self.on_block()
 
     def _trim(self, keep_from: int) -> None:
         """Drop all chunks that begin before the offset, except the newest."""

@@ -1,0 +1,63 @@
+"""Deleting a stream that is over: its text, its outcome, and that there was one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from resumable_stream._joining import Here
+from resumable_stream._protocol.sentinel import DONE
+from resumable_stream._protocol.whereabouts import Left, Over, Unknown
+from resumable_stream._status import DeleteResult
+from resumable_stream.errors import BackendUnavailableError
+
+if TYPE_CHECKING:
+    from resumable_stream._instance import Instance
+    from resumable_stream._shared import Shared
+
+# The least time to live. A key is let run out, because only then no other value can be hit.
+_TTL = 1
+_LOOK_EVERY = 0.1
+_PATIENCE = 5.0
+
+
+async def delete(instance: Instance, stream_id: str) -> DeleteResult:
+    """Erase a stream that is over, wherever it was produced, and free its id.
+
+    Raises:
+        BackendError: not all is erased, or that is not known; try again, which is safe.
+    """
+    match await instance.joining.look_up(stream_id):
+        case Unknown():
+            return DeleteResult.NOT_FOUND
+        case Over() as over:
+            generation = over.generation
+        case Left(run):
+            generation = run.generation
+        case Here(producer) if producer.log.ending is not None:
+            timeout = instance.shared.options.cancel_timeout
+            await asyncio.wait({producer.settled}, timeout=timeout)
+            generation = producer.generation
+        case _:
+            return DeleteResult.STILL_ACTIVE
+    instance.let_go(stream_id, generation)
+    await _erase(instance.shared, stream_id, generation)
+    return DeleteResult.DELETED
+
+
+async def _erase(shared: Shared, stream_id: str, generation: int | None) -> None:
+    """Erase the run's log, and let its keys run out."""
+    store, names = shared.backend, shared.names
+    if shared.journal is not None and generation is not None:
+        await shared.journal.delete(names.journal(stream_id, generation))
+    sentinel, key = names.sentinel(stream_id), names.outcome(stream_id)
+    outcome = await store.get(key)
+    expiring = [(sentinel, DONE)] if outcome is None else [(key, outcome), (sentinel, DONE)]
+    for name, value in expiring:
+        await store.compare_and_set(name, value, value, ttl=_TTL)
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    for name, value in expiring:
+        while await store.get(name) == value:
+            if asyncio.get_running_loop().time() > deadline:
+                raise BackendUnavailableError(f"the key {name!r} does not expire; try again")
+            await asyncio.sleep(_LOOK_EVERY)

@@ -1,0 +1,261 @@
+"""Reading a stream wherever it is: here, elsewhere, or in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, final
+
+from resumable_stream._protocol.whereabouts import (
+    Elsewhere,
+    Left,
+    Over,
+    Unknown,
+    Whereabouts,
+    look_up,
+)
+from resumable_stream._reading.elsewhere import attach
+from resumable_stream._reading.enrolment import Enrolments
+from resumable_stream._reading.estate import Estate
+from resumable_stream._reading.local import LocalReader
+from resumable_stream._reading.replay import Replay
+from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
+from resumable_stream._text.endings import error_of
+from resumable_stream.errors import (
+    BackendError,
+    ContextClosedError,
+    HandshakeTimeoutError,
+    OffsetOutOfRangeError,
+    ProducerLostError,
+    StreamHistoryChangedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable_stream._producing.kept import Kept
+    from resumable_stream._producing.producer import Producer
+    from resumable_stream._protocol.places import Start
+    from resumable_stream._reading.remote import RemoteReader
+    from resumable_stream._reading.runs import RunReader
+    from resumable_stream._shared import Shared
+    from resumable_stream._text.endings import Ending
+
+logger = logging.getLogger("resumable_stream")
+
+_PAUSE = 0.05
+
+
+@final
+class Here(NamedTuple):
+    """This instance produces the stream."""
+
+    producer: Producer
+
+
+class Joining:
+    """Finds and reads the streams of one instance.
+
+    Args:
+        kept: its producers that are over, and still serve.
+        local: gives its producer of a stream.
+
+    Attributes:
+        closed: nothing can be read any more.
+    """
+
+    def __init__(self, shared: Shared, kept: Kept, local: Callable[[str], Producer | None]) -> None:
+        self.closed = False
+        self._shared = shared
+        self._kept = kept
+        self._local = local
+        self._loop = asyncio.get_running_loop()
+        self._enrolments = Enrolments(shared)
+
+    async def join(
+        self, stream_id: str, start: Start, *, replay: bool = True
+    ) -> ResumableStream | NotFound | None:
+        """Read a stream wherever it is; look it up again if that changes meanwhile.
+
+        With ``replay``, one that is over is read from the journal, if it is kept there.
+        """
+        deadline: float | None = None  # once the stream was no longer where it had been
+        while True:
+            match await self.look_up(stream_id):
+                case Here(producer):
+                    return await self.join_here(producer, start, replay=replay)
+                case Elsewhere(generation):
+                    now, patience = self._loop.time(), self._shared.options.handshake_timeout
+                    if deadline is not None and now > deadline:
+                        raise HandshakeTimeoutError(stream_id, start.offset, patience)
+                    joined = await self._join_elsewhere(stream_id, generation, start)
+                    if joined is not None:
+                        return joined
+                    # Whoever has it now is asked at least once.
+                    deadline = deadline or self._loop.time() + patience
+                    await asyncio.sleep(_PAUSE)
+                case Over() as over:
+                    return await self._join_ended(stream_id, over, start, replay=replay)
+                case Left(run):
+                    return await self._join_left(stream_id, run.generation, start, replay=replay)
+                case Unknown():
+                    return NOT_FOUND
+
+    def read(self, producer: Producer, start: Start) -> ResumableStream:
+        """Read what is produced here."""
+        return self._held(LocalReader(producer, start, self._shared.options.unit))
+
+    async def join_here(
+        self, producer: Producer, start: Start, *, replay: bool = True
+    ) -> ResumableStream | None:
+        """Read what is produced here; if it is over, only what is kept or a place in the grace."""
+        ending, stream_id = producer.log.ending, producer.stream_id
+        if ending is None:
+            try:
+                return self.read(producer, start)
+            except OffsetOutOfRangeError:
+                kept = await self._replayed(stream_id, producer.generation, start)
+                if kept is None:
+                    raise
+                return kept
+        if self._names_a_place(start, producer.generation):
+            with contextlib.suppress(OffsetOutOfRangeError):
+                return self.read(producer, start)
+        # A caller that learns of the end must find what ``on_end`` stores.
+        await asyncio.wait({producer.stored})
+        if replay and producer.kept_until:
+            try:
+                return self.read(producer, start)
+            except OffsetOutOfRangeError:
+                kept = await self._replayed(stream_id, producer.generation, start)
+                if kept is not None:
+                    return kept
+        _raise_unless_completed(stream_id, ending, start)
+        return None
+
+    async def look_up(self, stream_id: str) -> Here | Whereabouts:
+        """Tell where the stream is: here, or wherever the broker says.
+
+        Raises:
+            BackendError: the stream is not produced here, and the broker did not answer.
+        """
+        if (producer := self._local(stream_id)) is not None:
+            return Here(producer)
+        shared = self._shared
+        journaled = shared.journal is not None
+        return await look_up(shared.backend, shared.names, stream_id, journaled=journaled)
+
+    async def _join_elsewhere(
+        self, stream_id: str, generation: int | None, start: Start
+    ) -> ResumableStream | None:
+        """Read a stream that another instance produces; None if it is no longer that one."""
+        if start.event_id is not None and start.event_id.generation != generation:
+            raise StreamHistoryChangedError(stream_id)
+        try:
+            reader = await self._attached(stream_id, generation, start)
+        except OffsetOutOfRangeError:
+            # What its producer no longer buffers may be in the journal.
+            kept = generation and await self._replayed(stream_id, generation, start)
+            if not kept:
+                raise
+            return kept
+        if reader is None:
+            return None
+        if generation is not None and self._shared.journal is not None:
+            reader.estate = Estate(partial(self._left, stream_id, generation))
+        return self._held(reader)
+
+    async def _join_ended(
+        self, stream_id: str, over: Over, start: Start, *, replay: bool
+    ) -> ResumableStream | None:
+        """Read a stream that is over, from its producer if that still serves it, or the journal."""
+        outcome, generation = over.outcome, over.generation
+        if outcome and generation:
+            if self._names_a_place(start, generation):
+                with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
+                    if producer := self._kept.find(stream_id, generation):
+                        return self.read(producer, start)
+                    if outcome.is_served() and not outcome.kept_until:
+                        reader = await self._attached(stream_id, generation, start, ended=True)
+                        if reader is not None:
+                            return self._held(reader)
+            if replay and outcome.kept_until:
+                kept = await self._replayed(stream_id, generation, start)
+                if kept is not None:
+                    return kept
+        _raise_unless_completed(stream_id, over.ending, start)
+        return None
+
+    async def _join_left(
+        self, stream_id: str, generation: int, start: Start, *, replay: bool
+    ) -> ResumableStream:
+        """Read what a dead producer has left in the journal."""
+        kept = await self._replayed(stream_id, generation, start) if replay else None
+        if kept is None:
+            raise ProducerLostError(stream_id, start.offset)
+        return kept
+
+    async def _replayed(
+        self, stream_id: str, generation: int, start: Start
+    ) -> ResumableStream | None:
+        """Read a run from the journal, and what follows from its producer; None if it has none."""
+        reader = await self._replay(stream_id, generation, start)
+        return None if reader is None else self._held(reader)
+
+    async def _replay(self, stream_id: str, generation: int, start: Start) -> Replay | None:
+        journal = self._shared.journal
+        if journal is None:
+            return None
+        if start.event_id is not None and start.event_id.generation != generation:
+            raise StreamHistoryChangedError(stream_id)
+        go_on = partial(self._following, stream_id, generation)
+        reader = Replay(self._shared, journal, stream_id, generation, start, go_on)
+        return reader if await reader.open() else None
+
+    async def _left(self, stream_id: str, generation: int, start: Start) -> Replay | None:
+        """Read what is left of a run whose reader has lost its producer; None if nothing is."""
+        try:
+            match await self.look_up(stream_id):
+                case Left(run) if run.generation == generation:
+                    return await self._replay(stream_id, generation, start)
+                case Over(outcome) if outcome and outcome.generation == generation:
+                    if outcome.kept_until:
+                        return await self._replay(stream_id, generation, start)
+        except (BackendError, OffsetOutOfRangeError) as error:
+            logger.warning("stream %r: its journal is not read: %s", stream_id, error)
+        return None
+
+    async def _following(self, stream_id: str, generation: int, start: Start) -> RunReader | None:
+        """Read on where a run's journal ends so far; None if nobody has more of it."""
+        match await self.look_up(stream_id):
+            case Here(producer) if producer.generation == generation:
+                return LocalReader(producer, start, self._shared.options.unit)
+            case Elsewhere(present) if present == generation:
+                return await self._attached(stream_id, generation, start)
+            case _:
+                return None
+
+    async def _attached(
+        self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
+    ) -> RemoteReader | None:
+        """Read a stream from its producer elsewhere; None if it is no longer produced there."""
+        if self.closed:
+            raise ContextClosedError("this context was closed while the stream was joined")
+        shared, enrolments = self._shared, self._enrolments
+        return await attach(shared, enrolments, stream_id, generation, start, ended=ended)
+
+    def _held(self, reader: RunReader) -> ResumableStream:
+        return ResumableStream(reader, self._loop)
+
+    def _names_a_place(self, start: Start, generation: int) -> bool:
+        """Tell whether a stream that is over may still be served to this caller."""
+        if not self._shared.options.grace_period or not start.named:
+            return False
+        return start.event_id is None or start.event_id.generation == generation
+
+
+def _raise_unless_completed(stream_id: str, ending: Ending, start: Start) -> None:
+    if (error := error_of(stream_id, ending, start.offset)) is not None:
+        raise error

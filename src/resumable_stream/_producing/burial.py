@@ -1,0 +1,43 @@
+"""What a dead producer has left in the journal is ended by whoever takes the stream id over."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from resumable_stream._producing.claim import SupersededError
+from resumable_stream._producing.journal_log import JournalLog, seal
+from resumable_stream._protocol import sentinel
+from resumable_stream._protocol.sentinel import Outcome
+from resumable_stream._text.endings import Ending, Status
+
+if TYPE_CHECKING:
+    from resumable_stream._producing.claim import Claim
+    from resumable_stream._shared import Shared
+    from resumable_stream.journal import Journal
+
+
+async def bury(stream_id: str, claim: Claim, shared: Shared, journal: Journal) -> bool:
+    """Record the end of a producer that died, if its text is in the journal; tell whether it is.
+
+    Then the stream is over, as if the producer had recorded it, and its source is not run again.
+    Only the holder of the claim may conclude that the producer is dead.
+
+    Raises:
+        BackendError: the broker or the journal is away; nothing is lost by trying again.
+    """
+    run = await claim.left_behind()
+    if run is None:
+        return False
+    options = shared.options
+    name = shared.names.journal(stream_id, run.generation)
+    end = await seal(JournalLog(journal, name, options.retention_ttl), stream_id, run.generation)
+    outcome = Outcome(run.generation, 0, Ending(Status.LOST))
+    if end is not None:
+        kept_until = math.ceil(sentinel.wall_clock() + options.retention)
+        outcome = outcome._replace(end=end.end, ending=end.ending, kept_until=kept_until)
+    # If the claim has run out, its next holder does the same.
+    with suppress(SupersededError):
+        await claim.bury(outcome)
+    return True

@@ -1,0 +1,204 @@
+"""How a run's text gets into its log: cut into records, and written however often that takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from resumable_stream._backoff import Backoff
+from resumable_stream._options import Durability
+from resumable_stream._producing.journal_log import (
+    ForeignRecordError,
+    JournalLog,
+    LostRecordsError,
+)
+from resumable_stream._producing.pieces import cut, piece_size
+from resumable_stream._protocol import sentinel
+from resumable_stream._protocol.names import live_id
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.records import decode_record, encode_record
+from resumable_stream._protocol.wire import DataFrame, EndFrame, MalformedFrameError
+from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendError,
+    BackendFaultError,
+    BackendUnavailableError,
+    RecordTooLargeError,
+    WrongKeyTypeError,
+)
+
+if TYPE_CHECKING:
+    from resumable_stream._producing.claim import Claim
+    from resumable_stream._shared import Shared
+    from resumable_stream._text.log import Log
+    from resumable_stream.journal import Journal
+
+logger = logging.getLogger("resumable_stream")
+
+_FIRST_PAUSE = 0.1
+# How often in succession the journal may lose what was written.
+_MOST_LOSSES = 5
+# Room for the end in the last record of text.
+_END_ROOM = 2048
+# Errors that do not pass by themselves.
+_LASTING = (AccessDeniedError, BackendFaultError, RecordTooLargeError, WrongKeyTypeError)
+
+
+class NotKeptError(Exception):
+    """The text is not kept, for this reason."""
+
+
+class JournalWriter:
+    """Writes one run's text, record by record.
+
+    Args:
+        tolerance: for how many seconds the journal may be away.
+
+    Attributes:
+        place: of the text to write next.
+        index: of the record to write next.
+        doubtful: records may have been lost: the next write looks.
+    """
+
+    __slots__ = (
+        "_claim",
+        "_generation",
+        "_log",
+        "_losses",
+        "_options",
+        "_point_at",
+        "_room",
+        "_stream_id",
+        "_tolerance",
+        "_written",
+        "doubtful",
+        "place",
+    )
+
+    def __init__(
+        self, stream_id: str, claim: Claim, shared: Shared, journal: Journal, tolerance: float
+    ) -> None:
+        self._stream_id = stream_id
+        self._claim = claim
+        self._generation = generation = claim.generation
+        self._options = shared.options
+        self._tolerance = tolerance
+        name = shared.names.journal(stream_id, generation)
+        self._log = JournalLog(journal, name, self._options.retention_ttl)
+        self._room = piece_size(live_id(stream_id, generation), journal.max_record_size - _END_ROOM)
+        self._written = 0  # bytes
+        self._losses = 0  # since a record was written
+        self._point_at = 0.0  # when the pointer to the log has to be written again
+        self.doubtful = False
+        self.place = Place(0)
+
+    @property
+    def index(self) -> int:
+        return self._log.index
+
+    async def write(self, text: Log, end: EndFrame | None) -> bool:
+        """Write the text from ``place`` on, as much as fits a record, with the end if all does.
+
+        Return whether anything is left. Cancelled, it may have written or not.
+
+        Raises:
+            NotKeptError: the text cannot be kept; the reason is the message.
+            ForeignRecordError, SupersededError: the stream was taken over.
+            BackendError: the journal has failed for good, or been away for too long.
+        """
+        if self.doubtful:
+            await self._insist(None)
+            return True
+        if self.place.sequence < text.first:
+            raise NotKeptError("its buffer_limit was reached before it was written")
+        frames: list[DataFrame | EndFrame] = []
+        piece = cut(text, self.place, self._room)
+        if piece.joined.number:
+            data = DataFrame(self._generation, self.place, piece.joined, piece.partial, text.end)
+            frames.append(data)
+        done = piece.after == Place(text.end)
+        if end is not None and done:
+            frames.append(end)
+        if not frames:
+            return False
+        record = encode_record(self._stream_id, *frames)
+        self._written += len(record)
+        if self._written > self._options.journal_limit:
+            limit = self._options.journal_limit
+            raise NotKeptError(f"it is longer than journal_limit, {limit} bytes")
+        if not await self._insist(record):
+            return True
+        self.place = piece.after
+        return not done
+
+    async def _insist(self, record: bytes | None) -> bool:
+        """Append the record, or find the end of the log, however often that takes.
+
+        Return whether the record was written; if not, ``place`` is another one now.
+        """
+        clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
+        since = clock()
+        while True:
+            try:
+                if record is not None and not self.doubtful:
+                    await self._point()
+                    await self._log.append(record)
+                    self._losses = 0
+                    return True
+                await self._find_place()
+                if self.index:
+                    await self._point()
+                self.doubtful = False
+                return False
+            except LostRecordsError:
+                self._losses += 1
+                if self._losses > _MOST_LOSSES:
+                    raise BackendFaultError(
+                        f"the journal refuses record {self.index} of stream {self._stream_id!r}, "
+                        "which is the next: prove the journal with the conformance suite"
+                    ) from None
+                logger.warning("stream %r: the journal has lost some of its text", self._stream_id)
+                self.doubtful = True
+                await asyncio.sleep(backoff.next())
+            except _LASTING:
+                raise
+            except BackendError as error:
+                if backoff.upcoming == _FIRST_PAUSE:
+                    logger.warning("stream %r: its journal is away: %s", self._stream_id, error)
+                if clock() - since >= self._tolerance:
+                    raise BackendUnavailableError(
+                        f"the journal has been away for {self._tolerance:g} s: {error}"
+                    ) from error
+                await asyncio.sleep(backoff.next())
+
+    async def _find_place(self) -> None:
+        """Go on where the log ends: what was lost of it is written again."""
+        self._point_at = 0.0
+        last = await self._log.find_end()
+        if not last:
+            self._log.index, self._written, self.place = 0, 0, Place(0)
+            return
+        try:
+            frame = decode_record(self._stream_id, self._generation, last)[-1]
+        except MalformedFrameError as error:
+            raise ForeignRecordError from error
+        if isinstance(frame, EndFrame):
+            raise ForeignRecordError
+        if frame.partial:
+            size = len(frame.joined.parts()[-1])
+            at = frame.place.sequence + frame.joined.number - 1
+            byte = frame.place.byte if frame.joined.number == 1 else 0
+            self.place = Place(at, byte + size)
+        else:
+            self.place = frame.after
+
+    async def _point(self) -> None:
+        """See that the text is found if this producer dies: its generation stands in a key."""
+        clock = asyncio.get_running_loop().time
+        if self._options.durability is Durability.EXIT or clock() < self._point_at:
+            return
+        retention = self._options.retention
+        await self._claim.point(math.ceil(sentinel.wall_clock() + retention))
+        self._point_at = clock() + retention / 2

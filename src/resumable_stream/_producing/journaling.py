@@ -1,0 +1,263 @@
+"""When the text of a running stream is written to the journal, and when readers get it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import sys
+from typing import TYPE_CHECKING
+
+from resumable_stream._options import Durability
+from resumable_stream._producing.claim import SupersededError
+from resumable_stream._producing.journal_log import ForeignRecordError
+from resumable_stream._producing.journal_writer import JournalWriter, NotKeptError
+from resumable_stream._protocol import sentinel
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.wire import EndFrame
+from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.log import Log
+from resumable_stream.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resumable_stream._producing.claim import Claim
+    from resumable_stream._shared import Shared
+    from resumable_stream.journal import Journal
+
+logger = logging.getLogger("resumable_stream")
+
+# How long text that has come waits for more.
+_ASYNC_INTERVAL = 1.0
+_SYNC_INTERVAL = 0.02
+# With "sync", a source waits once this many full blocks of text are not written.
+_MOST_BLOCKS = 256
+# How long an ending waits for a journal that does not get on, unless readers wait for it, too.
+_END_PATIENCE = 5.0
+
+
+class Journaling:
+    """Writes the text of one stream, from ``begin`` to ``finish``.
+
+    With ``"sync"`` the source writes to a draft, whose text becomes the stream's once it is in the
+    journal. Otherwise the draft is the stream's own log.
+
+    Args:
+        text: what readers read.
+        on_gone: called with how the stream ends, if it cannot go on.
+
+    Attributes:
+        draft: what the source writes to.
+    """
+
+    __slots__ = (
+        "_began",
+        "_generation",
+        "_hurry",
+        "_interval",
+        "_kept",
+        "_on_gone",
+        "_options",
+        "_stream_id",
+        "_task",
+        "_text",
+        "_writer",
+        "draft",
+    )
+
+    def __init__(
+        self,
+        stream_id: str,
+        claim: Claim,
+        text: Log,
+        shared: Shared,
+        journal: Journal,
+        on_gone: Callable[[Ending], object],
+    ) -> None:
+        self._stream_id = stream_id
+        self._generation = claim.generation
+        self._options = shared.options
+        self._text = text
+        self._on_gone = on_gone
+        self.draft = text
+        self._interval = _ASYNC_INTERVAL
+        tolerance = float("inf")
+        if self._options.durability is Durability.SYNC:
+            self.draft = Log(sys.maxsize)
+            self._interval = _SYNC_INTERVAL
+            tolerance = self._options.outage_timeout
+        self._writer = JournalWriter(stream_id, claim, shared, journal, tolerance)
+        self._kept = True
+        self._began = 0.0  # when the last write did
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Write while the stream runs, unless it is to be written at its end."""
+        if self._options.durability is not Durability.EXIT:
+            self.draft.on_block = self._hurry.set
+            self._start()
+
+    def doubt(self) -> None:
+        """The journal may have lost text: see that it is written again."""
+        self._writer.doubtful = True
+        self.draft.notify()
+
+    async def throttle(self) -> None:
+        """Wait while too much is not written yet, as the source of a "sync" stream has to."""
+        while self.draft.sealed > _MOST_BLOCKS and self.draft.ending is None:
+            await self.draft.changed()
+
+    async def finish(self, patience: float = 0.0) -> int:
+        """Write what is left, and the end; return until when all of it is kept, in Unix time.
+
+        With "sync", readers learn the ending here. Return 0 if the text is not kept.
+
+        Args:
+            patience: how long to wait, in seconds, while no record gets written; the default
+                depends on the durability.
+        """
+        ending = self.draft.ending
+        assert ending is not None  # noqa: S101 - for the type checker
+        if ending.status is Status.SUPERSEDED:
+            await self._end(0)
+        else:
+            self._start()
+            wait = self._options.outage_timeout if self.drafts else _END_PATIENCE
+            await self._end(patience or wait)
+        if self.drafts:
+            self._finish_text(ending)
+        if not self._kept:
+            return 0
+        return math.ceil(sentinel.wall_clock() + self._options.retention)
+
+    def cut_off(self) -> None:
+        """Write nothing more, as the event loop ends: the stream has an ending all the same."""
+        if self.drafts:
+            self._finish_text(self.draft.ending or Ending(Status.LOST))
+
+    @property
+    def drafts(self) -> bool:
+        """The readers wait for the journal."""
+        return self.draft is not self._text
+
+    def _finish_text(self, ending: Ending) -> None:
+        if ending.status is Status.COMPLETED and self._text.end < self.draft.end:
+            lost = "the journal did not take the end of the text"
+            ending = Ending(Status.FAILED, "BackendUnavailableError", lost)
+        self._text.finish(ending)
+
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(
+                self._run(), name=f"resumable-stream producer {self._stream_id!r} journal"
+            )
+
+    async def _end(self, patience: float) -> None:
+        """Wait for the task while it gets on, then cancel it."""
+        self._hurry.set()
+        task, known = self._task, -1
+        if task is None:
+            self._kept = False
+            return
+        while patience and not task.done() and known != self._writer.index:
+            known = self._writer.index
+            await asyncio.wait({task}, timeout=patience)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if task.cancelled():
+            self._kept = False
+            logger.warning("stream %r: its text is not kept: the journal is away", self._stream_id)
+
+    async def _run(self) -> None:
+        try:
+            while not await self._write():
+                await self._gather()
+        except NotKeptError as error:
+            self._kept = False
+            logger.warning("stream %r: its text is not kept: %s", self._stream_id, error)
+            await self._relay()
+        except (ForeignRecordError, SupersededError):
+            self._kept = False
+            self._on_gone(Ending(Status.SUPERSEDED))
+        except BackendError as error:
+            logger.error("stream %r: its text is not kept: %s", self._stream_id, error)  # noqa: TRY400
+            self._fail(error)
+        except Exception as error:
+            logger.exception("stream %r: writing its journal failed", self._stream_id)
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._kept = False
+        if self.drafts:
+            self._on_gone(Ending(Status.FAILED, type(error).__name__, str(error), cause=error))
+
+    async def _write(self) -> bool:
+        """Write all that is there; return whether that was the end."""
+        self._began = asyncio.get_running_loop().time()
+        self._hurry.clear()
+        while True:
+            end, source = self._end_frame(), self.draft
+            if self._writer.place.sequence < self._text.end:
+                source = self._text  # also what was written once, and lost
+            left = await self._writer.write(source, end if source is self.draft else None)
+            self._publish()
+            if not left and source is self.draft:
+                return end is not None
+
+    def _end_frame(self) -> EndFrame | None:
+        ending = self.draft.ending
+        if ending is None:
+            return None
+        if ending.status is Status.SUPERSEDED:
+            raise SupersededError
+        if not self._options.disclose_errors:
+            ending = ending._replace(error_type=None, error_message=None)
+        return EndFrame(self._generation, self.draft.end, ending)
+
+    async def _gather(self) -> None:
+        """Wait until there is text to write, and then for what comes with it."""
+        draft, writer = self.draft, self._writer
+        while writer.place.sequence >= draft.end and draft.ending is None and not writer.doubtful:
+            await draft.changed()
+        if draft.ending is not None or writer.doubtful:
+            return
+        loop = asyncio.get_running_loop()
+        # With "sync" readers wait: a chunk that comes alone is written at once.
+        since = self._began if self.drafts else loop.time()
+        timer = loop.call_at(since + self._interval, self._hurry.set)
+        try:
+            await self._hurry.wait()
+        finally:
+            timer.cancel()
+
+    def _publish(self) -> None:
+        """With "sync", hand the readers what is written."""
+        if not self.drafts:
+            return
+        text, until = self._text, self._writer.place.sequence
+        while text.end < until:
+            for chunk in self.draft.texts(text.end)[: until - text.end]:
+                text.append(chunk)
+        self.draft.forget(until)
+        self.draft.notify()  # a source that waits
+
+    async def _relay(self) -> None:
+        """With "sync", hand the readers what is not to be written."""
+        while self.drafts:
+            self._writer.place = Place(self.draft.end)
+            self._publish()
+            if self.draft.ending is not None:
+                return
+            await self.draft.changed()
+
+
+def journaling_of(
+    stream_id: str, claim: Claim, text: Log, shared: Shared, on_gone: Callable[[Ending], object]
+) -> Journaling | None:
+    """Return what writes a stream's text, if it is to be kept."""
+    if shared.options.durability is None or shared.journal is None:
+        return None
+    return Journaling(stream_id, claim, text, shared, shared.journal, on_gone)

@@ -1,0 +1,376 @@
+"""What is written to the journal, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resumable_stream import (
+    AccessDeniedError,
+    InvalidSettingError,
+    Options,
+    ProducerLostError,
+    StreamFailedError,
+    StreamState,
+    create_resumable_stream_context,
+)
+from resumable_stream._protocol.sentinel import Outcome, Running, generation_of
+from resumable_stream_conformance import BackendWrapper
+from resumable_stream_memory import MemoryBackend
+from support.journals import journaled, kept
+from support.virtual_time import in_virtual_time
+from support.world import ID, OUTCOME, SENTINEL, Source, rest, world
+
+if TYPE_CHECKING:
+    from support.world import World
+
+
+async def generation(here: World) -> int:
+    return generation_of(await here.sentinel() or "")
+
+
+async def outcome(here: World) -> Outcome:
+    found = Outcome.decode(await here.raw.get(OUTCOME))
+    assert found is not None
+    return found
+
+
+@pytest.mark.rule("JNL-1", "JNL-4", "P12")
+@pytest.mark.parametrize("durability", ["exit", "async", "sync"])
+@in_virtual_time
+async def test_all_of_the_text_is_kept_with_its_end(durability: str) -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, durability)
+        source = Source("a", "b")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(3)
+        source.put("c")
+        source.finish()
+        assert await rest(stream) == ["a", "b", "c"]
+        await asyncio.sleep(1)
+        texts, ends = await kept(here, run)
+        assert "".join(texts) == "abc"
+        assert ends == ["completed"]
+        assert (await outcome(here)).kept_until
+        status = await context.stream_status(ID)
+        assert status.state is StreamState.COMPLETED
+        assert status.kept_until is not None
+
+
+@pytest.mark.rule("P8")
+@in_virtual_time
+async def test_without_durability_the_journal_is_never_called() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, None)
+        source = Source("a", "b")
+        source.finish()
+        stream = await context.create_new_resumable_stream(ID, source)
+        assert await rest(stream) == ["a", "b"]
+        await asyncio.sleep(60)
+        assert await context.resume_existing_stream(ID) is None
+        assert notebook.calls == 0
+
+
+@pytest.mark.rule("JNL-3")
+@in_virtual_time
+async def test_a_run_at_its_exit_is_written_once() -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, "exit")
+        source = Source(*"abc")
+        stream = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(20)
+        assert notebook.calls == 0
+        assert OUTCOME not in dict(broker.writes)
+        source.finish()
+        assert await rest(stream) == ["a", "b", "c"]
+        await asyncio.sleep(1)
+        assert notebook.calls == notebook.appends == 1
+
+
+@pytest.mark.rule("JNL-3")
+@in_virtual_time
+async def test_text_that_grows_is_written_once_a_second() -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, "async")
+        source = Source()
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        for _ in range(100):
+            source.put("x")
+            await asyncio.sleep(0.1)
+        assert 8 <= notebook.appends <= 11
+        assert Running.decode(await here.raw.get(OUTCOME)) is not None
+        assert [key for key, _ in broker.writes].count(OUTCOME) == 1
+        appends = notebook.appends
+        await asyncio.sleep(100)
+        assert notebook.appends <= appends + 1, "nothing is written where nothing grows"
+        source.put("y" * 40_000)
+        await asyncio.sleep(0.2)
+        texts, _ = await kept(here, run)
+        assert len("".join(texts)) == 40_100, "a full block does not wait"
+        source.finish()
+        await rest(stream)
+
+
+@pytest.mark.rule("P6", "P12")
+@in_virtual_time
+async def test_readers_of_a_sync_stream_get_only_what_is_written() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "sync")
+        other, _, _ = journaled(here, "sync")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        assert await anext(stream) == "a"
+        remote: Any = await other.resume_existing_stream(ID)
+        assert await anext(remote) == "a"
+        notebook.away = True
+        source.put("b")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 5)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(remote), 5)
+        notebook.away = False
+        assert await anext(stream) == "b"
+        assert await anext(remote) == "b"
+        assert (await kept(here, run))[0] == ["a", "b"]
+        source.finish()
+        assert await rest(stream) == await rest(remote) == []
+
+
+@pytest.mark.rule("JNL-4", "P4")
+@in_virtual_time
+async def test_a_sync_stream_fails_when_its_journal_stays_away() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "sync", outage_timeout=20)
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        assert await anext(stream) == "a"
+        notebook.away = True
+        source.put("b")
+        with pytest.raises(StreamFailedError, match="away for 20 s") as caught:
+            await asyncio.wait_for(rest(stream), 25)
+        assert caught.value.error_type == "BackendUnavailableError"
+        await asyncio.sleep(30)
+        assert source.closed
+        assert not (await outcome(here)).kept_until
+
+
+@pytest.mark.rule("JNL-4", "P3")
+@pytest.mark.parametrize("durability", ["exit", "async"])
+@in_virtual_time
+async def test_an_ending_does_not_wait_long_for_a_journal_that_is_away(durability: str) -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, durability)
+        notebook.away = True
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        source.finish()
+        assert await rest(stream) == ["a"]
+        await asyncio.sleep(6)
+        assert await here.sentinel() == "DONE"
+        found = await outcome(here)
+        assert found.ending.status == "completed"
+        assert not found.kept_until
+        assert await context.resume_existing_stream(ID) is None
+        assert (await context.stream_status(ID)).kept_until is None
+
+
+@pytest.mark.rule("JNL-2")
+@in_virtual_time
+async def test_text_waits_for_a_journal_that_comes_back() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "async")
+        notebook.away = True
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(30)
+        source.put("b")
+        await asyncio.sleep(5)
+        notebook.away = False
+        await asyncio.sleep(3)
+        assert "".join((await kept(here, run))[0]) == "ab"
+        source.finish()
+        assert await rest(stream) == ["a", "b"]
+
+
+@pytest.mark.rule("JNL-2")
+@pytest.mark.parametrize("trouble", ["lose_replies", "lose_writes"])
+@in_virtual_time
+async def test_a_write_of_unknown_outcome_is_written_once(trouble: str) -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "sync")
+        source = Source()
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        for chunk in "abcdefgh":
+            setattr(notebook, trouble, 2)
+            source.put(chunk)
+            assert await anext(stream) == chunk
+        source.finish()
+        assert await rest(stream) == []
+        await asyncio.sleep(1)
+        assert await kept(here, run) == (list("abcdefgh"), ["completed"])
+
+
+@pytest.mark.rule("JNL-2")
+@pytest.mark.parametrize("durability", ["async", "sync"])
+@in_virtual_time
+async def test_a_journal_that_lost_its_text_gets_it_again(durability: str) -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, durability)
+        source = Source("a", "b")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(3)
+        source.put("c")
+        await asyncio.sleep(3)
+        notebook._open_bus().logs.delete(f"resumable-stream:rs:journal:{run}:{ID}")
+        source.put("d")
+        await asyncio.sleep(3)
+        source.finish()
+        assert await rest(stream) == list("abcd")
+        await asyncio.sleep(1)
+        texts, ends = await kept(here, run)
+        assert ("".join(texts), ends) == ("abcd", ["completed"])
+        assert (await outcome(here)).kept_until
+
+
+@pytest.mark.rule("JNL-2")
+@pytest.mark.parametrize("durability", ["exit", "async", "sync"])
+@in_virtual_time
+async def test_a_stream_longer_than_the_limit_is_not_kept(durability: str) -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, durability, journal_limit=1000)
+        source = Source()
+        stream = await context.create_new_resumable_stream(ID, source)
+        chunks = ["x" * 100] * 20
+        for chunk in chunks:
+            source.put(chunk)
+            await asyncio.sleep(0.5)
+        source.finish()
+        assert await rest(stream) == chunks
+        await asyncio.sleep(1)
+        assert not (await outcome(here)).kept_until
+        assert await context.resume_existing_stream(ID) is None
+
+
+@in_virtual_time
+async def test_a_journal_that_forbids_it_is_not_asked_again() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "async")
+        notebook.away, notebook.error = True, AccessDeniedError("no right to append")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(5)
+        calls = notebook.calls
+        source.put("b")
+        await asyncio.sleep(60)
+        source.finish()
+        assert await rest(stream) == ["a", "b"]
+        await asyncio.sleep(1)
+        assert notebook.calls == calls == 1
+        assert not (await outcome(here)).kept_until
+
+
+@in_virtual_time
+async def test_a_journal_that_refuses_what_is_next_is_given_up() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "async")
+
+        async def refuse(log: str, index: int, record: bytes, *, ttl: int) -> bool:
+            notebook.calls += 1
+            return False
+
+        notebook.append = refuse  # type: ignore[method-assign]
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(60)
+        assert notebook.calls < 40
+        source.finish()
+        assert await rest(stream) == ["a"]
+        await asyncio.sleep(1)
+        assert not (await outcome(here)).kept_until
+
+
+@pytest.mark.rule("P5", "JNL-5")
+@pytest.mark.parametrize("durability", ["async", "sync"])
+@in_virtual_time
+async def test_a_producer_that_finds_a_seal_is_superseded(durability: str) -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, durability)
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        assert await anext(stream) == "a"
+        await asyncio.sleep(2)
+        # It is paused, as far as the broker sees, and its lease runs out.
+        broker.running.clear()
+        notebook.away = True
+        await here.raw.delete(SENTINEL)
+        other, _, _ = journaled(here, durability)
+        second = Source("never")
+        found: Any = await other.resumable_stream(ID, second)
+        with pytest.raises(ProducerLostError):
+            await rest(found)
+        assert second.calls == 0
+        notebook.away = False
+        source.put("b")
+        with pytest.raises(ProducerLostError):
+            await asyncio.wait_for(rest(stream), 60)
+        broker.running.set()
+        await asyncio.sleep(30)
+        assert await kept(here, run) == (["a"], ["lost"])
+        assert (await outcome(here)).ending.status == "lost"
+
+
+def test_durability_needs_a_journal() -> None:
+    bare = BackendWrapper(MemoryBackend("bare"))
+    bare.journal = None
+    with pytest.raises(InvalidSettingError, match="needs a journal"):
+        create_resumable_stream_context(backend=bare, options=Options(durability="async"))
+
+
+@pytest.mark.rule("JNL-5", "P3")
+@in_virtual_time
+async def test_a_run_that_was_buried_records_no_other_end() -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, "async")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        assert await anext(stream) == "a"
+        await asyncio.sleep(2)
+        other, _, _ = journaled(here, "async")
+        attached: Any = await other.resume_existing_stream(ID)
+        assert await anext(attached) == "a"
+        broker.away = notebook.away = True
+        await here.raw.delete(SENTINEL)
+        with pytest.raises(ProducerLostError):
+            await rest(await other.resumable_stream(ID, Source()))
+        source.finish()  # while nobody can be told
+        await asyncio.sleep(1)
+        broker.away = notebook.away = False
+        await asyncio.sleep(60)
+        with pytest.raises(ProducerLostError):
+            await rest(attached)
+        assert (await context.stream_status(ID)).state is StreamState.LOST
+
+
+@pytest.mark.rule("JNL-3")
+@in_virtual_time
+async def test_a_pointer_that_the_broker_lost_is_written_again() -> None:
+    async with world() as here:
+        context, broker, _ = journaled(here, "async")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        await asyncio.sleep(2)
+        await here.raw.delete(OUTCOME)
+        broker.reconnect()
+        await asyncio.sleep(2)
+        assert Running.decode(await here.raw.get(OUTCOME)) is not None
+        source.finish()
+        assert await rest(stream) == ["a"]

@@ -1,0 +1,312 @@
+"""Reading from the journal what no producer serves any more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from resumable_stream import (
+    NOT_FOUND,
+    DeleteResult,
+    InvalidEventIdError,
+    InvalidOffsetError,
+    ProducerLostError,
+    StreamCancelledError,
+    StreamFailedError,
+    StreamHistoryChangedError,
+    StreamState,
+)
+from resumable_stream._protocol.sentinel import Running, generation_of
+from support.journals import journaled, kept
+from support.virtual_time import in_virtual_time
+from support.world import ID, NAMES, OUTCOME, SENTINEL, Source, rest, world
+
+if TYPE_CHECKING:
+    from support.world import World
+
+CHUNKS = ["a", "", "bc", "\ud83d", "\ude00", "x" * 70_000, "\x1e\x1f", "end"]
+
+
+async def produced(
+    here: World, chunks: list[str], durability: str = "async", error: Exception | None = None
+) -> int:
+    """Produce a stream to its end, close its context, and let the grace pass."""
+    context, _, _ = journaled(here, durability)
+    source = Source(*chunks)
+    source.finish(error)
+    stream = await context.create_new_resumable_stream(ID, source)
+    run = generation_of(await here.sentinel() or "")
+    await stream.aclose()
+    await asyncio.sleep(2)
+    await context.aclose()
+    await asyncio.sleep(120)
+    return run
+
+
+async def died(here: World, *chunks: str, durability: str = "async") -> int:
+    """Let a producer die, as far as the broker can tell, once its text is written."""
+    context, broker, notebook = journaled(here, durability)
+    source = Source(*chunks)
+    await context.create_new_resumable_stream(ID, source)
+    run = generation_of(await here.sentinel() or "")
+    await asyncio.sleep(3)
+    broker.away = notebook.away = True
+    await asyncio.sleep(16)
+    assert await here.sentinel() is None
+    return run
+
+
+@pytest.mark.rule("P1", "P2", "P3", "P12", "JNL-6", "JNL-7")
+@pytest.mark.parametrize("durability", ["exit", "async", "sync"])
+@in_virtual_time
+async def test_a_finished_answer_is_there_after_its_end(durability: str) -> None:
+    async with world() as here:
+        run = await produced(here, CHUNKS, durability)
+        context, _, _ = journaled(here, None)
+        text = "".join(CHUNKS)
+        for stream in (
+            await context.resume_existing_stream(ID),
+            await context.resumable_stream(ID, Source()),
+        ):
+            assert await rest(stream) == CHUNKS
+            assert stream.offset == len(text.encode("utf-16-le", "surrogatepass")) // 2  # type: ignore[union-attr]
+            assert stream.last_event_id == f"{run}-{len(CHUNKS)}"  # type: ignore[union-attr]
+        for number in range(len(CHUNKS) + 1):
+            resumed: Any = await context.resume_existing_stream(ID, last_event_id=f"{run}-{number}")
+            assert resumed.last_event_id == f"{run}-{number}"
+            assert await rest(resumed) == CHUNKS[number:]
+        for offset in (0, 1, 2, 3, 5, 50_000):
+            resumed = await context.resume_existing_stream(ID, offset)
+            found = "".join(await rest(resumed))
+            assert (
+                found.encode("utf-16-le", "surrogatepass")
+                == text.encode("utf-16-le", "surrogatepass")[2 * offset :]
+            )
+
+
+@pytest.mark.rule("P3")
+@in_virtual_time
+async def test_places_that_are_not_there_are_refused() -> None:
+    async with world() as here:
+        run = await produced(here, ["😀", "b"])
+        context, _, _ = journaled(here, None)
+        with pytest.raises(InvalidOffsetError):
+            await context.resume_existing_stream(ID, 1)
+        beyond: Any = await context.resume_existing_stream(ID, 100)
+        assert await rest(beyond) == []
+        with pytest.raises(InvalidEventIdError):
+            await rest(await context.resume_existing_stream(ID, last_event_id=f"{run}-9"))
+        with pytest.raises(StreamHistoryChangedError):
+            await context.resume_existing_stream(ID, last_event_id=f"{run + 1}-1")
+
+
+@pytest.mark.rule("P3", "JNL-7")
+@in_virtual_time
+async def test_without_replay_the_answer_is_the_announced_one() -> None:
+    async with world() as here:
+        await produced(here, ["a"])
+        context, _, _ = journaled(here, None)
+        assert await context.resume_existing_stream(ID, replay=False) is None
+        assert await context.resumable_stream(ID, Source(), replay=False) is None
+
+
+@pytest.mark.rule("P3", "JNL-6")
+@in_virtual_time
+async def test_a_failure_is_told_after_the_text_before_it() -> None:
+    async with world() as here:
+        await produced(here, ["a", "b"], error=ValueError("oh"))
+        context, _, _ = journaled(here, None)
+        stream: Any = await context.resume_existing_stream(ID)
+        assert [await anext(stream), await anext(stream)] == ["a", "b"]
+        with pytest.raises(StreamFailedError, match="oh"):
+            await anext(stream)
+
+
+@pytest.mark.rule("P3", "P9")
+@in_virtual_time
+async def test_a_cancelled_stream_is_replayed_as_cancelled() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        assert await anext(stream) == "a"
+        await context.cancel_stream(ID)
+        await context.aclose()
+        other, _, _ = journaled(here, None)
+        await asyncio.sleep(100)
+        replayed: Any = await other.resume_existing_stream(ID)
+        assert await anext(replayed) == "a"
+        with pytest.raises(StreamCancelledError):
+            await anext(replayed)
+
+
+@pytest.mark.rule("P3")
+@in_virtual_time
+async def test_text_is_gone_after_the_retention() -> None:
+    async with world() as here:
+        await produced(here, ["a"])
+        context, _, _ = journaled(here, None)
+        await asyncio.sleep(3600)
+        assert await context.resume_existing_stream(ID) is None
+        await asyncio.sleep(24 * 3600)
+        assert await context.resume_existing_stream(ID) is NOT_FOUND
+
+
+@pytest.mark.rule("P3", "P4", "P12", "JNL-6", "JNL-7")
+@pytest.mark.parametrize("durability", ["async", "sync"])
+@in_virtual_time
+async def test_what_a_dead_producer_wrote_is_read_and_then_it_is_lost(durability: str) -> None:
+    async with world() as here:
+        run = await died(here, "a", "b", durability=durability)
+        reader, _, _ = journaled(here, None)
+        stream: Any = await reader.resume_existing_stream(ID)
+        assert [await anext(stream), await anext(stream)] == ["a", "b"]
+        with pytest.raises(ProducerLostError) as caught:
+            await anext(stream)
+        assert caught.value.offset == 2
+        status = await reader.stream_status(ID)
+        assert (status.state, status.generation) == (StreamState.LOST, run)
+        assert status.kept_until is not None
+        assert (await kept(here, run))[1] == [], "a reader seals nothing"
+
+
+@pytest.mark.rule("P3", "P12", "JNL-6")
+@pytest.mark.parametrize("sealed", [False, True])
+@in_virtual_time
+async def test_a_reader_that_loses_its_producer_gets_all_that_was_written(*, sealed: bool) -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, "async")
+        source = Source("a")
+        await context.create_new_resumable_stream(ID, source)
+        run = generation_of(await here.sentinel() or "")
+        reader, _, _ = journaled(here, None)
+        stream: Any = await reader.resume_existing_stream(ID)
+        assert await anext(stream) == "a"
+        broker.drop = lambda _channel, _message: True
+        source.put("b", "", "c")
+        await asyncio.sleep(2)
+        broker.away = notebook.away = True
+        await asyncio.sleep(17)
+        if sealed:
+            other, _, _ = journaled(here, "async")
+            await other.resumable_stream(ID, Source())
+        found = [await anext(stream)]
+        assert (stream.last_event_id, stream.offset) == (f"{run}-2", 2)
+        found += [await anext(stream), await anext(stream)]
+        assert found == ["b", "", "c"]
+        assert (stream.last_event_id, stream.offset) == (f"{run}-4", 3)
+        with pytest.raises(ProducerLostError) as caught:
+            await anext(stream)
+        assert caught.value.offset == 3
+
+
+@pytest.mark.rule("P5", "P12", "JNL-5")
+@in_virtual_time
+async def test_the_source_of_a_dead_producer_is_not_run_again() -> None:
+    async with world() as here:
+        run = await died(here, "a", "b")
+        source = Source("c")
+        for _ in range(2):
+            context, _, _ = journaled(here, "async")
+            stream = await context.resumable_stream(ID, source)
+            assert stream is not None
+            assert [await anext(stream), await anext(stream)] == ["a", "b"]
+            with pytest.raises(ProducerLostError):
+                await anext(stream)
+        assert source.calls == 0
+        assert await kept(here, run) == (["ab"], ["lost"])
+        assert await here.sentinel() == "DONE"
+
+
+@pytest.mark.rule("P12", "JNL-5")
+@in_virtual_time
+async def test_a_whole_text_without_an_outcome_is_complete() -> None:
+    async with world() as here:
+        run = await produced(here, ["a", "b"])
+        # As if it had been killed after the end's record, and before the outcome.
+        await here.raw.delete(SENTINEL)
+        await here.raw.set(OUTCOME, Running(run, 0).encode(), ttl=1000)
+        context, _, _ = journaled(here, "async")
+        assert await rest(await context.resume_existing_stream(ID)) == ["a", "b"]
+        source = Source()
+        assert await rest(await context.resumable_stream(ID, source)) == ["a", "b"]
+        assert source.calls == 0
+        assert (await context.stream_status(ID)).state is StreamState.COMPLETED
+
+
+@pytest.mark.rule("P12", "JNL-6")
+@in_virtual_time
+async def test_a_text_without_its_end_never_looks_complete() -> None:
+    async with world() as here:
+        run = await produced(here, ["a" * 200_000, "b" * 200_000, "c"])
+        log = NAMES.journal(ID, run)
+        context, _, notebook = journaled(here, None)
+        records = notebook._open_bus().logs
+        whole = records.read(log, 0, max_bytes=1_000_000, now=0)
+        assert len(whole) > 1
+        records.delete(log)
+        for index, record in enumerate(whole[:-1]):
+            records.append(log, index, record, deadline=1e9, now=0)
+        stream = await context.resume_existing_stream(ID)
+        with pytest.raises(ProducerLostError):
+            await rest(stream)
+
+
+@pytest.mark.rule("P1", "P7", "JNL-7")
+@in_virtual_time
+async def test_trimmed_text_is_read_from_the_journal_and_the_rest_live() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", buffer_limit=1000)
+        source = Source()
+        stream = await context.create_new_resumable_stream(ID, source)
+        chunks = [f"{number:099}\n" for number in range(60)]
+        for chunk in chunks[:50]:
+            source.put(chunk)
+            await asyncio.sleep(0.3)
+            await anext(stream)
+        other, _, _ = journaled(here, None)
+        readers = [await instance.resume_existing_stream(ID) for instance in (context, other)]
+        for chunk in chunks[50:]:
+            source.put(chunk)
+        source.finish()
+        for reader in readers:
+            assert await rest(reader) == chunks
+        assert await rest(stream) == chunks[50:]
+
+
+@pytest.mark.rule("P3", "JNL-8")
+@in_virtual_time
+async def test_a_deleted_stream_is_gone_and_its_id_is_free() -> None:
+    async with world() as here:
+        run = await produced(here, ["a"])
+        context, _, _ = journaled(here, "async")
+        assert await context.delete_stream(ID) is DeleteResult.DELETED
+        assert await context.resume_existing_stream(ID) is NOT_FOUND
+        assert await context.delete_stream(ID) is DeleteResult.NOT_FOUND
+        assert await kept(here, run) == ([], [])
+        source = Source("new")
+        stream = await context.resumable_stream(ID, source)
+        assert await context.delete_stream(ID) is DeleteResult.STILL_ACTIVE
+        source.finish()
+        assert await rest(stream) == ["new"]
+        assert await context.delete_stream(ID) is DeleteResult.DELETED
+        assert await rest(await context.resumable_stream(ID, ending_with("again"))) == ["again"]
+
+
+@pytest.mark.rule("P3", "JNL-8")
+@in_virtual_time
+async def test_what_a_dead_producer_left_can_be_deleted() -> None:
+    async with world() as here:
+        await died(here, "a")
+        context, _, _ = journaled(here, "async")
+        assert await context.delete_stream(ID) is DeleteResult.DELETED
+        stream = await context.resumable_stream(ID, ending_with("again"))
+        assert await rest(stream) == ["again"]
+
+
+def ending_with(*chunks: str) -> Source:
+    source = Source(*chunks)
+    source.finish()
+    return source
