@@ -18,7 +18,7 @@ from resumable_stream import (
 
 if TYPE_CHECKING:
     from simulation.clock import Host
-    from simulation.plan import ClientPlan
+    from simulation.troubles import ClientPlan
     from simulation.world import Machine, World
 
 _MAX_VISITS = 12
@@ -35,7 +35,7 @@ class Visit:
     offset: int
     event_id: str | None
     prompt: bool
-    answer: object = None
+    replay: bool = True
     attached: float | None = None
     reader: str = ""
     generation: int | None = None
@@ -71,7 +71,7 @@ class Client:
     async def run(self) -> None:
         world, plan = self._world, self._plan
         await asyncio.sleep(plan.at)
-        offset, event_id = plan.offset, None
+        offset, event_id = plan.offset, self._borrowed()
         machine: Machine | None = None
         for _ in range(_MAX_VISITS):
             if machine is None or machine.gone or plan.moves:
@@ -90,6 +90,14 @@ class Client:
                     offset, event_id = 0, None  # the text of that run is gone
                 await asyncio.sleep(self._rng.uniform(0, world.plan.options.lease / 2))
 
+    def _borrowed(self) -> str | None:
+        """Return an event id that another client of the stream was given, if this one takes it."""
+        if not self._plan.borrows:
+            return None
+        visits = [one for one in self._world.visits if one.stream_id == self._stream_id]
+        known = [event_id for visit in visits for event_id in visit.event_ids if event_id]
+        return self._rng.choice(known) if known else None
+
     @staticmethod
     def _is_final(visit: Visit) -> bool:
         passing = BackendError | HandshakeTimeoutError | ProducerLostError
@@ -103,7 +111,14 @@ class Client:
         if plan.starts:
             how = "create" if plan.create and not world.visits else "start"
         visit = Visit(
-            self._stream_id, machine.host, world.loop.now, how, offset, event_id, plan.prompt
+            self._stream_id,
+            machine.host,
+            world.loop.now,
+            how,
+            offset,
+            event_id,
+            plan.prompt,
+            plan.replay,
         )
         if how == "create":
             visit.event_id = None
@@ -172,11 +187,18 @@ class Client:
                 )
             case "start":
                 return await context.resumable_stream(
-                    self._stream_id, source, visit.offset, last_event_id=visit.event_id
+                    self._stream_id,
+                    source,
+                    visit.offset,
+                    last_event_id=visit.event_id,
+                    replay=visit.replay,
                 )
             case _:
                 return await context.resume_existing_stream(
-                    self._stream_id, visit.offset, last_event_id=visit.event_id
+                    self._stream_id,
+                    visit.offset,
+                    last_event_id=visit.event_id,
+                    replay=visit.replay,
                 )
 
     async def _take(self, stream: ResumableStream, visit: Visit) -> None:
@@ -245,6 +267,42 @@ async def cancel(world: World, stream_id: str, at: float, number: int) -> None:
 
     world.timeline.note(machine.host, "cancels", stream_id)
     task = world.loop.start(machine.host, call(), "cancel")
+    await asyncio.wait({task, machine.died}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+
+
+@dataclass
+class Deletion:
+    """One call of ``delete_stream``."""
+
+    stream_id: str
+    host: Host
+    began: float
+    ended: float | None = None
+    result: object = None
+    error: ResumableStreamError | None = None
+
+
+async def delete(world: World, stream_id: str, at: float, number: int) -> None:
+    await asyncio.sleep(at)
+    alive = [machine for machine in world.machines if not machine.gone]
+    if not alive:
+        return
+    machine = alive[number % len(alive)]
+    record = Deletion(stream_id, machine.host, world.loop.now)
+    world.deletions.append(record)
+
+    async def call() -> None:
+        try:
+            record.result = await machine.context.delete_stream(stream_id)
+        except ResumableStreamError as error:
+            record.error = error
+        record.ended = world.loop.now
+        world.timeline.note(machine.host, "has deleted:", str(record.result), repr(record.error))
+
+    world.timeline.note(machine.host, "deletes", stream_id)
+    task = world.loop.start(machine.host, call(), "delete")
     await asyncio.wait({task, machine.died}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()

@@ -15,6 +15,7 @@ from resumable_stream import (
     MessageTooLargeError,
     OutcomeUnknownError,
 )
+from simulation.journal import SimulatedJournal
 from simulation.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class Adapter:
     unknown_publishes: int = 0
     held_back: bool = False
     """Whether it must not connect."""
+    keeps: bool = False
+    """Whether it has a journal."""
+    journal: SimulatedJournal | None = None
     sheltered: bool = False
     """Whether the weather never breaks its connection."""
     black_hole: bool = False
@@ -64,10 +68,11 @@ class Adapter:
 
     def __post_init__(self) -> None:
         self.server.adapters.append(self)
+        self.journal = SimulatedJournal(self) if self.keeps else None
         self.host.on_death.append(self._die)
 
     async def get(self, key: str) -> str | None:
-        return await self._call(lambda: self.server.bus.get(key, self.server.loop.now))
+        return await self.call(lambda: self.server.bus.get(key, self.server.loop.now))
 
     async def set(self, key: str, value: str, *, ttl: int) -> None:
         await self._write(key, value, ttl, lambda _present: True)
@@ -86,7 +91,7 @@ class Adapter:
         )
 
     async def delete(self, key: str) -> None:
-        await self._call(lambda: self.server.bus.delete(key), writes=True)
+        await self.call(lambda: self.server.bus.delete(key), writes=True)
 
     async def publish(self, channel: str, message: bytes) -> None:
         await self.publish_many([(channel, message)])
@@ -96,7 +101,7 @@ class Adapter:
             if len(message) > self.max_message_size:
                 raise MessageTooLargeError(f"{len(message)} bytes")
         try:
-            await self._call(lambda: self.server.publish(self, messages), writes=True)
+            await self.call(lambda: self.server.publish(self, messages), writes=True)
         except OutcomeUnknownError:
             self.unknown_publishes += 1
             raise
@@ -106,14 +111,14 @@ class Adapter:
     ) -> Subscription:
         subscription = Subscription(self, channel, on_message, on_loss)
         try:
-            await self._call(lambda: self._listen(subscription))
+            await self.call(lambda: self._listen(subscription))
         except BaseException:
             self.unsubscribe(subscription)
             raise
         return subscription
 
     async def count_subscribers(self, channels: Sequence[str]) -> list[int]:
-        return await self._call(lambda: [self.server.bus.count(channel) for channel in channels])
+        return await self.call(lambda: [self.server.bus.count(channel) for channel in channels])
 
     async def aclose(self) -> None:
         self.closed = True
@@ -199,11 +204,12 @@ class Adapter:
     async def _write(
         self, key: str, value: str, ttl: int, only_if: Callable[[str | None], bool]
     ) -> bool:
-        return await self._call(
+        return await self.call(
             lambda: self.server.write(self, key, value, ttl, only_if), writes=True
         )
 
-    async def _call(self, execute: Callable[[], T], *, writes: bool = False) -> T:
+    async def call(self, execute: Callable[[], T], *, writes: bool = False) -> T:
+        """Have the server execute something, and return what it answers."""
         await self._connect()
         loop, server = self.server.loop, self.server
         answered: asyncio.Future[None] = loop.create_future()

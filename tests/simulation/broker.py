@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resumable_stream_memory._bus import Bus
+from simulation.journal import Logs
 
 if TYPE_CHECKING:
     import random
@@ -41,6 +42,7 @@ class Write:
     key: str
     before: str | None
     after: str
+    deadline: float
 
 
 class Server:
@@ -51,6 +53,7 @@ class Server:
         self.rng = rng
         self.timeline = timeline
         self.bus = Bus()
+        self.logs = Logs(loop, rng, timeline)
         self.down = False
         self.weather = Weather()
         self.writes: list[Write] = []
@@ -72,7 +75,7 @@ class Server:
         written = self.bus.write(key, value, deadline=now + ttl, now=now, only_if=only_if)
         self.timeline.note(by.host, "writes" if written else "may not write", key, before, value)
         if written:
-            self.writes.append(Write(now, by, key, before, value))
+            self.writes.append(Write(now, by, key, before, value, now + ttl))
         return written
 
     def increment(self, by: Adapter, key: str) -> None:
@@ -92,16 +95,18 @@ class Server:
 
     def snapshot(self) -> None:
         self._snapshot = dict(self.bus._keys)
+        self.logs.snapshot()
 
     def stop(self) -> None:
         self.down = True
         for adapter in self.adapters:
             adapter.disconnect()
 
-    def start(self, keys: str) -> None:
+    def start(self, keys: str, logs: str) -> None:
         """Come back with the keys as they were (``kept``), with ``none``, or with ``old`` ones."""
         self.down = False
         if keys != "kept":
             self.bus._keys = dict(self._snapshot) if keys == "old" else {}
+        self.logs.restart(logs)
         for adapter in self.adapters:
             adapter.reconnect_soon()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resumable_stream import BackendError, CancelResult, ContextClosedError
-from resumable_stream._protocol.sentinel import DONE, Outcome, generation_of
+from resumable_stream._protocol.sentinel import DONE, Outcome, Running, generation_of
 from resumable_stream._text.endings import Status
 from resumable_stream._text.offsets import OffsetUnit
-from simulation.plan import Climate, Kind, TypeScript
+from simulation.kept import Kept
+from simulation.plan import TypeScript
+from simulation.troubles import Climate, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +42,7 @@ class Excuses:
         self._plan = world.plan
         self._options = world.plan.options
         self._damages = world.oracle.damages
+        self.kept = Kept(world)
 
     def status_of(self, run: Run) -> str:
         """Return how the run really ended; "running" if it has not ended."""
@@ -73,6 +76,8 @@ class Excuses:
         """The producer was gone, or nobody could know whether it was."""
         if self.superseded(run) or self.status_of(run) == "lost":
             return True
+        if visit.reader == "Replay" and self.kept.gone(run, visit.ended):
+            return True
         if any(self._over(run.host, visit.ended)):
             return True
         if run.generation == 0 and run.exhausted is not None:
@@ -88,7 +93,9 @@ class Excuses:
         return self._missed(visit.ended - 2 * lease, visit.ended)
 
     def trimmed(self, run: Run) -> bool:
-        return run.text(OffsetUnit.UTF16).length > self._options.buffer_limit
+        if run.text(OffsetUnit.UTF16).length > self._options.buffer_limit:
+            return True
+        return bool(self.kept.gone(run, float("inf")))
 
     def unanswered(self, visit: Visit) -> bool:
         begin = visit.began
@@ -113,6 +120,8 @@ class Excuses:
     def broker_away(self, visit: Visit) -> bool:
         if any(self._over(visit.host, visit.ended)):
             return True
+        if self.kept.disturbed(visit.began, visit.ended):
+            return True
         if self._plan.climate in {Climate.CALM, Climate.MESSAGES, Climate.HOSTS}:
             return visit.attached is None and self._trouble(visit.host, 0, visit.ended) > 0
         if visit.attached is None:
@@ -133,6 +142,8 @@ class Excuses:
             return True
         if self._plan.weather.reset:
             return True
+        if self.kept.deleted(visit.stream_id, visit.ended):
+            return True
         return any(damage.begin <= visit.ended for damage in self._damages)
 
     def claimed(self, visit: Visit) -> bool:
@@ -152,6 +163,10 @@ class Excuses:
                 if generation not in runs:
                     claims.setdefault(generation, []).append(write)
         return claims
+
+    def buries(self, stream_id: str, at: float) -> bool:
+        """Whoever claimed the stream then had a dead producer's end to record."""
+        return isinstance(self.kept.record(stream_id, at), Running)
 
     def gave_up(self, visit: Visit) -> bool:
         """The caller left, or was cut off for long, without knowing that it had won."""
@@ -186,6 +201,8 @@ class Excuses:
 
     def second_run(self, run: Run, later: Run) -> bool:
         if self._plan.weather.reset or self._plan.typescript is TypeScript.PRODUCES:
+            return True
+        if self.kept.deleted(run.stream_id, later.started):
             return True
         return any(
             damage.begin <= later.started

@@ -12,8 +12,10 @@ from resumable_stream._reading.unread import CHUNK_COST
 from resumable_stream._text.joined import Joined
 from simulation.answers import check_cancels, check_typescript_readers
 from simulation.excuses import Excuses
+from simulation.journal_oracle import check_kept
+from simulation.kept import recorded_in
 from simulation.pace import check_pace
-from simulation.plan import Climate, Kind
+from simulation.troubles import Climate, Kind
 from simulation.texts import check_visit
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Oracle:
     def __init__(self, world: World) -> None:
         self.problems: list[str] = []
         self.damages: list[Damage] = []
+        self.mishaps: list[tuple[float, float]] = []
+        """When the journal alone was in trouble."""
         self.healed = world.loop.now
         self._world = world
         self._plan: Plan = world.plan
@@ -92,6 +96,8 @@ class Oracle:
         self._check_economy()
         for promise, what in check_typescript_readers(world, excuses):
             self.fail(promise, what)
+        for promise, what in check_kept(world, excuses):
+            self.fail(promise, what)
         self._check_leaks()
 
     # P5
@@ -131,6 +137,8 @@ class Oracle:
         if write.after == DONE:
             if write.before is None:
                 return  # created again by an ended producer: the outcome's check covers it
+            if write.before == DONE and self._erases(write):
+                return
             if write.before == DONE or owners.get(before) is not write.by.host:
                 self.fail("P5", f"{write.by.host.name} finishes {write.before!r}, not its own")
             return
@@ -144,8 +152,15 @@ class Oracle:
         if generation not in claims:
             claims.append(generation)
 
+    def _erases(self, write: Write) -> bool:
+        """Tell whether the write only lets the key run out, as part of an erasure."""
+        return write.deadline <= write.at + 1 and any(
+            one.host is write.by.host and write.key.endswith(_SENTINEL + one.stream_id)
+            for one in self._world.deletions
+        )
+
     def _check_outcome(self, write: Write, claims: list[int]) -> None:
-        before, after = Outcome.decode(write.before), Outcome.decode(write.after)
+        before, after = recorded_in(write.before), recorded_in(write.after)
         assert after is not None
         if before is None or before.generation == after.generation:
             return
@@ -166,7 +181,7 @@ class Oracle:
                     for visit in self._world.visits
                     if visit.stream_id == stream_id and visit.host is host and visit.began <= at
                 ]
-                if excuses.cancelled_unstarted(stream_id):
+                if excuses.cancelled_unstarted(stream_id) or excuses.buries(stream_id, at):
                     continue
                 if not any(excuses.gave_up(visit) for visit in callers):
                     self.fail("P5", f"nobody runs the claim {generation}, won at {at - 1000:.4f}")

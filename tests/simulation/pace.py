@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from resumable_stream._options import Durability
 from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._text.log import PACE
-from simulation.plan import Climate, Kind
+from simulation.troubles import Climate, Kind
 from simulation.texts import runs_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _REPAIR = 1.2
 _AMPLE = 10**6
 _RECONNECT = 0.5
 _CALL = 3.0
+# How much longer it takes if it has to be in the journal before.
+_WRITTEN = 0.2
 _STANDSTILLS = {Kind.PAUSE, Kind.KILL, Kind.CLOSE}
 
 
@@ -42,7 +45,7 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
         if visit.reader == "LocalReader" and visit.host.name not in still:
             yield from _check_local(world, visit, runs[0])
         if visit.reader == "Listener":
-            yield from _check_remote(world, visit, runs[0])
+            yield from _check_remote(world, visit, runs[0], excuses)
             yield from _check_heartbeats(world, visit, runs[0])
     for visit in world.visits:
         if visit.reader == "Listener":
@@ -56,6 +59,8 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
 def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
     """P6: the reader beside the producer does not wait for the broker."""
     attached = visit.attached or 0.0
+    if run.durability is Durability.SYNC:
+        return  # the one beside the producer waits for the journal, too
     if not world.plan.shuffle:
         for made, read in _pairs(visit, run):
             if read > max(made, attached) + PACE + _EPSILON:
@@ -67,7 +72,9 @@ def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
             yield "P6", f"the end came {late:.3f} s late: {visit}"
 
 
-def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
+def _check_remote(
+    world: World, visit: Visit, run: Run, excuses: Excuses
+) -> Iterator[Problem]:
     """P3: each lost message costs the time of its repair, and no more."""
     kinds = {damage.kind for damage in world.oracle.damages}
     undisturbed = world.plan.climate in {Climate.CALM, Climate.MESSAGES}
@@ -75,6 +82,9 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
         return
     if world.plan.options.window < _AMPLE:
         return
+    if run.durability is not None and (kinds or excuses.kept.disturbed(0.0, visit.ended)):
+        return
+    written = 20 * _latency(world) + _WRITTEN if run.durability is not None else 0.0
     events = [("a chunk", made, read) for made, read in _pairs(visit, run)]
     if visit.ending == "complete" and run.closed is not None:
         events.append(("the end", run.closed, visit.ended))
@@ -91,7 +101,7 @@ def _check_remote(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
             repair = world.plan.options.heartbeat_interval + _REPAIR
             losses = world.timeline.losses_between(made, ready + _soon(world) + repair)
             allowed = _soon(world) + losses * repair
-        if read > ready + allowed:
+        if read > ready + allowed + written:
             yield "P3", f"{what} came {read - ready:.3f} s late: {visit}"
             return
 
@@ -130,9 +140,13 @@ def _check_release(world: World, run: Run, excuses: Excuses) -> Iterator[Problem
         return
     if excuses.disturbed(run):
         return
+    if run.durability is not None and excuses.kept.disturbed(0.0, run.released):
+        return
     options = world.plan.options
     last = max((visit.ended for visit in world.visits if visit.began < run.released), default=0.0)
     due = max(run.closed, last) + options.lease + 3 * options.heartbeat_interval + 2 * _soon(world)
+    if run.durability is not None:
+        due += 20 * _latency(world) + _WRITTEN
     if run.released > due:
         yield "P10", f"generation {run.generation} was kept {run.released - due:.3f} s too long"
 

@@ -9,24 +9,12 @@ from typing import TYPE_CHECKING
 
 from resumable_stream import Options
 from simulation.broker import Weather
+from simulation.journal_plan import JournalPlan, draw_journal
 from simulation.sources import Script, draw_script
+from simulation.troubles import ClientPlan, Climate, Kind, Trouble
 
 if TYPE_CHECKING:
     from resumable_stream._text.offsets import OffsetUnit
-
-
-class Climate(StrEnum):
-    """Which kinds of trouble a run may have."""
-
-    CALM = "calm"
-    """No trouble: the oracle is strictest."""
-    MESSAGES = "messages"
-    """Messages are dropped, repeated, late and cut short; nothing else breaks."""
-    BROKER = "broker"
-    """Connections break, the broker goes away, forgets, or remembers old keys."""
-    HOSTS = "hosts"
-    """Hosts are paused, die, and are closed."""
-    ALL = "all"
 
 
 class TypeScript(StrEnum):
@@ -35,57 +23,6 @@ class TypeScript(StrEnum):
     ABSENT = "absent"
     READS = "reads"
     PRODUCES = "produces"
-
-
-class Kind(StrEnum):
-    """One trouble."""
-
-    UNPLUG = "unplug"
-    BLACK_HOLE = "black hole"
-    DEAFEN = "deafen"
-    OUTAGE = "outage"
-    PAUSE = "pause"
-    KILL = "kill"
-    CLOSE = "close"
-
-
-@dataclass(frozen=True)
-class Trouble:
-    at: float
-    kind: Kind
-    host: int
-    lasts: float
-    keys: str = "kept"
-    restart: bool = False
-
-
-@dataclass(frozen=True)
-class ClientPlan:
-    """A client that wants to read.
-
-    Attributes:
-        starts: it starts the stream if nobody has; with ``create`` it must be the first.
-        prompt: it reads as fast as it can.
-        stays: how many chunks it reads before it leaves and comes back; None for all.
-        patience: how many seconds it waits for a chunk before it tries again.
-        cancelled_after: after how many seconds it is cancelled, whatever it is doing.
-    """
-
-    at: float
-    starts: bool
-    create: bool
-    offset: int
-    by_event: float
-    pause: float
-    stays: int | None
-    patience: float | None
-    cancelled_after: float | None
-    leaves_by: str
-    moves: bool
-
-    @property
-    def prompt(self) -> bool:
-        return not self.pause
 
 
 @dataclass(frozen=True)
@@ -107,11 +44,16 @@ class Plan:
     storm: float
     """When all trouble is over."""
     scripts_seed: int
+    journal: JournalPlan | None
 
     def script(self, stream_id: str, run: int) -> Script:
         """Draw what the n-th run of a stream produces."""
         rng = random.Random(f"{self.scripts_seed} {stream_id} {run}")
         return draw_script(rng, self.storm, plain=self.typescript is not TypeScript.ABSENT)
+
+    def options_of(self, host: int) -> Options:
+        """Return the options of a host, by its number."""
+        return self.options if self.journal is None else self.journal.options(self.options, host)
 
     @property
     def unit(self) -> OffsetUnit:
@@ -150,6 +92,9 @@ def draw(seed: int) -> Plan:
     streams = ("s",) if rng.random() < 0.8 else ("s", "s2")
     storm = rng.uniform(2.0, 3.5 * options.lease)
     troubles = _draw_troubles(rng, _kinds(climate, typescript), options, len(hosts), storm)
+    journal = draw_journal(seed, climate, options, len(hosts), storm, streams)
+    if journal is not None:
+        troubles = (*troubles, *journal.host_troubles)
     return Plan(
         seed=seed,
         climate=climate,
@@ -162,7 +107,8 @@ def draw(seed: int) -> Plan:
         streams=streams,
         clients=tuple(
             (stream, client) for stream in streams for client in _draw_clients(rng, storm)
-        ),
+        )
+        + (journal.clients if journal is not None else ()),
         cancels=tuple(
             (rng.choice(streams), rng.choice((0.0, 0.05, rng.uniform(0, storm))), rng.randrange(99))
             for _ in range(rng.choice((0, 0, 0, 0, 1, 2)))
@@ -171,6 +117,7 @@ def draw(seed: int) -> Plan:
         weather=_draw_weather(rng, climate),
         storm=max([storm, *(trouble.at + trouble.lasts for trouble in troubles)]),
         scripts_seed=rng.randrange(2**32),
+        journal=journal,
     )
 
 

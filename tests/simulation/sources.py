@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from resumable_stream._options import Durability
 from resumable_stream._protocol.wire import V1_END
 from resumable_stream._text.joined import SEPARATORS
 from resumable_stream._text.offsets import OffsetUnit
@@ -62,6 +63,7 @@ class Run:
     closed: float | None = None
     fails: bool = False
     producer: Producer | None = None
+    durability: Durability | None = None
     released: float | None = None
     """When the producer had ended and released everything."""
 
@@ -167,6 +169,8 @@ class Sources:
             bound = context._binding.instance
             if bound is not None and (producer := bound.producers.get(self.stream_id)):
                 run.generation, run.producer = producer.generation, producer
+                if bound.shared.journal is not None and bound.shared.options.durability:
+                    run.durability = Durability(bound.shared.options.durability)
             script = self._draw()
             run.fails = script.fails
             self.runs.append(run)

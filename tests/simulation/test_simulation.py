@@ -12,7 +12,8 @@ import pytest
 from simulation.faults import MUTANTS, Mutant
 from simulation.mutants import ROOT, TABLE
 from simulation.oracle import Oracle
-from simulation.plan import Climate, Kind, TypeScript, draw
+from simulation.plan import TypeScript, draw
+from simulation.troubles import Climate, Kind
 from simulation.world import Report, simulate
 
 # Seeds of the short run, and how many of them one test takes.

@@ -112,7 +112,8 @@ def _check_ending(world: World, visit: Visit, run: Run, excuses: Excuses) -> Ite
     status = excuses.status_of(run)
     if visit.error is not None:
         yield from _check_error(world, visit, [run], excuses)
-        if isinstance(visit.error, StreamFailedError) and not whole:
+        unwritten = excuses.kept.unwritten(run)
+        if isinstance(visit.error, StreamFailedError) and not whole and not unwritten:
             yield "P3", "told of the end before all of the text"
     elif visit.ending == "complete":
         if not whole:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulation.broker import Weather
-from simulation.plan import Kind
+from simulation.journal import LOSSES
+from simulation.troubles import Kind
 
 if TYPE_CHECKING:
-    from simulation.plan import Trouble
+    from simulation.journal_plan import JournalTrouble
+    from simulation.troubles import Trouble
     from simulation.world import Machine, World
 
 
@@ -34,11 +36,15 @@ class Weatherman:
         begin = world.loop.now
         snapshots = world.rng.uniform(0, world.plan.storm / 2)
         world.loop.at(begin + snapshots, None, world.server.snapshot)
+        journal = world.plan.journal
         async with asyncio.TaskGroup() as group:
             for trouble in world.plan.troubles:
                 group.create_task(self._cause(trouble))
+            for mishap in journal.troubles if journal is not None else ():
+                group.create_task(self._disturb(mishap))
         await asyncio.sleep(max(0.0, begin + world.plan.storm - world.loop.now))
         world.server.weather = Weather()
+        world.server.logs.habits.lost_reply = world.server.logs.habits.lost_write = 0.0
         world.oracle.healed = world.loop.now
         world.timeline.note(None, "all trouble is over")
 
@@ -64,7 +70,10 @@ class Weatherman:
             case Kind.OUTAGE:
                 world.server.stop()
                 await asyncio.sleep(trouble.lasts)
-                world.server.start(trouble.keys)
+                journal = world.plan.journal
+                after = "kept" if journal is None else journal.after_outage
+                keeps = trouble.keys == "kept" or after == "as keys"
+                world.server.start(trouble.keys, trouble.keys if keeps else after)
             case Kind.UNPLUG:
                 adapter.held_back = True
                 adapter.disconnect()
@@ -94,6 +103,21 @@ class Weatherman:
                 closing.result()
                 self._restart(trouble, machine)
 
+    async def _disturb(self, trouble: JournalTrouble) -> None:
+        """Cause a trouble of the journal alone."""
+        world, logs = self._world, self._world.server.logs
+        await asyncio.sleep(trouble.at)
+        world.timeline.note(None, "TROUBLE", f"journal {trouble.mishap}", trouble.lasts)
+        if trouble.mishap in LOSSES:
+            logs.suffer(trouble.mishap)
+            return
+        begin = world.loop.now
+        world.oracle.mishaps.append((begin, begin + trouble.lasts))
+        logs.habits.mishaps.append(trouble.mishap)
+        await asyncio.sleep(trouble.lasts)
+        logs.habits.mishaps.remove(trouble.mishap)
+        world.timeline.note(None, "mended", f"journal {trouble.mishap}")
+
     async def _deafen(self, trouble: Trouble, machine: Machine) -> None:
         """Make one subscription deaf for a while, without reporting a loss."""
         subscriptions = list(machine.adapter.subscriptions.values())
@@ -108,5 +132,5 @@ class Weatherman:
     def _restart(self, trouble: Trouble, machine: Machine) -> None:
         if trouble.restart:
             world = self._world
-            fresh = world.machine(f"{machine.host.name}'", world.plan.hosts[trouble.host])
+            fresh = world.machine(f"{machine.host.name}'", trouble.host)
             world.timeline.note(fresh.host, "is started")

@@ -8,21 +8,22 @@ import gc
 import logging
 import random
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from resumable_stream import ResumableStreamContext, create_resumable_stream_context
 from resumable_stream._protocol import sentinel
-from simulation.actors import Cancel, Client, Visit, cancel
+from simulation.actors import Cancel, Client, Deletion, Visit, cancel, delete
 from simulation.adapters import Adapter
 from simulation.broker import Server
 from simulation.clock import DeadlockError, Host, SimulatedLoop
 from simulation.oracle import Oracle
-from simulation.plan import Climate, Plan, TypeScript, draw
+from simulation.plan import Plan, TypeScript, draw
 from simulation.sources import Sources
 from simulation.timeline import Timeline
+from simulation.troubles import Climate
 from simulation.typescript import TypeScriptProducer, TypeScriptReader
 from simulation.weather import Weatherman
 from support.spinning import LivelockError, spinning_is_ended
@@ -64,6 +65,7 @@ class World:
         self.machines: list[Machine] = []
         self.visits: list[Visit] = []
         self.cancels: list[Cancel] = []
+        self.deletions: list[Deletion] = []
         self.readers: list[Any] = []
         self.sources = {
             stream: Sources(stream, loop, self.timeline, partial(self._script, stream))
@@ -72,21 +74,26 @@ class World:
         self.typescript_readers: list[TypeScriptReader] = []
         self.oracle = Oracle(self)
 
-    def machine(self, name: str, shape: tuple[float, float, float]) -> Machine:
-        latency, offset, rate = shape
-        host = Host(name, offset, rate)
+    def machine(self, name: str, number: int) -> Machine:
         plan = self.plan
-        adapter = Adapter(self.server, host, latency, plan.max_message_size, plan.max_pending)
-        context = create_resumable_stream_context(backend=adapter, options=plan.options)
+        latency, offset, rate = plan.hosts[number]
+        host = Host(name, offset, rate)
+        keeps = plan.journal is not None
+        adapter = Adapter(
+            self.server, host, latency, plan.max_message_size, plan.max_pending, keeps=keeps
+        )
+        context = create_resumable_stream_context(backend=adapter, options=plan.options_of(number))
         machine = Machine(host, adapter, context, self.loop.create_future())
         self.machines.append(machine)
         return machine
 
     async def run(self) -> None:
         plan = self.plan
-        for number, shape in enumerate(plan.hosts):
-            self.machine(f"host-{number}", shape)
+        for number in range(len(plan.hosts)):
+            self.machine(f"host-{number}", number)
         self.server.weather = plan.weather
+        if plan.journal is not None:
+            self.server.logs.habits = replace(plan.journal.habits, mishaps=[])
         weather = Weatherman(self)
         work = [self._start(weather.run(), "weather"), self._start(self.oracle.watch(), "oracle")]
         clients = [
@@ -98,7 +105,14 @@ class World:
             for stream, at, host in plan.cancels
         ]
         clients += self._typescript_peers()
-        async with asyncio.timeout(plan.storm + _PATIENCE + self._productions()):
+        late = 0.0
+        if plan.journal is not None:
+            late = plan.journal.lasts
+            clients += [
+                self._start(delete(self, stream, at, host), "delete")
+                for stream, at, host in plan.journal.deletes
+            ]
+        async with asyncio.timeout(plan.storm + late + _PATIENCE + self._productions()):
             await asyncio.gather(*clients, work[0])
             await self.oracle.settle()
         work[1].cancel()
@@ -141,8 +155,10 @@ class World:
         return tasks
 
     def _typescript_machine(self) -> Machine:
-        latency = self.plan.hosts[0][0] * self.rng.choice((0.02, 1.0))
-        machine = self.machine("typescript", (latency, 0.0, 1.0))
+        near = self.rng.choice((0.02, 1.0))
+        machine = self.machine("typescript", 0)
+        machine.adapter.latency *= near
+        machine.host.offset, machine.host.rate = 0.0, 1.0
         # A TypeScript peer can repair neither a lost connection nor an overflow.
         machine.adapter.sheltered = True
         machine.adapter.max_pending = _ENOUGH

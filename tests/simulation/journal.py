@@ -1,0 +1,240 @@
+"""The journal in the simulated broker, and a host's way to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING
+
+from resumable_stream import (
+    AccessDeniedError,
+    BackendUnavailableError,
+    JournalFullError,
+    OutcomeUnknownError,
+    RecordTooLargeError,
+)
+
+if TYPE_CHECKING:
+    import random
+
+    from simulation.adapters import Adapter
+    from simulation.clock import Host, SimulatedLoop
+    from simulation.timeline import Timeline
+
+# The share of the lost writes that are executed later, and the delay.
+_ZOMBIES = 0.5
+_LATE = (0.0, 6.0)
+_SLOW = 2.5
+_REFUSED = 0.02
+
+
+class Mishap(StrEnum):
+    """What happens to the journal alone. The first four pass; the others happen at once."""
+
+    AWAY = "away"
+    SLOW = "slow"
+    FULL = "full"
+    FORBIDDEN = "forbidden"
+    EMPTIED = "emptied"
+    """All logs are lost."""
+    CUT = "cut"
+    """The last records of each log are lost, as by a failover that had not replicated them."""
+
+
+LOSSES = (Mishap.EMPTIED, Mishap.CUT)
+
+
+@dataclass
+class Habits:
+    """How this journal differs from others that keep the contract, and its present troubles.
+
+    Attributes:
+        front_expires: each record expires for itself; otherwise all live as long as the last one.
+        takes_gaps: an append that leaves a gap is written.
+        lost_reply: the chance that an append is executed, and nobody knows.
+        lost_write: the chance that it is not, or only later, and nobody knows.
+    """
+
+    front_expires: bool = False
+    takes_gaps: bool = False
+    max_record_size: int = 65_536
+    lost_reply: float = 0.0
+    lost_write: float = 0.0
+    mishaps: list[Mishap] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Append:
+    """A record that was written."""
+
+    at: float
+    by: Host
+    log: str
+    index: int
+    record: bytes
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Records that are no longer there: all from ``first`` on, or all before ``until``."""
+
+    at: float
+    log: str
+    why: str
+    first: int
+    until: int
+
+
+@dataclass
+class _Log:
+    following: int = 0
+    records: dict[int, tuple[bytes, float]] = field(default_factory=dict)
+
+    def copy(self) -> _Log:
+        return _Log(self.following, dict(self.records))
+
+
+class Logs:
+    """All logs, by the broker's clock, and the truth about what was written and what was lost."""
+
+    def __init__(self, loop: SimulatedLoop, rng: random.Random, timeline: Timeline) -> None:
+        self.habits = Habits()
+        self.appends: list[Append] = []
+        self.gone: list[Gone] = []
+        self._loop = loop
+        self._rng = rng
+        self._timeline = timeline
+        self._logs: dict[str, _Log] = {}
+        self._snapshot: dict[str, _Log] = {}
+
+    def append(self, by: Host, name: str, index: int, record: bytes, ttl: int) -> bool:
+        self._expire(name)
+        log = self._logs.get(name) or _Log()
+        fits = index >= log.following if self.habits.takes_gaps else index == log.following
+        self._timeline.note(by, "appends" if fits else "may not append", name, index, record)
+        if fits:
+            self._logs[name] = log
+            log.following = index + 1
+            log.records[index] = (record, self._loop.now + ttl)
+            self.appends.append(Append(self._loop.now, by, name, index, record))
+        return fits
+
+    def read(self, name: str, index: int, max_bytes: int) -> list[bytes] | None:
+        self._expire(name)
+        log = self._logs.get(name)
+        if log is None or index >= log.following:
+            return []
+        found: list[bytes] = []
+        while (entry := log.records.get(index)) is not None:
+            if found and sum(map(len, found)) + len(entry[0]) > max_bytes:
+                break
+            found.append(entry[0])
+            index += 1
+        return found or None
+
+    def delete(self, name: str) -> None:
+        self._drop(name, 0, "deleted")
+
+    def texts(self, name: str) -> list[bytes]:
+        """Return all records that can be read from the first on."""
+        return self.read(name, 0, 10**9) or []
+
+    def snapshot(self) -> None:
+        self._snapshot = {name: log.copy() for name, log in self._logs.items()}
+
+    def restart(self, logs: str) -> None:
+        """Come back with the logs as they were (``kept``), with ``none``, or with ``old`` ones."""
+        if logs == "kept":
+            return
+        for name in list(self._logs):
+            old = self._snapshot.get(name) if logs == "old" else None
+            self._drop(name, old.following if old else 0, "lost")
+        if logs == "old":
+            self._logs = {name: log.copy() for name, log in self._snapshot.items()}
+
+    def suffer(self, mishap: Mishap) -> None:
+        for name, log in list(self._logs.items()):
+            if mishap is Mishap.EMPTIED:
+                self._drop(name, 0, "lost")
+            elif mishap is Mishap.CUT:
+                self._drop(name, max(0, log.following - self._rng.randrange(1, 4)), "lost")
+
+    def _expire(self, name: str) -> None:
+        log, now = self._logs.get(name), self._loop.now
+        if log is None:
+            return
+        alive = [index for index, (_, deadline) in log.records.items() if deadline > now]
+        if not alive:
+            self._drop(name, 0, "expired")
+        elif self.habits.front_expires and min(alive) > min(log.records):
+            log.records = {index: one for index, one in log.records.items() if index in alive}
+            self.gone.append(Gone(now, name, "expired", 0, min(alive)))
+            self._timeline.note(None, "the front expires of", name, min(alive))
+
+    def _drop(self, name: str, first: int, why: str) -> None:
+        log = self._logs.get(name)
+        if log is None or first >= log.following:
+            return
+        self.gone.append(Gone(self._loop.now, name, why, first, log.following))
+        self._timeline.note(None, "records are", why, name, first, log.following)
+        log.records = {index: one for index, one in log.records.items() if index < first}
+        log.following = first
+        if not log.records:
+            del self._logs[name]
+
+
+class SimulatedJournal:
+    """One host's journal: its calls suffer what the calls to the broker suffer, and more."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self._server = adapter.server
+        self._logs = adapter.server.logs
+
+    @property
+    def max_record_size(self) -> int:
+        return self._logs.habits.max_record_size
+
+    async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
+        if len(record) > self.max_record_size:
+            raise RecordTooLargeError(f"{len(record)} bytes")
+        await self._suffer()
+        server, habits = self._server, self._logs.habits
+        if Mishap.FULL in habits.mishaps:
+            raise JournalFullError("no room")
+        host = self._adapter.host
+        execute = partial(self._logs.append, host, log, index, record, ttl)
+        chance = server.rng.random
+        if habits.lost_write and chance() < habits.lost_write:
+            if chance() < _ZOMBIES:
+                server.timeline.note(host, "will have an append executed", log, index)
+                server.loop.at(server.loop.now + server.rng.uniform(*_LATE), None, execute)
+            await asyncio.sleep(server.rng.uniform(0, 1))
+            raise OutcomeUnknownError("perhaps executed")
+        written = await self._adapter.call(execute, writes=True)
+        if habits.lost_reply and chance() < habits.lost_reply:
+            raise OutcomeUnknownError("executed, and nobody knows")
+        return written
+
+    async def read(self, log: str, index: int, *, max_bytes: int) -> list[bytes] | None:
+        await self._suffer()
+        return await self._adapter.call(partial(self._logs.read, log, index, max_bytes))
+
+    async def delete(self, log: str) -> None:
+        await self._suffer()
+        await self._adapter.call(partial(self._logs.delete, log), writes=True)
+
+    async def _suffer(self) -> None:
+        mishaps = self._logs.habits.mishaps
+        if not mishaps:
+            return
+        if Mishap.SLOW in mishaps:
+            await asyncio.sleep(self._server.rng.uniform(0, _SLOW))
+        if Mishap.FORBIDDEN in mishaps:
+            await asyncio.sleep(_REFUSED)
+            raise AccessDeniedError("not allowed")
+        if Mishap.AWAY in mishaps:
+            await asyncio.sleep(self._server.rng.uniform(0, 1))
+            raise BackendUnavailableError("the journal is away")
