@@ -154,9 +154,7 @@ class Instance:
         won = False
         try:
             await producer.listen()
-            won = await self._take(claim)
-            if won and await self._is_buried(stream_id, claim):
-                won = False
+            won = await self._take(claim) and not await self._is_buried(stream_id, claim)
         finally:
             if not won:
                 await producer.abandon()

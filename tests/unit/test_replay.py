@@ -9,6 +9,7 @@ import pytest
 
 from resumable_stream import (
     NOT_FOUND,
+    BackendUnavailableError,
     DeleteResult,
     InvalidEventIdError,
     InvalidOffsetError,
@@ -218,6 +219,24 @@ async def test_the_source_of_a_dead_producer_is_not_run_again() -> None:
         assert source.calls == 0
         assert await kept(here, run) == (["ab"], ["lost"])
         assert await here.sentinel() == "DONE"
+
+
+@pytest.mark.rule("P5", "P10")
+@in_virtual_time
+async def test_a_claim_is_let_go_of_if_a_dead_producer_cannot_be_buried() -> None:
+    async with world() as here:
+        await died(here, "a")
+        before = await here.raw.count_subscribers([NAMES.request(ID)])
+        context, _, notebook = journaled(here, "async")
+        notebook.away = True
+        with pytest.raises(BackendUnavailableError):
+            await context.resumable_stream(ID, Source())
+        assert await here.raw.count_subscribers([NAMES.request(ID)]) == before
+        notebook.away = False
+        await asyncio.sleep(2)
+        assert await here.sentinel() is None
+        with pytest.raises(ProducerLostError):
+            await rest(await context.resumable_stream(ID, Source()))
 
 
 @pytest.mark.rule("P12", "JNL-5")
