@@ -221,6 +221,22 @@ async def test_the_source_of_a_dead_producer_is_not_run_again() -> None:
         assert await here.sentinel() == "DONE"
 
 
+@pytest.mark.rule("P3", "P12")
+@in_virtual_time
+async def test_who_had_more_than_was_kept_of_a_lost_text_is_told_that_it_is_lost() -> None:
+    async with world() as here:
+        run = await died(here, "a", "b")
+        context, _, _ = journaled(here, "async")
+        place = f"{run}-5"
+        with pytest.raises(ProducerLostError):
+            await rest(await context.resume_existing_stream(ID, last_event_id=place))
+        with pytest.raises(ProducerLostError):
+            await rest(await context.resumable_stream(ID, Source()))
+        assert await here.sentinel() == "DONE"
+        with pytest.raises(ProducerLostError):
+            await rest(await context.resume_existing_stream(ID, last_event_id=place))
+
+
 @pytest.mark.rule("P5", "P10")
 @in_virtual_time
 async def test_a_claim_is_let_go_of_if_a_dead_producer_cannot_be_buried() -> None:

@@ -144,7 +144,7 @@ class Replay(RunReader):
         """Raise as the stream has ended, if all of its text was there."""
         if self._place < final.end:
             final = final._replace(ending=_LOST)
-        elif self._wanted > final.end:
+        elif self._wanted > final.end and final.ending.status is not Status.LOST:
             raise InvalidEventIdError(
                 f"last event id '{self._generation}-{self._wanted}' is beyond the stream"
             )
