@@ -173,18 +173,19 @@ class Joining:
         """Read a stream that is over, from its producer if that still serves it, or the journal."""
         outcome, generation = over.outcome, over.generation
         if outcome and generation:
-            if self._names_a_place(start, generation):
-                with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
-                    if producer := self._kept.find(stream_id, generation):
-                        return self.read(producer, start)
-                    if outcome.is_served() and not outcome.kept_until:
-                        reader = await self._attached(stream_id, generation, start, ended=True)
-                        if reader is not None:
-                            return self._held(reader)
+            named = self._names_a_place(start, generation)
+            if named and (producer := self._kept.find(stream_id, generation)):
+                with contextlib.suppress(OffsetOutOfRangeError):
+                    return self.read(producer, start)
             if replay and outcome.kept_until:
                 kept = await self._replayed(stream_id, generation, start)
                 if kept is not None:
                     return kept
+            if named and outcome.is_served():
+                with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
+                    reader = await self._attached(stream_id, generation, start, ended=True)
+                    if reader is not None:
+                        return self._held(reader)
         _raise_unless_completed(stream_id, over.ending, start)
         return None
 

@@ -221,6 +221,22 @@ async def test_the_source_of_a_dead_producer_is_not_run_again() -> None:
         assert await here.sentinel() == "DONE"
 
 
+@pytest.mark.rule("P1")
+@pytest.mark.parametrize("replay", [True, False])
+@in_virtual_time
+async def test_a_place_is_served_for_the_grace_whatever_the_journal_still_has(
+    replay: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", retention=5, grace=30)
+        source = Source("a", "b")
+        source.finish()
+        assert await rest(await context.create_new_resumable_stream(ID, source)) == ["a", "b"]
+        await asyncio.sleep(10)
+        other, _, _ = journaled(here, "async")
+        assert await rest(await other.resume_existing_stream(ID, 1, replay=replay)) == ["b"]
+
+
 @pytest.mark.rule("P3", "P12")
 @in_virtual_time
 async def test_who_had_more_than_was_kept_of_a_lost_text_is_told_that_it_is_lost() -> None:
