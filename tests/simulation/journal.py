@@ -101,8 +101,7 @@ class Logs:
 
     def __init__(self, loop: SimulatedLoop, rng: random.Random, timeline: Timeline) -> None:
         self.habits = Habits()
-        self.appends: list[Append] = []
-        self.gone: list[Gone] = []
+        self.events: list[Append | Gone] = []
         self._loop = loop
         self._rng = rng
         self._timeline = timeline
@@ -118,7 +117,7 @@ class Logs:
             self._logs[name] = log
             log.following = index + 1
             log.records[index] = (record, self._loop.now + ttl)
-            self.appends.append(Append(self._loop.now, by, name, index, record))
+            self.events.append(Append(self._loop.now, by, name, index, record))
         return fits
 
     def read(self, name: str, index: int, max_bytes: int) -> list[bytes] | None:
@@ -170,14 +169,14 @@ class Logs:
             self._drop(name, 0, "expired")
         elif self.habits.front_expires and min(alive) > min(log.records):
             log.records = {index: one for index, one in log.records.items() if index in alive}
-            self.gone.append(Gone(now, name, "expired", 0, min(alive)))
+            self.events.append(Gone(now, name, "expired", 0, min(alive)))
             self._timeline.note(None, "the front expires of", name, min(alive))
 
     def _drop(self, name: str, first: int, why: str) -> None:
         log = self._logs.get(name)
         if log is None or first >= log.following:
             return
-        self.gone.append(Gone(self._loop.now, name, why, first, log.following))
+        self.events.append(Gone(self._loop.now, name, why, first, log.following))
         self._timeline.note(None, "records are", why, name, first, log.following)
         log.records = {index: one for index, one in log.records.items() if index < first}
         log.following = first

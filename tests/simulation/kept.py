@@ -10,10 +10,10 @@ from resumable_stream._protocol.records import Recorded, decode_record
 from resumable_stream._protocol.sentinel import Outcome, Running
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._text.endings import Status
+from simulation.journal import Append, Gone
 
 if TYPE_CHECKING:
     from simulation.broker import Write
-    from simulation.journal import Append, Gone
     from simulation.sources import Run
     from simulation.world import World
 
@@ -41,6 +41,12 @@ class Written(NamedTuple):
         return max((one.place.sequence + one.joined.number - one.partial for one in data), default=0)
 
 
+def run_of(log: str) -> tuple[int, str]:
+    """Return the generation and the stream id in the name of a log."""
+    generation, _, stream_id = log.partition(_JOURNAL)[2].partition(":")
+    return int(generation), stream_id
+
+
 def recorded_in(record: str | None) -> Outcome | Running | None:
     """Return what stands in an outcome's key."""
     return Outcome.decode(record) or Running.decode(record)
@@ -57,10 +63,11 @@ class Kept:
     def written(self) -> dict[str, list[Written]]:
         """All records of each log, also those that were lost, in the order of their writing."""
         logs: dict[str, list[Written]] = {}
-        for append in self._logs.appends:
-            generation, _, stream_id = append.log.partition(_JOURNAL)[2].partition(":")
-            frames = decode_record(stream_id, int(generation), append.record)
-            logs.setdefault(append.log, []).append(Written(append, frames))
+        for event in self._logs.events:
+            if isinstance(event, Append):
+                generation, stream_id = run_of(event.log)
+                frames = decode_record(stream_id, generation, event.record)
+                logs.setdefault(event.log, []).append(Written(event, frames))
         return logs
 
     def of(self, run: Run) -> list[Written]:
@@ -70,30 +77,26 @@ class Kept:
     def name(self, run: Run) -> str:
         return f"resumable-stream{_JOURNAL}{run.generation}:{run.stream_id}"
 
-    def there(self, run: Run, at: float) -> list[Written]:
-        """Return the records that could be read at that time, from the first one on."""
-        retention = self._world.plan.options_of(0).retention
-        present: dict[int, Written] = {}
-        gone = self.gone(run, at)
-        for one in self.of(run):
-            if one.append.at > at:
-                break
-            lost = any(
-                gap.at >= one.append.at and gap.first <= one.append.index < gap.until
-                for gap in gone
-            )
-            if not lost and one.append.at + retention > at:
-                present[one.append.index] = one
-        return [present[index] for index in range(len(present)) if index in present]
-
     def gone(self, run: Run, by: float) -> list[Gone]:
         """Return what was no longer there by that time of what had been written."""
         name = self.name(run)
-        return [gone for gone in self._logs.gone if gone.log == name and gone.at <= by]
+        return [
+            one
+            for one in self._logs.events
+            if isinstance(one, Gone) and one.log == name and one.at <= by
+        ]
 
-    def lost_text(self) -> bool:
-        """Tell whether records were ever lost, other than by erasure or expiry."""
-        return any(gone.why == "lost" for gone in self._logs.gone)
+    def keys_lost(self) -> bool:
+        """Tell whether the broker ever lost keys."""
+        return any(damage.keys != "kept" for damage in self._world.oracle.damages)
+
+    def lives(self, run: Run, until: float) -> bool:
+        """Tell whether what was written of a run is there until then."""
+        ages = [one.append.at for one in self.of(run) if one.append.at <= until]
+        if not ages or self.gone(run, until):
+            return False
+        oldest = ages[0] if self._logs.habits.front_expires else ages[-1]
+        return oldest + self._world.plan.options_of(0).retention > until
 
     def disturbed(self, begin: float, end: float) -> bool:
         """Tell whether the journal alone was in trouble."""
@@ -114,13 +117,14 @@ class Kept:
         )
 
     def unwritten(self, run: Run) -> bool:
-        """Tell whether a "sync" run failed because the journal did not take its text."""
+        """Tell whether a "sync" run has failed, and its readers did not get all of its text."""
         ending = run.ending
         return (
             run.durability is Durability.SYNC
             and ending is not None
             and ending.status is Status.FAILED
-            and ending.error_type != "SourceError"
+            and run.producer is not None
+            and run.producer.log.end < len(run.chunks)
         )
 
     def record(self, stream_id: str, at: float) -> Outcome | Running | None:
