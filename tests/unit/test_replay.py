@@ -19,7 +19,8 @@ from resumable_stream import (
     StreamHistoryChangedError,
     StreamState,
 )
-from resumable_stream._protocol.sentinel import Running, generation_of
+from resumable_stream._protocol.sentinel import Outcome, Running, generation_of
+from resumable_stream._text.endings import Ending, Status
 from support.journals import journaled, kept
 from support.virtual_time import in_virtual_time
 from support.world import ID, NAMES, OUTCOME, SENTINEL, Source, rest, world
@@ -285,6 +286,38 @@ async def test_a_whole_text_without_an_outcome_is_complete() -> None:
         assert await rest(await context.resumable_stream(ID, source)) == ["a", "b"]
         assert source.calls == 0
         assert (await context.stream_status(ID)).state is StreamState.COMPLETED
+
+
+@pytest.mark.rule("P5", "P12")
+@in_virtual_time
+async def test_a_producer_that_died_before_it_was_done_has_ended() -> None:
+    async with world() as here:
+        await produced(here, ["a", "b"])
+        # As if it had been killed after the outcome, and its lease had run out.
+        await here.raw.delete(SENTINEL)
+        reader, _, _ = journaled(here, None)
+        assert await rest(await reader.resume_existing_stream(ID)) == ["a", "b"]
+        assert (await reader.stream_status(ID)).state is StreamState.COMPLETED
+        context, _, _ = journaled(here, "async")
+        source = Source()
+        assert await rest(await context.resumable_stream(ID, source)) == ["a", "b"]
+        assert source.calls == 0
+        assert await here.sentinel() == "DONE"
+
+
+@pytest.mark.rule("P5")
+@in_virtual_time
+async def test_an_outcome_whose_text_is_no_longer_kept_does_not_hold_the_id() -> None:
+    async with world() as here:
+        await produced(here, ["a"])
+        await here.raw.delete(SENTINEL)
+        ended = Outcome(1, 1, Ending(Status.COMPLETED), kept_until=1)
+        await here.raw.set(OUTCOME, ended.encode(), ttl=1000)
+        context, _, _ = journaled(here, "async")
+        assert await context.resume_existing_stream(ID) is NOT_FOUND
+        source = Source("b")
+        source.finish()
+        assert await rest(await context.resumable_stream(ID, source)) == ["b"]
 
 
 @pytest.mark.rule("P12", "JNL-6")

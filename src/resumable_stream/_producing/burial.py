@@ -14,6 +14,7 @@ from resumable_stream._text.endings import Ending, Status
 
 if TYPE_CHECKING:
     from resumable_stream._producing.claim import Claim
+    from resumable_stream._protocol.sentinel import Running
     from resumable_stream._shared import Shared
     from resumable_stream.journal import Journal
 
@@ -30,6 +31,15 @@ async def bury(stream_id: str, claim: Claim, shared: Shared, journal: Journal) -
     run = await claim.left_behind()
     if run is None:
         return False
+    outcome = run if isinstance(run, Outcome) else await _sealed(stream_id, run, shared, journal)
+    # If the claim has run out, its next holder does the same.
+    with suppress(SupersededError):
+        await claim.bury(outcome)
+    return True
+
+
+async def _sealed(stream_id: str, run: Running, shared: Shared, journal: Journal) -> Outcome:
+    """End a log whose producer has not recorded how it ends; return its outcome."""
     options = shared.options
     name = shared.names.journal(stream_id, run.generation)
     end = await seal(JournalLog(journal, name, options.retention_ttl), stream_id, run.generation)
@@ -37,7 +47,4 @@ async def bury(stream_id: str, claim: Claim, shared: Shared, journal: Journal) -
     if end is not None:
         kept_until = math.ceil(sentinel.wall_clock() + options.retention)
         outcome = outcome._replace(end=end.end, ending=end.ending, kept_until=kept_until)
-    # If the claim has run out, its next holder does the same.
-    with suppress(SupersededError):
-        await claim.bury(outcome)
-    return True
+    return outcome

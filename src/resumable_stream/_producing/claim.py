@@ -8,7 +8,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from resumable_stream._backoff import Backoff
-from resumable_stream._protocol.sentinel import DONE, FOREIGN_BITS, Outcome, Running, generation_of
+from resumable_stream._protocol.sentinel import (
+    DONE,
+    FOREIGN_BITS,
+    Outcome,
+    Running,
+    generation_of,
+    left_in,
+)
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -154,14 +161,14 @@ class Claim:
         await self._record(pointer, self._options.retention_ttl + self._options.lease_ttl)
         self._pointer = pointer
 
-    async def left_behind(self) -> Running | None:
-        """Return what a producer before this one says of text in the journal.
+    async def left_behind(self) -> Running | Outcome | None:
+        """Return what a producer before this one says of text in the journal, if that is kept.
 
         Raises:
             BackendError: the broker is away.
         """
-        run = Running.decode(await self._store.get(self._outcome_key))
-        return None if run is None or run.generation == self.generation else run
+        left = left_in(await self._store.get(self._outcome_key))
+        return None if left is None or left.generation == self.generation else left
 
     async def finish(
         self, end: int, ending: Ending, served_until: int = 0, kept_until: int = 0

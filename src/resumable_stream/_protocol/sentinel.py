@@ -79,6 +79,10 @@ class Outcome(NamedTuple):
         except MalformedError:
             return None
 
+    def is_kept(self) -> bool:
+        """Return whether the journal should still have the text, by this instance's clock."""
+        return wall_clock() < self.kept_until
+
 
 class Running(NamedTuple):
     """What stands in place of an outcome while a producer writes its text to a journal.
@@ -105,3 +109,14 @@ class Running(NamedTuple):
             return cls(natural(fields.get("generation")), natural(fields.get("keptUntil"), 0))
         except MalformedError:
             return None
+
+
+def left_in(record: str | None) -> Running | Outcome | None:
+    """Return what a record without a sentinel leads to: text that is kept, or nothing.
+
+    Its producer died while it ran, or between the outcome and ``DONE``.
+    """
+    outcome = Outcome.decode(record)
+    if outcome is None:
+        return Running.decode(record)
+    return outcome if outcome.is_kept() else None

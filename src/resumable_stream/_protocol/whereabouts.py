@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from resumable_stream._protocol.sentinel import DONE, Outcome, Running, generation_of
+from resumable_stream._protocol.sentinel import DONE, Outcome, Running, generation_of, left_in
 from resumable_stream._text.endings import Ending, Status
 
 if TYPE_CHECKING:
@@ -78,8 +78,11 @@ async def look_up(
     if value == DONE:
         return whereabouts(value, _outcome(key, await store.get(key)))
     if value is None and journaled:
-        run = Running.decode(await store.get(key))
-        return Unknown() if run is None else Left(run)
+        match left_in(await store.get(key)):
+            case Running() as run:
+                return Left(run)
+            case Outcome() as outcome:
+                return Over(outcome)
     return whereabouts(value)
 
 
