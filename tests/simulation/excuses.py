@@ -166,7 +166,8 @@ class Excuses:
 
     def buries(self, stream_id: str, at: float) -> bool:
         """Whoever claimed the stream then had a dead producer's end to record."""
-        return isinstance(self.kept.record(stream_id, at), Running)
+        left = self.kept.record(stream_id, at)
+        return isinstance(left, Running) or (left is not None and left.kept_until > at)
 
     def gave_up(self, visit: Visit) -> bool:
         """The caller left, or was cut off for long, without knowing that it had won."""
