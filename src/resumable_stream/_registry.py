@@ -31,8 +31,8 @@ class _Kind(NamedTuple):
     examples: str
 
 
-_BACKEND = _Kind(GROUP, "backend", "backend=", "'redis://' or 'memory://'")
-_JOURNAL = _Kind(JOURNAL_GROUP, "journal", "journal=", "'memory://'")
+_BACKEND = _Kind(GROUP, "backend", "backend=", "'redis://' or 'sqlite:///answers.db'")
+_JOURNAL = _Kind(JOURNAL_GROUP, "journal", "journal=", "'sqlite:///answers.db'")
 
 
 def url_from_environment() -> str:
