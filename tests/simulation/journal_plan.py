@@ -60,7 +60,12 @@ class JournalPlan:
 
 
 def draw_journal(
-    seed: int, climate: Climate, options: Options, hosts: int, storm: float, streams: tuple[str, ...]
+    seed: int,
+    climate: Climate,
+    options: Options,
+    hosts: int,
+    storm: float,
+    streams: tuple[str, ...],
 ) -> JournalPlan | None:
     """Draw whether text is kept, and how; None if there is no journal."""
     if seed % _EVERY != _JOURNALED:

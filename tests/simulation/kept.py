@@ -38,7 +38,9 @@ class Written(NamedTuple):
     def until(self) -> int:
         """How many whole chunks the stream has after this record, or 0 if it says nothing."""
         data = [frame for frame in self.frames if isinstance(frame, DataFrame)]
-        return max((one.place.sequence + one.joined.number - one.partial for one in data), default=0)
+        return max(
+            (one.place.sequence + one.joined.number - one.partial for one in data), default=0
+        )
 
 
 def run_of(log: str) -> tuple[int, str]:
@@ -103,7 +105,9 @@ class Kept:
         plan = self._world.plan.journal
         if plan is None:
             return False
-        if (plan.habits.lost_reply or plan.habits.lost_write) and begin <= self._world.oracle.healed:
+        if (
+            plan.habits.lost_reply or plan.habits.lost_write
+        ) and begin <= self._world.oracle.healed:
             return True
         tolerance = self._world.plan.options.outage_timeout + _RECOVERY
         return any(
@@ -112,9 +116,7 @@ class Kept:
         )
 
     def deleted(self, stream_id: str, by: float) -> bool:
-        return any(
-            one.stream_id == stream_id and one.began <= by for one in self._world.deletions
-        )
+        return any(one.stream_id == stream_id and one.began <= by for one in self._world.deletions)
 
     def unwritten(self, run: Run) -> bool:
         """Tell whether a "sync" run has failed, and its readers did not get all of its text."""

@@ -15,8 +15,8 @@ from simulation.excuses import Excuses
 from simulation.journal_oracle import check_kept
 from simulation.kept import recorded_in
 from simulation.pace import check_pace
-from simulation.troubles import Climate, Kind
 from simulation.texts import check_visit
+from simulation.troubles import Climate, Kind
 
 if TYPE_CHECKING:
     from simulation.adapters import Adapter

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from resumable_stream._options import Durability
 from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._text.log import PACE
-from simulation.troubles import Climate, Kind
 from simulation.texts import runs_of
+from simulation.troubles import Climate, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,9 +72,7 @@ def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
             yield "P6", f"the end came {late:.3f} s late: {visit}"
 
 
-def _check_remote(
-    world: World, visit: Visit, run: Run, excuses: Excuses
-) -> Iterator[Problem]:
+def _check_remote(world: World, visit: Visit, run: Run, excuses: Excuses) -> Iterator[Problem]:
     """P3: each lost message costs the time of its repair, and no more."""
     kinds = {damage.kind for damage in world.oracle.damages}
     undisturbed = world.plan.climate in {Climate.CALM, Climate.MESSAGES}

@@ -40,11 +40,12 @@ async def bury(stream_id: str, claim: Claim, shared: Shared, journal: Journal) -
 
 async def _sealed(stream_id: str, run: Running, shared: Shared, journal: Journal) -> Outcome:
     """End a log whose producer has not recorded how it ends; return its outcome."""
-    options = shared.options
     name = shared.names.journal(stream_id, run.generation)
-    end = await seal(JournalLog(journal, name, options.retention_ttl), stream_id, run.generation)
+    # The seal must not expire before what it seals.
+    ttl = max(shared.options.retention_ttl, run.retention)
+    end = await seal(JournalLog(journal, name, ttl), stream_id, run.generation)
     outcome = Outcome(run.generation, 0, Ending(Status.LOST))
     if end is not None:
-        kept_until = math.ceil(sentinel.wall_clock() + options.retention)
+        kept_until = math.ceil(sentinel.wall_clock() + ttl)
         outcome = outcome._replace(end=end.end, ending=end.ending, kept_until=kept_until)
     return outcome

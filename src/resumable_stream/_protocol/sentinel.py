@@ -87,14 +87,21 @@ class Outcome(NamedTuple):
 class Running(NamedTuple):
     """What stands in place of an outcome while a producer writes its text to a journal.
 
-    It leads to the text of a producer that dies. ``kept_until`` is as in ``Outcome``.
+    It leads to the text of a producer that dies. ``kept_until`` is as in ``Outcome``, and
+    ``retention`` the time to live of each record, in seconds.
     """
 
     generation: int
     kept_until: int
+    retention: int = 0
 
     def encode(self) -> str:
-        fields = {"generation": self.generation, "status": _RUNNING, "keptUntil": self.kept_until}
+        fields = {
+            "generation": self.generation,
+            "status": _RUNNING,
+            "keptUntil": self.kept_until,
+            "retention": self.retention,
+        }
         return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
@@ -106,7 +113,11 @@ class Running(NamedTuple):
             fields = read_object(text)
             if fields.get("status") != _RUNNING:
                 return None
-            return cls(natural(fields.get("generation")), natural(fields.get("keptUntil"), 0))
+            return cls(
+                natural(fields.get("generation")),
+                natural(fields.get("keptUntil"), 0),
+                natural(fields.get("retention"), 0),
+            )
         except MalformedError:
             return None
 
