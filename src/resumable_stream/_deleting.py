@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from resumable_stream._joining import Here
-from resumable_stream._protocol.sentinel import DONE
+from resumable_stream._protocol.sentinel import DONE, Outcome
 from resumable_stream._protocol.whereabouts import Left, Over, Unknown
 from resumable_stream._status import DeleteResult
 from resumable_stream.errors import BackendUnavailableError
@@ -52,11 +52,17 @@ async def _erase(shared: Shared, stream_id: str, generation: int | None) -> None
         await shared.journal.delete(names.journal(stream_id, generation))
     sentinel, key = names.sentinel(stream_id), names.outcome(stream_id)
     outcome = await store.get(key)
-    expiring = [(sentinel, DONE)] if outcome is None else [(key, outcome), (sentinel, DONE)]
-    for name, value in expiring:
-        await store.compare_and_set(name, value, value, ttl=_TTL)
+    ended = Outcome.decode(outcome)
+    if outcome is not None and ended is not None and ended.kept_until:
+        # Without its sentinel, an outcome that leads to text would hold the id.
+        unkept = ended._replace(kept_until=0).encode()
+        if await store.compare_and_set(key, outcome, unkept, ttl=shared.options.outcome_ttl):
+            outcome = unkept
+    # The sentinel goes first: without its outcome, it would say that the stream has completed.
+    expiring = [(sentinel, DONE)] if outcome is None else [(sentinel, DONE), (key, outcome)]
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     for name, value in expiring:
+        await store.compare_and_set(name, value, value, ttl=_TTL)
         while await store.get(name) == value:
             if asyncio.get_running_loop().time() > deadline:
                 raise BackendUnavailableError(f"the key {name!r} does not expire; try again")

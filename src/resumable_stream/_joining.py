@@ -8,6 +8,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, final
 
+from resumable_stream._protocol.sentinel import left_in
 from resumable_stream._protocol.whereabouts import (
     Elsewhere,
     Left,
@@ -152,7 +153,7 @@ class Joining:
     ) -> ResumableStream | None:
         """Read a stream that another instance produces; None if it is no longer that one."""
         if start.event_id is not None and start.event_id.generation != generation:
-            raise StreamHistoryChangedError(stream_id)
+            return await self._join_left_behind(stream_id, start)
         try:
             reader = await self._attached(stream_id, generation, start)
         except OffsetOutOfRangeError:
@@ -197,6 +198,20 @@ class Joining:
         if kept is None:
             raise ProducerLostError(stream_id, start.offset)
         return kept
+
+    async def _join_left_behind(self, stream_id: str, start: Start) -> ResumableStream:
+        """Read what a dead producer has left, while somebody else has the claim.
+
+        As long as the pointer to its text stands, that one may only be recording its end.
+        """
+        shared = self._shared
+        if shared.journal is not None and start.event_id is not None:
+            left = left_in(await shared.backend.get(shared.names.outcome(stream_id)))
+            if left is not None and left.generation == start.event_id.generation:
+                kept = await self._replayed(stream_id, start.event_id.generation, start)
+                if kept is not None:
+                    return kept
+        raise StreamHistoryChangedError(stream_id)
 
     async def _replayed(
         self, stream_id: str, generation: int, start: Start

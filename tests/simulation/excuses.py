@@ -50,13 +50,16 @@ class Excuses:
             return str(run.ending.status)
         if run.generation == 0 and run.exhausted is not None:
             return "lost" if run.fails else "completed"
-        return "lost" if run.host.dead else "running"
+        if not run.host.dead:
+            return "running"
+        end = self.kept.end(run)  # which may stand there before the producer says it
+        return str(end.ending.status) if end is not None else "lost"
 
     def served(self, visit: Visit, run: Run) -> bool:
         """The run was over, but the place that the caller named still had to be served."""
         if self._plan.climate is not Climate.CALM or run.closed is None or run.producer is None:
             return False
-        if self._options.buffer_limit < _AMPLE:
+        if self._options.buffer_limit < _AMPLE or self.kept.deleted(run.stream_id, visit.ended):
             return False
         if visit.event_id is not None and visit.event_id.partition("-")[0] != str(run.generation):
             return False
@@ -76,7 +79,7 @@ class Excuses:
         """The producer was gone, or nobody could know whether it was."""
         if self.superseded(run) or self.status_of(run) == "lost":
             return True
-        if visit.reader == "Replay" and self.kept.gone(run, visit.ended):
+        if visit.reader == "Replay" and self.kept.is_cut(run, visit.ended):
             return True
         if any(self._over(run.host, visit.ended)):
             return True

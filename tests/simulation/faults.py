@@ -2,41 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pathlib
-
-_CORE = "src/resumable_stream"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One fault: a text of the core, and the text that replaces it.
-
-    Args:
-        what: what goes wrong.
-        file: its path in the core, or from the project's root.
-        right: the correct text, which occurs exactly once in the file.
-        wrong: what replaces it.
-        found: whether the core once had this fault, and a seed revealed it.
-    """
-
-    what: str
-    file: str
-    right: str
-    wrong: str
-    found: bool = False
-
-    @property
-    def path(self) -> str:
-        return self.file if self.file.startswith(("backends/", "src/")) else f"{_CORE}/{self.file}"
-
-    def apply(self, root: pathlib.Path) -> None:
-        path = root / self.path
-        path.write_text(path.read_text().replace(self.right, self.wrong))
-
+from simulation.journal_faults import JOURNAL_MUTANTS
+from simulation.mutant import Mutant
 
 MUTANTS = (
     Mutant(
@@ -101,20 +68,18 @@ MUTANTS = (
     Mutant(
         "the outcome is not fenced",
         "_producing/claim.py",
-        "await self._record(Outcome(self.generation, end, ending, served_until).encode())",
+        "await self._record(outcome.encode(), self._options.outcome_ttl)",
         "await self._store.set(\n"
-        "            self._outcome_key,\n"
-        "            Outcome(self.generation, end, ending, served_until).encode(),\n"
-        "            ttl=self._options.outcome_ttl,\n"
+        "            self._outcome_key, outcome.encode(), ttl=self._options.outcome_ttl\n"
         "        )",
     ),
     Mutant(
         "the outcome is written after the sentinel",
         "_producing/claim.py",
-        "        await self._record(Outcome(self.generation, end, ending, served_until).encode())\n"
+        "        await self._record(outcome.encode(), self._options.outcome_ttl)\n"
         "        await self._swap(DONE, self._options.end_ttl)",
         "        await self._swap(DONE, self._options.end_ttl)\n"
-        "        await self._record(Outcome(self.generation, end, ending, served_until).encode())",
+        "        await self._record(outcome.encode(), self._options.outcome_ttl)",
     ),
     Mutant(
         "an abandoned claim is not released",
@@ -265,8 +230,8 @@ MUTANTS = (
     ),
     Mutant(
         "a stream that is over is served to nobody",
-        "_instance.py",
-        "if outcome.is_served():",
+        "_joining.py",
+        "if named and outcome.is_served():",
         "if False:",
     ),
     Mutant(
@@ -318,7 +283,7 @@ MUTANTS = (
     ),
     Mutant(
         "an unframed message makes a listener speak version 1",
-        "_instance.py",
+        "_joining.py",
         "await attach(shared, enrolments, stream_id, generation, start, ended=ended)",
         "await attach(shared, enrolments, stream_id, None, start, ended=ended)",
     ),
@@ -368,4 +333,5 @@ MUTANTS = (
         "if won else True",
         found=True,
     ),
+    *JOURNAL_MUTANTS,
 )

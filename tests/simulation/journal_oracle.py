@@ -139,7 +139,12 @@ def _check_visit(world: World, kept: Kept, visit: Visit) -> Iterator[Problem]:
     sentinel = kept.sentinel(visit.stream_id, visit.began)
     if isinstance(outcome, Outcome) and sentinel == DONE:
         run = _generation(world, visit, outcome.generation)
-        if run is not None and outcome.kept_until > visit.ended and kept.lives(run, visit.ended):
+        if run is None or visit.generation not in {None, run.generation}:
+            return  # it has read a run that was superseded
+        silent = visit.attached is None and visit.error is None
+        if silent and outcome.kept_until and kept.front_expired(run, visit.began, visit.ended):
+            yield "P12", f"the front of the text has expired, and nobody says so: {visit}"
+        if outcome.kept_until > visit.ended and kept.lives(run, visit.ended):
             yield from _check_end(world, visit, run, outcome)
     elif sentinel is None:
         yield from _check_left(world, kept, visit)

@@ -37,10 +37,12 @@ class Written(NamedTuple):
     @property
     def until(self) -> int:
         """How many whole chunks the stream has after this record, or 0 if it says nothing."""
-        data = [frame for frame in self.frames if isinstance(frame, DataFrame)]
-        return max(
-            (one.place.sequence + one.joined.number - one.partial for one in data), default=0
-        )
+        return max((end_of(one) for one in self.frames if isinstance(one, DataFrame)), default=0)
+
+
+def end_of(frame: DataFrame) -> int:
+    """Return how many whole chunks the stream has up to the end of a frame."""
+    return frame.place.sequence + frame.joined.number - frame.partial
 
 
 def run_of(log: str) -> tuple[int, str]:
@@ -52,6 +54,14 @@ def run_of(log: str) -> tuple[int, str]:
 def recorded_in(record: str | None) -> Outcome | Running | None:
     """Return what stands in an outcome's key."""
     return Outcome.decode(record) or Running.decode(record)
+
+
+def erases(world: World, write: Write) -> bool:
+    """Tell whether the write only lets a sentinel run out, as part of an erasure."""
+    return write.deadline <= write.at + 1 and any(
+        one.host is write.by.host and write.key.endswith(_SENTINEL + one.stream_id)
+        for one in world.deletions
+    )
 
 
 class Kept:
@@ -88,6 +98,30 @@ class Kept:
             if isinstance(one, Gone) and one.log == name and one.at <= by
         ]
 
+    def end(self, run: Run) -> EndFrame | None:
+        """Return the end in the run's log."""
+        return next((one.end for one in self.of(run) if one.end is not None), None)
+
+    def is_cut(self, run: Run, by: float) -> bool:
+        """Tell whether the run's log had no end then, or has lost more than its front."""
+        ended = any(one.end is not None and one.append.at <= by for one in self.of(run))
+        last = max((one.append.index for one in self.of(run)), default=0)
+        return not ended or any(gone.until > last for gone in self.gone(run, by))
+
+    def front_expired(self, run: Run, begin: float, end: float) -> bool:
+        """Tell whether the front of the run's log was gone from ``begin`` on, and not the rest."""
+        written, gone = self.of(run), self.gone(run, end)
+        if not gone or any(one.first or one.why != "expired" for one in gone):
+            return False
+        retention = self._world.plan.options_of(0).retention
+        first, last = written[0], max(written, key=lambda one: one.append.index)
+        return (
+            first.append.at + retention < begin
+            and last.append.at + retention > end
+            and last.append.index > 0
+            and last.append.at < begin
+        )
+
     def keys_lost(self) -> bool:
         """Tell whether the broker ever lost keys."""
         return any(damage.keys != "kept" for damage in self._world.oracle.damages)
@@ -105,9 +139,8 @@ class Kept:
         plan = self._world.plan.journal
         if plan is None:
             return False
-        if (
-            plan.habits.lost_reply or plan.habits.lost_write
-        ) and begin <= self._world.oracle.healed:
+        unsure = plan.habits.lost_reply or plan.habits.lost_write
+        if unsure and begin <= self._world.oracle.healed:
             return True
         tolerance = self._world.plan.options.outage_timeout + _RECOVERY
         return any(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from simulation.faults import MUTANTS
 
 if TYPE_CHECKING:
-    from simulation.faults import Mutant
+    from simulation.mutant import Mutant
 
 ROOT = pathlib.Path(__file__).parents[2]
 TABLE = pathlib.Path(__file__).with_name("MUTANTS.md")

@@ -13,7 +13,7 @@ from resumable_stream._text.joined import Joined
 from simulation.answers import check_cancels, check_typescript_readers
 from simulation.excuses import Excuses
 from simulation.journal_oracle import check_kept
-from simulation.kept import recorded_in
+from simulation.kept import erases, recorded_in
 from simulation.pace import check_pace
 from simulation.texts import check_visit
 from simulation.troubles import Climate, Kind
@@ -135,10 +135,8 @@ class Oracle:
             return
         before = generation_of(write.before or "")
         if write.after == DONE:
-            if write.before is None:
+            if write.before is None or erases(self._world, write):
                 return  # created again by an ended producer: the outcome's check covers it
-            if write.before == DONE and self._erases(write):
-                return
             if write.before == DONE or owners.get(before) is not write.by.host:
                 self.fail("P5", f"{write.by.host.name} finishes {write.before!r}, not its own")
             return
@@ -151,13 +149,6 @@ class Oracle:
             claims.remove(generation)  # the broker was emptied, and the id is claimed again
         if generation not in claims:
             claims.append(generation)
-
-    def _erases(self, write: Write) -> bool:
-        """Tell whether the write only lets the key run out, as part of an erasure."""
-        return write.deadline <= write.at + 1 and any(
-            one.host is write.by.host and write.key.endswith(_SENTINEL + one.stream_id)
-            for one in self._world.deletions
-        )
 
     def _check_outcome(self, write: Write, claims: list[int]) -> None:
         before, after = recorded_in(write.before), recorded_in(write.after)

@@ -6,15 +6,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from simulation.faults import MUTANTS, Mutant
+from resumable_stream._options import Durability
+from simulation.faults import MUTANTS
+from simulation.journal import Mishap
 from simulation.mutants import ROOT, TABLE
 from simulation.oracle import Oracle
 from simulation.plan import TypeScript, draw
 from simulation.troubles import Climate, Kind
 from simulation.world import Report, simulate
+
+if TYPE_CHECKING:
+    from simulation.mutant import Mutant
 
 # Seeds of the short run, and how many of them one test takes.
 _SEEDS = 3_000
@@ -37,7 +43,7 @@ def explain(report: Report) -> str:
 
 
 @pytest.mark.parametrize("first", range(0, _SEEDS, _EACH))
-@pytest.mark.rule("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11")
+@pytest.mark.rule("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P12")
 def test_every_promise_holds_under_every_fault(first: int) -> None:
     for seed in range(first, first + _EACH):
         report = simulate(seed)
@@ -49,12 +55,16 @@ def test_the_seeds_cover_what_there_is_to_go_wrong() -> None:
     assert {plan.climate for plan in plans} == set(Climate)
     assert {plan.typescript for plan in plans} == set(TypeScript)
     assert {trouble.kind for plan in plans for trouble in plan.troubles} == set(Kind)
+    journals = [plan.journal for plan in plans if plan.journal is not None]
+    assert {one.mishap for journal in journals for one in journal.troubles} == set(Mishap)
+    assert {journal.durability for journal in journals} == set(Durability)
     assert {trouble.keys for plan in plans for trouble in plan.troubles} == {"kept", "none", "old"}
 
 
 def test_a_seed_replays_exactly_in_another_process() -> None:
     """It does so even if strings have other hashes there."""
     seeds = [str(next(seed for seed in range(99) if draw(seed).climate is c)) for c in Climate]
+    seeds.append(str(next(seed for seed in range(99) if draw(seed).journal is not None)))
     program = (
         "import sys; from simulation.world import simulate\n"
         "for seed in sys.argv[1:]: print(simulate(int(seed)).timeline.text())"

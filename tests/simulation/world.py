@@ -15,10 +15,11 @@ from unittest import mock
 
 from resumable_stream import ResumableStreamContext, create_resumable_stream_context
 from resumable_stream._protocol import sentinel
-from simulation.actors import Cancel, Client, Deletion, Visit, cancel, delete
+from simulation.actors import Cancel, Client, Visit, cancel
 from simulation.adapters import Adapter
 from simulation.broker import Server
 from simulation.clock import DeadlockError, Host, SimulatedLoop
+from simulation.erasing import Deletion, delete
 from simulation.oracle import Oracle
 from simulation.plan import Plan, TypeScript, draw
 from simulation.sources import Sources

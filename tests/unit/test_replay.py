@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -254,6 +255,26 @@ async def test_who_had_more_than_was_kept_of_a_lost_text_is_told_that_it_is_lost
             await rest(await context.resume_existing_stream(ID, last_event_id=place))
 
 
+@pytest.mark.rule("P12")
+@in_virtual_time
+async def test_a_place_in_a_dead_producers_text_is_good_while_its_end_is_recorded() -> None:
+    async with world() as here:
+        run = await died(here, "a", "b")
+        context, _, notebook = journaled(here, "async")
+        reader, _, _ = journaled(here, None)
+        sealing = asyncio.Event()
+        notebook.meanwhile = sealing.wait
+        burying = asyncio.create_task(context.resumable_stream(ID, Source()))
+        await asyncio.sleep(0.5)
+        assert await here.sentinel() is not None
+        stream: Any = await reader.resume_existing_stream(ID, last_event_id=f"{run}-1")
+        assert await anext(stream) == "b"
+        sealing.set()
+        for ending in (stream, await burying):
+            with pytest.raises(ProducerLostError):
+                await rest(ending)
+
+
 @pytest.mark.rule("P5", "P10")
 @in_virtual_time
 async def test_a_claim_is_let_go_of_if_a_dead_producer_cannot_be_buried() -> None:
@@ -286,6 +307,30 @@ async def test_a_whole_text_without_an_outcome_is_complete() -> None:
         assert await rest(await context.resumable_stream(ID, source)) == ["a", "b"]
         assert source.calls == 0
         assert (await context.stream_status(ID)).state is StreamState.COMPLETED
+
+
+@pytest.mark.rule("P3", "P12")
+@in_virtual_time
+async def test_a_producer_that_begins_while_it_is_looked_up_is_not_lost() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "async")
+        other, broker, _ = journaled(here, "async")
+        source, look = Source("a"), broker.get
+        notebook.away = True  # nothing is written yet
+
+        async def get(key: str) -> str | None:
+            value = await look(key)
+            if key == SENTINEL and value is None:
+                broker.get = look  # type: ignore[method-assign] - once is enough
+                await context.create_new_resumable_stream(ID, source)
+                await asyncio.sleep(0.5)
+                assert await look(OUTCOME) is not None
+            return value
+
+        broker.get = get  # type: ignore[method-assign] - to come between two looks
+        stream = await other.resume_existing_stream(ID)
+        source.finish()
+        assert await rest(stream) == ["a"]
 
 
 @pytest.mark.rule("P5", "P12")
@@ -360,6 +405,28 @@ async def test_trimmed_text_is_read_from_the_journal_and_the_rest_live() -> None
         assert await rest(stream) == chunks[50:]
 
 
+@pytest.mark.rule("P1")
+@in_virtual_time
+async def test_an_impatient_reader_keeps_its_place_where_the_journal_ends() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", buffer_limit=100)
+        source = Source()
+        await context.create_new_resumable_stream(ID, source)
+        run = generation_of(await here.sentinel() or "")
+        for number in range(50):
+            source.put(f"{number:09}\n")
+            await asyncio.sleep(0.3)
+        stream: Any = await context.resume_existing_stream(ID)
+        for _ in range(50):
+            await anext(stream)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(stream), 1)
+        source.put("after")
+        assert await anext(stream) == "after"
+        assert (stream.offset, stream.last_event_id) == (505, f"{run}-51")
+
+
 @pytest.mark.rule("P3", "JNL-8")
 @in_virtual_time
 async def test_a_deleted_stream_is_gone_and_its_id_is_free() -> None:
@@ -377,6 +444,33 @@ async def test_a_deleted_stream_is_gone_and_its_id_is_free() -> None:
         assert await rest(stream) == ["new"]
         assert await context.delete_stream(ID) is DeleteResult.DELETED
         assert await rest(await context.resumable_stream(ID, ending_with("again"))) == ["again"]
+
+
+@pytest.mark.rule("P3", "P12")
+@in_virtual_time
+async def test_a_stream_that_is_being_deleted_never_looks_complete() -> None:
+    async with world() as here:
+        await produced(here, ["a"], error=ValueError("no"))
+        context, broker, _ = journaled(here, "async")
+        reader, _, _ = journaled(here, None)
+        swap = broker.compare_and_set
+
+        async def slowly(*arguments: str, ttl: int) -> bool:
+            await asyncio.sleep(0.3)
+            return await swap(*arguments, ttl=ttl)
+
+        broker.compare_and_set = slowly  # type: ignore[method-assign] - for time between the writes
+        deleting = asyncio.create_task(context.delete_stream(ID))
+        found: Any = None
+        while found is not NOT_FOUND:
+            with contextlib.suppress(StreamFailedError):
+                found = await reader.resume_existing_stream(ID)
+                assert found is not None, "it is said to be complete"
+            await asyncio.sleep(0.01)
+        assert await deleting is DeleteResult.DELETED
+        source = ending_with("again")
+        assert await rest(await reader.resumable_stream(ID, source)) == ["again"]
+        assert source.calls == 1
 
 
 @pytest.mark.rule("P3", "JNL-8")

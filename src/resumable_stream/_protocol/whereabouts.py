@@ -75,14 +75,13 @@ async def look_up(
         BackendError: the broker did not answer.
     """
     value, key = await store.get(names.sentinel(stream_id)), names.outcome(stream_id)
+    if value is None and journaled and (left := left_in(await store.get(key))) is not None:
+        # A producer may have claimed the stream, and left this, between the two looks.
+        value = await store.get(names.sentinel(stream_id))
+        if value is None:
+            return Left(left) if isinstance(left, Running) else Over(left)
     if value == DONE:
         return whereabouts(value, _outcome(key, await store.get(key)))
-    if value is None and journaled:
-        match left_in(await store.get(key)):
-            case Running() as run:
-                return Left(run)
-            case Outcome() as outcome:
-                return Over(outcome)
     return whereabouts(value)
 
 

@@ -119,8 +119,9 @@ class Replay(RunReader):
             if self._closed:
                 raise StopAsyncIteration
             if self._following is not None:
-                self._sequence += len(self._run)
-                self._begin_run(await self._following.next_run())
+                run = await self._following.next_run()
+                self._sequence += self._read
+                self._begin_run(self._run[self._read :] + run)
             elif self._final is not None:
                 self._end(self._final)
             elif records := await self._next_records():

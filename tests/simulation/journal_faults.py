@@ -1,0 +1,155 @@
+"""Deliberate faults in what the core does with a journal."""
+
+from __future__ import annotations
+
+from simulation.mutant import Mutant
+
+JOURNAL_MUTANTS = (
+    Mutant(
+        "a record counts as written before its append returns",
+        "_producing/journal_log.py",
+        "            written = await self._journal.append("
+        "self._name, self.index, record, ttl=self._ttl)",
+        "            __import__('asyncio').ensure_future(\n"
+        "                self._journal.append(self._name, self.index, record, ttl=self._ttl)\n"
+        "            )\n"
+        "            written = True",
+    ),
+    Mutant(
+        "the end is written without the last of the text",
+        "_producing/journal_writer.py",
+        "done = piece.after == Place(text.end)",
+        "done = end is not None or piece.after == Place(text.end)",
+    ),
+    Mutant(
+        "a seal is ignored",
+        "_producing/journal_log.py",
+        "            if found and found[0] != record:\n                raise ForeignRecordError\n",
+        "",
+    ),
+    Mutant(
+        "a reader seals",
+        "_reading/replay.py",
+        "        else:\n            self._final = EndFrame(self._generation, self._place, _LOST)",
+        "        else:\n"
+        "            from resumable_stream._protocol.records import encode_record\n\n"
+        "            self._final = EndFrame(self._generation, self._place, _LOST)\n"
+        "            await self._journal.append(\n"
+        "                self._log, self._index, encode_record(self._stream_id, self._final),\n"
+        "                ttl=60,\n"
+        "            )",
+    ),
+    Mutant(
+        "no pointer leads to what a dead producer wrote",
+        "_producing/journal_writer.py",
+        "                    await self._point()\n",
+        "",
+    ),
+    Mutant(
+        "an expired front reads as a shorter text",
+        "_reading/replay.py",
+        "            if records is None:\n"
+        "                raise self._gone()\n"
+        "            return records",
+        "            return records or []",
+    ),
+    Mutant(
+        "the next record leaves a chunk out",
+        "_producing/journal_writer.py",
+        "        self.place = piece.after\n",
+        "        self.place = Place(min(piece.after.sequence + 1, text.end))\n",
+    ),
+    Mutant(
+        "a text without an end reads as complete",
+        "_reading/replay.py",
+        "        else:\n            self._final = EndFrame(self._generation, self._place, _LOST)",
+        "        else:\n"
+        "            self._final = EndFrame(\n"
+        "                self._generation, self._place, Ending(Status.COMPLETED)\n"
+        "            )",
+    ),
+    Mutant(
+        "a write of unknown outcome counts as written",
+        "_producing/journal_log.py",
+        "            written, unknown = False, error",
+        "            written, unknown = True, error",
+    ),
+    Mutant(
+        "text that the journal lost is not written again",
+        "_producing/journal_writer.py",
+        "            self._log.index, self.place = 0, Place(0)\n",
+        "            self._log.index = 0\n",
+    ),
+    Mutant(
+        "text is said to be kept that the journal did not take",
+        "_producing/journaling.py",
+        "        except NotKeptError as error:\n            self._kept = False\n",
+        "        except NotKeptError as error:\n",
+    ),
+    Mutant(
+        "the source of a dead producer is run again",
+        "_instance.py",
+        "return await bury(stream_id, claim, self.shared, journal)",
+        "return False",
+    ),
+    Mutant(
+        "an erased text stays",
+        "_erasing.py",
+        "        await shared.journal.delete(names.journal(stream_id, generation))",
+        "        pass",
+    ),
+    Mutant(
+        "a claim that cannot bury a dead producer is kept",
+        "_instance.py",
+        "            won = await self._take(claim) "
+        "and not await self._is_buried(stream_id, claim)\n",
+        "            won = await self._take(claim)\n"
+        "            if won and await self._is_buried(stream_id, claim):\n"
+        "                won = False\n",
+        found=True,
+    ),
+    Mutant(
+        "a place beyond what is left of a lost text is called invalid",
+        "_reading/replay.py",
+        " and final.ending.status is not Status.LOST",
+        "",
+        found=True,
+    ),
+    Mutant(
+        "a replay that is given up moves its place on",
+        "_reading/replay.py",
+        "                run = await self._following.next_run()\n"
+        "                self._sequence += self._read\n",
+        "                self._sequence += len(self._run)\n"
+        "                run = await self._following.next_run()\n",
+        found=True,
+    ),
+    Mutant(
+        "an outcome without DONE leads nowhere",
+        "_protocol/sentinel.py",
+        "    return outcome if outcome.is_kept() else None",
+        "    return None",
+        found=True,
+    ),
+    Mutant(
+        "a producer that begins while it is looked up counts as dead",
+        "_protocol/whereabouts.py",
+        "        value = await store.get(names.sentinel(stream_id))\n        if value is None:",
+        "        if value is None:",
+        found=True,
+    ),
+    Mutant(
+        "an erased stream's outcome goes before its sentinel",
+        "_erasing.py",
+        "[(sentinel, DONE), (key, outcome)]",
+        "[(key, outcome), (sentinel, DONE)]",
+        found=True,
+    ),
+    Mutant(
+        "a place in a dead producer's text is refused while its end is recorded",
+        "_joining.py",
+        "            return await self._join_left_behind(stream_id, start)\n",
+        "            raise StreamHistoryChangedError(stream_id)\n",
+        found=True,
+    ),
+)
