@@ -45,4 +45,5 @@ RULES = {
     "P8": "cheap when nobody resumes",
     "P9": "stop means stop",
     "P10": "no leaks",
+    "P12": "a journal never lies",
 }

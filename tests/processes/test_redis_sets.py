@@ -19,7 +19,7 @@ STEP = 50
 
 
 async def lose(crew: Crew, stream: str, client: dict[str, Any], victim: ValkeyServer) -> None:
-    producing, reading, late = [await crew.worker(client=client, lease=2.0) for _ in range(3)]
+    producing, reading, late = [await crew.worker(more=client, lease=2.0) for _ in range(3)]
     source = Source(count=4 * STEP, gated_from=0)
     assert await producing.begin(stream, source) == "reading"
     assert await reading.resume(stream, source) == "reading"

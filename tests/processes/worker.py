@@ -17,15 +17,15 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from processes.opening import Opening
 from processes.texts import Source, utf16
-from resumable_stream import Options, ResumableStreamError, create_resumable_stream_context
+from resumable_stream import ResumableStreamError
 from support.expected_logs import is_unexpected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from resumable_stream import ResumableStream, ResumableStreamContext
-    from resumable_stream.ports import Backend
+    from resumable_stream import ResumableStream
 
 _CHASE = 20.0
 
@@ -55,12 +55,16 @@ class Gate:
 
 
 class Reader:
-    """Reads a stream, and compares each chunk with the one that its source yields."""
+    """Reads a stream, and compares each chunk with the one that its source yields.
+
+    Attributes:
+        chunks: how many it has read.
+    """
 
     def __init__(self, stream: ResumableStream, expected: Iterator[str]) -> None:
         self._stream = stream
         self._expected = expected
-        self._chunks = 0
+        self.chunks = 0
         self._units = stream.offset
         self._found: dict[str, Any] = {"ending": None, "difference": None, "whole": False}
 
@@ -80,7 +84,7 @@ class Reader:
                 if pause:
                     await asyncio.sleep(pause)
         return self._found | {
-            "chunks": self._chunks,
+            "chunks": self.chunks,
             "units": self._units,
             "offset": self._stream.offset,
             "last_event_id": self._stream.last_event_id,
@@ -92,9 +96,9 @@ class Reader:
     def _compare(self, chunk: str) -> None:
         expected = next(self._expected, None)
         if chunk != expected and self._found["difference"] is None:
-            shown = f"chunk {self._chunks} is {chunk!r:.200}, not {expected!r:.200}"
+            shown = f"chunk {self.chunks} is {chunk!r:.200}, not {expected!r:.200}"
             self._found["difference"] = shown
-        self._chunks += 1
+        self.chunks += 1
         self._units += utf16(chunk)
 
     def _end(self, ending: str, **details: Any) -> None:
@@ -109,9 +113,8 @@ def described(error: ResumableStreamError) -> dict[str, Any]:
 
 class Program:
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._settings = settings
-        self._client: Any = None
-        self._context: ResumableStreamContext = self._open()
+        self._opening = Opening(settings)
+        self._context = self._opening.context
         self._gates: dict[str, Gate] = {}
         self._readers: dict[str, Reader] = {}
         self._reading: dict[str, asyncio.Task[dict[str, Any]]] = {}
@@ -173,6 +176,10 @@ class Program:
     ) -> dict[str, Any]:
         return await self._readers[reader].read(limit, pause)
 
+    async def do_progress(self, reader: str) -> int:
+        """Return how many chunks a reader has read, perhaps while it reads on."""
+        return self._readers[reader].chunks
+
     async def do_read_behind(self, reader: str) -> None:
         """Read to the end in a task that can be abandoned."""
         self._reading[reader] = asyncio.create_task(self._readers[reader].read(None, 0.0))
@@ -202,6 +209,16 @@ class Program:
     async def do_cancel(self, stream: str) -> str:
         return str(await self._context.cancel_stream(stream))
 
+    async def do_delete(self, stream: str) -> str:
+        return str(await self._context.delete_stream(stream))
+
+    async def do_hold(self, stream: str, point: str) -> None:
+        """Hold the stream's producer when it comes to this point; see ``holds``."""
+        self._opening.holds.arm(stream, point)
+
+    async def do_held(self, stream: str) -> None:
+        await self._opening.holds.held(stream)
+
     async def do_tasks(self) -> int:
         gc.collect()
         return len(asyncio.all_tasks())
@@ -212,31 +229,7 @@ class Program:
         self._calls.clear()
 
     async def do_close(self, drain_timeout: float = 0.0) -> None:
-        await self._context.aclose(drain_timeout)
-        if self._client is not None:
-            await self._client.aclose()
-
-    def _open(self) -> ResumableStreamContext:
-        options = Options(**self._settings["options"])
-        if url := self._settings.get("url"):
-            return create_resumable_stream_context(url, options=options)
-        return create_resumable_stream_context(backend=self._backend(), options=options)
-
-    def _backend(self) -> Backend:
-        # The one place that imports a driver: a URL cannot name these clients.
-        from redis.asyncio.cluster import ClusterNode, RedisCluster  # noqa: PLC0415
-        from redis.asyncio.sentinel import Sentinel  # noqa: PLC0415
-
-        from resumable_stream_redis import RedisBackend  # noqa: PLC0415
-
-        if ports := self._settings.get("cluster"):
-            nodes = [ClusterNode("127.0.0.1", port) for port in ports]
-            self._client = RedisCluster(startup_nodes=nodes)
-        else:
-            make: Any = Sentinel
-            manager = make([tuple(address) for address in self._settings["sentinels"]])
-            self._client = manager.master_for(self._settings["service"])
-        return RedisBackend(client=self._client, timeout=2)
+        await self._opening.aclose(drain_timeout)
 
     async def _join(
         self, joining: Awaitable[Any], reader: str, expected: Iterator[str]

@@ -179,8 +179,9 @@ class Crew:
         self._directory = directory
         self._workers: list[Worker] = []
 
-    async def worker(self, url: str | None = None, *, client: Any = None, **options: Any) -> Worker:
-        settings = {"url": url, "options": options} | (client or {})
+    async def worker(self, url: str | None = None, *, more: Any = None, **options: Any) -> Worker:
+        """Start a worker; ``more`` are settings beside the URL and the options."""
+        settings = {"url": url, "options": options} | (more or {})
         worker = await Worker.start(self._directory, settings)
         self._workers.append(worker)
         return worker
