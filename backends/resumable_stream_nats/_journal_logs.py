@@ -163,10 +163,10 @@ class Logs:
         except nats.errors.Error as error:
             raise refused(error) from error
         if self._stream.is_unique(sequence):
-            self._written.note(line, log, b"%d" % index, sequence, sent, ttl)
+            self._written.note(line, log, str(index), sequence, sent, ttl)
 
     def _remembered(self, line: Line, log: str, index: int) -> int | None:
-        return self._written.of(line, log, b"%d" % (index - 1)) if index else 0
+        return self._written.of(line, log, str(index - 1)) if index else 0
 
     async def _read(self, log: str, index: int, max_bytes: int, until: float) -> list[bytes] | None:
         record, later = await self._find(log, index, until)

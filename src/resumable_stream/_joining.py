@@ -25,7 +25,6 @@ from resumable_stream._reading.replay import Replay
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import error_of
 from resumable_stream.errors import (
-    BackendError,
     ContextClosedError,
     HandshakeTimeoutError,
     OffsetOutOfRangeError,
@@ -239,7 +238,7 @@ class Joining:
                 case Over(outcome) if outcome and outcome.generation == generation:
                     if outcome.kept_until:
                         return await self._replay(stream_id, generation, start)
-        except (BackendError, OffsetOutOfRangeError) as error:
+        except OffsetOutOfRangeError as error:
             logger.warning("stream %r: its journal is not read: %s", stream_id, error)
         return None
 

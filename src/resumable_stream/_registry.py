@@ -31,8 +31,8 @@ class _Kind(NamedTuple):
     examples: str
 
 
-_BACKEND = _Kind(GROUP, "backend", "backend=", "'redis://' or 'sqlite:///answers.db'")
-_JOURNAL = _Kind(JOURNAL_GROUP, "journal", "journal=", "'sqlite:///answers.db'")
+_BACKEND = _Kind(GROUP, "backend", "backend=", "'redis://' or 'memory://'")
+_JOURNAL = _Kind(JOURNAL_GROUP, "journal", "journal=", "'sqlite:///answers.db' or 'memory://'")
 
 
 def url_from_environment() -> str:

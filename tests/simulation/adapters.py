@@ -85,7 +85,7 @@ class Adapter:
 
     async def renew_many(self, entries: Sequence[tuple[str, str]], *, ttl: int) -> list[bool]:
         write = self.server.write
-        return await self._call(
+        return await self.call(
             lambda: [write(self, key, value, ttl, partial(eq, value)) for key, value in entries],
             writes=True,
         )

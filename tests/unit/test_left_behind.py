@@ -17,7 +17,6 @@ from resumable_stream import (
 )
 from resumable_stream._protocol import sentinel
 from resumable_stream._protocol.sentinel import Outcome, Running, generation_of
-from resumable_stream_conformance._stage import read_to_error
 from support.journals import journaled, kept
 from support.virtual_time import in_virtual_time, loop_time
 from support.world import ID, NAMES, OUTCOME, SENTINEL, Source, rest, world
@@ -25,6 +24,16 @@ from support.world import ID, NAMES, OUTCOME, SENTINEL, Source, rest, world
 if TYPE_CHECKING:
     from resumable_stream import ResumableStream
     from support.world import World
+
+
+async def read_to_error(stream: Any, kind: type[Exception]) -> tuple[list[str], Exception]:
+    chunks: list[str] = []
+    try:
+        async for chunk in stream:
+            chunks.append(chunk)  # noqa: PERF401 - what came before the error is kept
+    except kind as error:
+        return chunks, error
+    raise AssertionError(f"ended normally after {chunks}")
 
 
 class Dying:

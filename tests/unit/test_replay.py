@@ -321,13 +321,13 @@ async def test_a_producer_that_begins_while_it_is_looked_up_is_not_lost() -> Non
         async def get(key: str) -> str | None:
             value = await look(key)
             if key == SENTINEL and value is None:
-                broker.get = look  # type: ignore[method-assign] - once is enough
+                broker.get = look  # type: ignore[method-assign] # once is enough
                 await context.create_new_resumable_stream(ID, source)
                 await asyncio.sleep(0.5)
                 assert await look(OUTCOME) is not None
             return value
 
-        broker.get = get  # type: ignore[method-assign] - to come between two looks
+        broker.get = get  # type: ignore[method-assign] # to come between
         stream = await other.resume_existing_stream(ID)
         source.finish()
         assert await rest(stream) == ["a"]
@@ -459,7 +459,7 @@ async def test_a_stream_that_is_being_deleted_never_looks_complete() -> None:
             await asyncio.sleep(0.3)
             return await swap(*arguments, ttl=ttl)
 
-        broker.compare_and_set = slowly  # type: ignore[method-assign] - for time between the writes
+        broker.compare_and_set = slowly  # type: ignore[assignment, method-assign] # for time between the writes
         deleting = asyncio.create_task(context.delete_stream(ID))
         found: Any = None
         while found is not NOT_FOUND:

@@ -36,6 +36,9 @@ class Estate:
         Args:
             start: where the reader is, when this is called first.
             loss: what the reader would be told without this.
+
+        Raises:
+            BackendError: it is not known what is left; ask again.
         """
         if not self._sought:
             self._reader = await self._find(start)

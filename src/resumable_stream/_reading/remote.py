@@ -172,7 +172,14 @@ class RemoteReader(RunReader):
             raise loss
         place = self.last_event_id
         start = Start(self.offset) if place is None else Start(0, EventId.parse(place))
-        self._begin_run(await self.estate.next_run(start, loss))
+        try:
+            run = await self.estate.next_run(start, loss)
+        except ProducerLostError as error:
+            if error is loss:
+                raise
+            # What is left may end before this reader's place.
+            raise ProducerLostError(self.stream_id, self.offset) from None
+        self._begin_run(run)
 
     def _begin_next(self) -> bool:
         if self._run and self.unread.give_back():
