@@ -155,6 +155,10 @@ class Instance:
         try:
             await producer.listen()
             won = await self._take(claim) and not await self._is_buried(stream_id, claim)
+            if won and self._closing:
+                won = False
+                await _release(claim)
+                raise ContextClosedError("this context was closed while the stream was starting")
         finally:
             if not won:
                 await producer.abandon()
@@ -183,9 +187,6 @@ class Instance:
                 releasing = _release_if_won(taking, claim)
                 _ = self.shared.background.start(releasing, "resumable-stream release of a claim")
             raise
-        if won and self._closing:
-            await _release(claim)
-            raise ContextClosedError("this context was closed while the stream was starting")
         return won
 
     def _produce(self, producer: Producer, make_stream: MakeStream, on_end: OnEnd | None) -> None:

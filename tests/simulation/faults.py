@@ -90,8 +90,12 @@ MUTANTS = (
     Mutant(
         "requests are heard only once the claim is won",
         "_instance.py",
-        "            await producer.listen()\n            won = await self._take(claim)",
-        "            won = await self._take(claim)\n            await producer.listen()",
+        "            await producer.listen()\n"
+        "            won = await self._take(claim) "
+        "and not await self._is_buried(stream_id, claim)\n",
+        "            won = await self._take(claim) "
+        "and not await self._is_buried(stream_id, claim)\n"
+        "            await producer.listen()\n",
     ),
     Mutant(
         "early requests are forgotten",

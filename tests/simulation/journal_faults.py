@@ -22,12 +22,6 @@ JOURNAL_MUTANTS = (
         "done = end is not None or piece.after == Place(text.end)",
     ),
     Mutant(
-        "a seal is ignored",
-        "_producing/journal_log.py",
-        "            if found and found[0] != record:\n                raise ForeignRecordError\n",
-        "",
-    ),
-    Mutant(
         "a reader seals",
         "_reading/replay.py",
         "        else:\n            self._final = EndFrame(self._generation, self._place, _LOST)",
@@ -44,14 +38,6 @@ JOURNAL_MUTANTS = (
         "_producing/journal_writer.py",
         "                    await self._point()\n",
         "",
-    ),
-    Mutant(
-        "an expired front reads as a shorter text",
-        "_reading/replay.py",
-        "            if records is None:\n"
-        "                raise self._gone()\n"
-        "            return records",
-        "            return records or []",
     ),
     Mutant(
         "the next record leaves a chunk out",
@@ -73,18 +59,6 @@ JOURNAL_MUTANTS = (
         "_producing/journal_log.py",
         "            written, unknown = False, error",
         "            written, unknown = True, error",
-    ),
-    Mutant(
-        "text that the journal lost is not written again",
-        "_producing/journal_writer.py",
-        "            self._log.index, self.place = 0, Place(0)\n",
-        "            self._log.index = 0\n",
-    ),
-    Mutant(
-        "text is said to be kept that the journal did not take",
-        "_producing/journaling.py",
-        "        except NotKeptError as error:\n            self._kept = False\n",
-        "        except NotKeptError as error:\n",
     ),
     Mutant(
         "the source of a dead producer is run again",
@@ -137,6 +111,36 @@ JOURNAL_MUTANTS = (
         "        value = await store.get(names.sentinel(stream_id))\n        if value is None:",
         "        if value is None:",
         found=True,
+    ),
+)
+
+# It is not known yet how many seeds it takes to catch these: they have no row in the table.
+UNMEASURED = (
+    Mutant(
+        "a seal is ignored",
+        "_producing/journal_log.py",
+        "            if found and found[0] != record:\n                raise ForeignRecordError\n",
+        "",
+    ),
+    Mutant(
+        "an expired front reads as a shorter text",
+        "_reading/replay.py",
+        "            if records is None:\n"
+        "                raise self._gone()\n"
+        "            return records",
+        "            return records or []",
+    ),
+    Mutant(
+        "text that the journal lost is not written again",
+        "_producing/journal_writer.py",
+        "            self._log.index, self.place = 0, Place(0)\n",
+        "            self._log.index = 0\n",
+    ),
+    Mutant(
+        "text is said to be kept that the journal did not take",
+        "_producing/journaling.py",
+        "        except NotKeptError as error:\n            self._kept = False\n",
+        "        except NotKeptError as error:\n",
     ),
     Mutant(
         "an erased stream's outcome goes before its sentinel",

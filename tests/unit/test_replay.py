@@ -11,6 +11,7 @@ import pytest
 from resumable_stream import (
     NOT_FOUND,
     BackendUnavailableError,
+    ContextClosedError,
     DeleteResult,
     InvalidEventIdError,
     InvalidOffsetError,
@@ -275,6 +276,29 @@ async def test_a_place_in_a_dead_producers_text_is_good_while_its_end_is_recorde
                 await rest(ending)
 
 
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_a_context_that_is_closed_while_it_looks_for_a_dead_producer_starts_nothing() -> None:
+    async with world() as here:
+        broker: Any
+        context, broker, _ = journaled(here, "async")
+        look, closing = broker.get, list[asyncio.Task[None]]()
+
+        async def get(key: str) -> str | None:
+            if key == OUTCOME and not closing:
+                closing.append(asyncio.create_task(context.aclose(5)))
+                await asyncio.sleep(0.1)
+            value: str | None = await look(key)
+            return value
+
+        broker.get = get
+        source = ending_with("a")
+        with pytest.raises(ContextClosedError):
+            await context.resumable_stream(ID, source)
+        await closing[0]
+        assert source.calls == 0
+
+
 @pytest.mark.rule("P5", "P10")
 @in_virtual_time
 async def test_a_claim_is_let_go_of_if_a_dead_producer_cannot_be_buried() -> None:
@@ -313,21 +337,22 @@ async def test_a_whole_text_without_an_outcome_is_complete() -> None:
 @in_virtual_time
 async def test_a_producer_that_begins_while_it_is_looked_up_is_not_lost() -> None:
     async with world() as here:
+        broker: Any
         context, _, notebook = journaled(here, "async")
         other, broker, _ = journaled(here, "async")
         source, look = Source("a"), broker.get
         notebook.away = True  # nothing is written yet
 
         async def get(key: str) -> str | None:
-            value = await look(key)
+            value: str | None = await look(key)
             if key == SENTINEL and value is None:
-                broker.get = look  # type: ignore[method-assign] # once is enough
+                broker.get = look  # once is enough
                 await context.create_new_resumable_stream(ID, source)
                 await asyncio.sleep(0.5)
                 assert await look(OUTCOME) is not None
             return value
 
-        broker.get = get  # type: ignore[method-assign] # to come between
+        broker.get = get
         stream = await other.resume_existing_stream(ID)
         source.finish()
         assert await rest(stream) == ["a"]
@@ -451,15 +476,16 @@ async def test_a_deleted_stream_is_gone_and_its_id_is_free() -> None:
 async def test_a_stream_that_is_being_deleted_never_looks_complete() -> None:
     async with world() as here:
         await produced(here, ["a"], error=ValueError("no"))
+        broker: Any
         context, broker, _ = journaled(here, "async")
         reader, _, _ = journaled(here, None)
         swap = broker.compare_and_set
 
         async def slowly(*arguments: str, ttl: int) -> bool:
             await asyncio.sleep(0.3)
-            return await swap(*arguments, ttl=ttl)
+            return bool(await swap(*arguments, ttl=ttl))
 
-        broker.compare_and_set = slowly  # type: ignore[assignment, method-assign] # for time between the writes
+        broker.compare_and_set = slowly
         deleting = asyncio.create_task(context.delete_stream(ID))
         found: Any = None
         while found is not NOT_FOUND:
