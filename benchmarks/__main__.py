@@ -11,12 +11,13 @@ from pathlib import Path
 from benchmarks.brokers import Brokers
 from benchmarks.contenders import ALL
 from benchmarks.environments import HERE
+from benchmarks.groups import GROUPS
 from benchmarks.quick import compare
 from benchmarks.render import about, render
 from benchmarks.results import Results
 from benchmarks.runner import Runner
 from benchmarks.stage import Scale
-from benchmarks.tables import GROUPS, group_table, score, targets_table
+from benchmarks.tables import group_table, score, targets_table
 from benchmarks.workloads import workloads
 
 

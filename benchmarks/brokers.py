@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from support.nats_servers import NatsServer
@@ -16,13 +18,14 @@ if TYPE_CHECKING:
 
 
 class Brokers:
-    """One Redis-compatible server and one NATS server, for all contenders of a run."""
+    """One Redis-compatible server, one NATS server and one folder, for all contenders of a run."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._redis = stack.enter_context(ValkeyServer())
             self._nats = stack.enter_context(NatsServer())
             self._client = stack.enter_context(self._redis.client())
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._stack = stack.pop_all()
         return self
 
@@ -43,8 +46,14 @@ class Brokers:
             case _:
                 return contender.url or ""
 
+    def journal(self, contender: Contender) -> str | None:
+        """Return the URL of where the contender keeps text; None if that is its broker."""
+        return contender.journal and f"{contender.journal}:///{self._folder / 'answers.db'}"
+
     async def clear(self, contender: Contender) -> None:
         """Remove everything that the previous contender has left."""
+        for kept in self._folder.iterdir():
+            kept.unlink()
         match contender.broker:
             case "redis":
                 await asyncio.to_thread(self._client.flushall)
@@ -73,6 +82,19 @@ class Brokers:
                 return int(self._client.info("stats")["total_commands_processed"])
             case "nats":
                 return int(self._nats.look("varz")["in_msgs"])
+            case _:
+                return 0
+
+    async def received(self, contender: Contender) -> int:
+        """Return how many bytes have come to the server; on NATS, those of messages alone."""
+        return await asyncio.to_thread(self._received, contender)
+
+    def _received(self, contender: Contender) -> int:
+        match contender.broker:
+            case "redis":
+                return int(self._client.info("stats")["total_net_input_bytes"])
+            case "nats":
+                return int(self._nats.look("varz")["in_bytes"])
             case _:
                 return 0
 

@@ -24,6 +24,8 @@ class Contender:
         store: whether it keeps each chunk at the broker, so that its source waits for the broker.
         application: how it takes part in the workloads through HTTP, and in no others: a function
             of a module of ``agent.web``, or "node".
+        journal: where it keeps text, if not beside its messages: "sqlite". It takes part in the
+            workloads that keep text, and in no others.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Contender:
     store: bool = False
     url: str | None = None
     application: str | None = None
+    journal: str | None = None
 
     @property
     def remote(self) -> bool:
@@ -50,6 +53,9 @@ OURS_REDIS = Contender("ours on Redis", Kind.OURS, "ours", broker="redis")
 OURS_NATS = Contender("ours on NATS", Kind.OURS, "ours", broker="nats")
 OURS_MEMORY = Contender("ours in memory", Kind.OURS, "ours", url="memory://benchmark")
 OURS_UVLOOP = Contender("ours on Redis with uvloop", Kind.OURS, "ours", "uvloop", "redis")
+OURS_SQLITE = Contender(
+    "ours on Redis, text in SQLite", Kind.OURS, "ours", broker="redis", journal="sqlite"
+)
 NPM = Contender("npm resumable-stream", Kind.PEER, None, "npm", "redis")
 PYTHON_PEER = Contender(
     "PyPI resumable-stream", Kind.PEER, "python_resumable_stream", "resumable-stream", "redis"
@@ -101,6 +107,7 @@ ALL = (
     OURS_NATS,
     OURS_MEMORY,
     OURS_UVLOOP,
+    OURS_SQLITE,
     NPM,
     PYTHON_PEER,
     ASSISTANT,

@@ -23,6 +23,11 @@ _PANELS = (
         "Unpaced to 100 listeners: chunks delivered/s (more is better)",
     ),
     ("W3/100000", "caught_up_ms", "Behind 100,000 chunks: caught up in ms (less is better)"),
+    (
+        "W9r/100000",
+        "caught_up_ms",
+        "Read again after the end, 100,000 chunks: in ms (less is better)",
+    ),
     ("W4", "p99_ms", "500 streams at once: p99 in ms (less is better)"),
     ("W5", "memory", "Memory of the process per MB of text, in MB (less is better)"),
 )

@@ -10,6 +10,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from benchmarks.contenders import Contender
@@ -28,13 +29,24 @@ class NotMeasuredError(Exception):
 
 
 class Process:
-    """One measured process; it is killed at the end of the ``async with`` block."""
+    """One measured process; it is killed at the end of the ``async with`` block.
 
-    def __init__(self, launch: Launch, contender: Contender, url: str, patience: float) -> None:
+    ``settings`` are for the contender's adapter.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        contender: Contender,
+        url: str,
+        patience: float,
+        settings: Mapping[str, str],
+    ) -> None:
         self._launch = launch
         self._contender = contender
         self._url = url
         self._patience = patience
+        self._settings = settings
 
     async def __aenter__(self) -> Self:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
@@ -47,7 +59,8 @@ class Process:
             limit=_LINE_LIMIT,
         )
         try:
-            await self.ask("open", adapter=self._contender.adapter, url=self._url)
+            adapter = self._contender.adapter
+            await self.ask("open", adapter=adapter, url=self._url, **self._settings)
         except BaseException:
             await self._kill()
             raise

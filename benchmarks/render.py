@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.contenders import HIREDIS, NATS_PY, OURS_NATS, OURS_REDIS
 from benchmarks.environments import PYTHON_PEERS, ROOT
+from benchmarks.groups import GROUPS
 from benchmarks.plot import plot
-from benchmarks.tables import GROUPS, group_table, number, score, short_table, targets_table
+from benchmarks.tables import group_table, number, score, short_table, targets_table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -43,6 +43,9 @@ class Scale:
     idle_streams: int = 10_000
     idle_seconds: float = 10.0
     imports: int = 5
+    kept_chunks: int = 100_000
+    kept_turns: int = 4
+    kept_seconds: float = 6.0
     web_clients: tuple[int, ...] = (1, 100, 1_000)
     web_deliveries: int = 200_000
     web_streams: int = 200
@@ -72,6 +75,9 @@ SMOKE = Scale(
     idle_streams=5,
     idle_seconds=0.1,
     imports=1,
+    kept_chunks=300,
+    kept_turns=2,
+    kept_seconds=0.3,
     web_clients=(2,),
     web_streams=2,
     web_readers=4,
@@ -91,20 +97,22 @@ class Stage:
     profiles: Path | None = None
 
     @asynccontextmanager
-    async def producer(self) -> AsyncIterator[Process]:
+    async def producer(self, durability: str | None = None) -> AsyncIterator[Process]:
         await self.brokers.clear(self.contender)
-        async with self._process("producer") as process:
+        async with self.process("producer", durability=durability) as process:
             yield process
 
     @asynccontextmanager
-    async def both(self, consumer: str = "consumer") -> AsyncIterator[tuple[Process, Process]]:
+    async def both(
+        self, consumer: str = "consumer", durability: str | None = None
+    ) -> AsyncIterator[tuple[Process, Process]]:
         """A producer, and a consumer in another process; without a broker they are one process."""
         async with AsyncExitStack() as stack:
-            producer = await stack.enter_async_context(self.producer())
+            producer = await stack.enter_async_context(self.producer(durability))
             if not self.contender.remote:
                 yield producer, producer
                 return
-            yield producer, await stack.enter_async_context(self._process(consumer))
+            yield producer, await stack.enter_async_context(self.process(consumer))
 
     @asynccontextmanager
     async def site(self, *, clients: int) -> AsyncIterator[tuple[Process, Process, Process, int]]:
@@ -115,7 +123,7 @@ class Stage:
             yield producer, server, client, port
 
     def client(self, role: str = "client") -> Process:
-        return self._process(role, client_launch())
+        return self.process(role, client_launch())
 
     async def to_the_end(self, producer: Process, consumer: Process) -> tuple[Any, Any]:
         """Wait for the readers of both sides, and compare their texts with the source."""
@@ -136,13 +144,18 @@ class Stage:
         check_exact("a listener", judged["faults"])
         return finished, read
 
-    def _process(self, role: str, launch: Launch | None = None) -> Process:
+    def process(
+        self, role: str, launch: Launch | None = None, durability: str | None = None
+    ) -> Process:
+        """Return one more process; it keeps text if there is a durability."""
         launch = launch or self.launch
         if self.profiles is not None:
             name = f"{self.workload}-{self.contender.name}-{role}.prof"
             launch = launch.with_profile(self.profiles / re.sub(r"[^\w.-]", "-", name))
-        url = self.brokers.url(self.contender)
-        return Process(launch, self.contender, url, self.scale.patience)
+        url, journal = self.brokers.url(self.contender), self.brokers.journal(self.contender)
+        named = {"durability": durability, "journal": journal}
+        settings = {name: value for name, value in named.items() if value}
+        return Process(launch, self.contender, url, self.scale.patience, settings)
 
     @staticmethod
     def stream() -> str:
@@ -158,15 +171,19 @@ class Workload:
         run: measures it once.
         fits: whether a contender can take part at all; a failure is a result, too.
         web: whether it measures through HTTP, for which there are other contenders.
+        keeps: whether text is kept, for which there are more contenders.
     """
 
     name: str
     run: Callable[[Stage], Awaitable[Metrics]]
     fits: Callable[[Contender], bool]
     web: bool = False
+    keeps: bool = False
 
     def takes(self, contender: Contender) -> bool:
-        return self.web == (contender.application is not None) and self.fits(contender)
+        if self.web != (contender.application is not None):
+            return False
+        return (self.keeps or contender.journal is None) and self.fits(contender)
 
     @property
     def group(self) -> str:

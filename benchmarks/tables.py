@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.contenders import (
@@ -20,100 +19,17 @@ from benchmarks.contenders import (
     Kind,
 )
 from benchmarks.metrics import METRICS
-from benchmarks.targets import OURS, OURS_WEB, TARGETS, judge, judge_all
-from benchmarks.workloads import alone, http, idle, imports, live, many, memory, resume
+from benchmarks.targets import SETS, judge, judge_all
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from benchmarks.contenders import Contender
+    from benchmarks.groups import Group
     from benchmarks.results import Results
     from benchmarks.targets import Target
 
 # If a table has more columns, each size of a workload gets a table of its own.
 _MAX_COLUMNS = 8
 _PYTHON_PEERS = [c for c in ALL if c.kind is Kind.PEER and c not in {NPM, NPM_HTTP}]
-
-
-@dataclass(frozen=True)
-class Group:
-    """One table of all contenders: the module that measures it, and its columns.
-
-    ``ours`` is the contender to which the ratios are.
-    """
-
-    title: str
-    module: ModuleType
-    workloads: tuple[str, ...]
-    metrics: tuple[str, ...]
-    ours: Contender = OURS_REDIS
-
-
-GROUPS = (
-    Group("Nobody resumes", alone, ("W1", "W1b"), ("chunks_per_s", "lag_ms", "cpu_us", "sent")),
-    Group(
-        "Live, 200 chunks/s, to 1, 10 and 100 listeners",
-        live,
-        ("W2/1", "W2/10", "W2/100"),
-        ("p50_ms", "p99_ms", "own_p50_ms", "rate"),
-    ),
-    Group(
-        "Live, as fast as it goes, to 1, 10 and 100 listeners",
-        live,
-        ("W2u/1", "W2u/10", "W2u/100"),
-        ("deliveries_per_s", "cpu_us", "listener_cpu_us"),
-    ),
-    Group(
-        "Resume at 0 of 1,000, 10,000 and 100,000 chunks",
-        resume,
-        ("W3/1000", "W3/10000", "W3/100000"),
-        ("first_ms", "caught_up_ms", "lag_ms", "cpu_ms", "listener_cpu_ms"),
-    ),
-    Group(
-        "500 streams of 20 chunks/s, and 2,000 of 5, one listener each",
-        many,
-        ("W4", "W4/2000"),
-        (
-            *("delivered", "p50_ms", "p99_ms", "cpu", "cpu_us", "listener_cpu_us"),
-            *("connections", "producer_kb", "listener_kb"),
-        ),
-    ),
-    Group(
-        "Memory of the text, and what is left",
-        memory,
-        ("W5", "W5/left"),
-        ("memory", "server", "left_kb", "keys", "eternal_keys"),
-    ),
-    Group(
-        "10,000 idle streams in one process",
-        idle,
-        ("W6",),
-        ("memory_kb", "cpu", "commands_per_s", "starts_per_s"),
-    ),
-    Group("Import", imports, ("W7",), ("import_ms", "import_cpu_ms", "drivers")),
-    Group(
-        "Through HTTP, behind 1,000, 10,000 and 100,000 chunks",
-        http,
-        ("W8/1000", "W8/10000", "W8/100000"),
-        ("first_ms", "caught_up_ms", "lag_ms", "server_cpu_us"),
-        OURS_SSE,
-    ),
-    Group(
-        "Through HTTP, live, 200 chunks/s, to 1, 100 and 1,000 clients",
-        http,
-        ("W8l/1", "W8l/100", "W8l/1000"),
-        ("p50_ms", "p99_ms", "server_cpu_us", "rate"),
-        OURS_SSE,
-    ),
-    Group(
-        "Through HTTP, 2,000 clients of 200 streams of 2 chunks/s",
-        http,
-        ("W8m",),
-        ("status_p50_ms", "status_p99_ms", "delivered", "p50_ms", "p99_ms", "cpu"),
-        OURS_SSE,
-    ),
-    Group("Through HTTP, 5,000 idle clients", http, ("W8i",), ("memory_kb", "cpu"), OURS_SSE),
-)
 
 
 def number(value: float) -> str:
@@ -165,9 +81,9 @@ def _contenders_table(results: Results, group: Group, workloads: list[str]) -> s
 def targets_table(results: Results) -> str:
     """Return the tables of our targets, and whether they were reached."""
     parts = []
-    for ours in (OURS, OURS_WEB):
+    for ours, targets in SETS:
         rows = []
-        for target in TARGETS:
+        for target in targets:
             cells = [_judged(results, target, one) if one in target.ours else "" for one in ours]
             if any(cells):
                 rows.append([target.workload, _wanted(target), *cells])
@@ -194,6 +110,7 @@ _SHORT = (
     ("Resume behind 100,000 chunks: first text, ms", "W3/100000", "first_ms", HIREDIS),
     ("Resume behind 100,000 chunks: caught up, ms", "W3/100000", "caught_up_ms", HIREDIS),
     ("500 streams at once: p99, ms", "W4", "p99_ms", HIREDIS),
+    ("Read again after the end, 10,000 chunks: caught up, ms", "W9r/10000", "caught_up_ms", None),
     ("Memory of the process for each MB of text, MB", "W5", "memory", None),
     ("Memory of an idle stream, kB", "W6", "memory_kb", SOURCE),
 )
@@ -203,7 +120,7 @@ def short_table(results: Results) -> str:
     head = ["", OURS_REDIS.name, OURS_NATS.name, "npm", "best Python peer", "bare"]
     rows = []
     for title, workload, metric, floor in _SHORT:
-        if workload.startswith("W8") and workload not in results.cells:
+        if workload.startswith(("W8", "W9")) and workload not in results.cells:
             continue
         ours, npm = (OURS_SSE, NPM_HTTP) if workload.startswith("W8") else (OURS_REDIS, NPM)
         peers = [

@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.contenders import (
+    ASSISTANT,
+    FASTAPI,
     FRAMES,
     HIREDIS,
     NATS_PY,
@@ -16,6 +18,7 @@ from benchmarks.contenders import (
     OURS_NATS,
     OURS_REDIS,
     OURS_RUNS,
+    OURS_SQLITE,
     OURS_SSE,
     QUEUE,
     QUEUES,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 OURS = (OURS_REDIS, OURS_NATS, OURS_MEMORY)
 OURS_WEB = (OURS_SSE, OURS_RUNS)
+OURS_KEPT = (OURS_REDIS, OURS_NATS, OURS_SQLITE)
 # For each of ours, the least that carries a stream over the same broker.
 _FLOORS = {OURS_REDIS.name: HIREDIS.name, OURS_NATS.name: NATS_PY.name}
 
@@ -158,7 +162,57 @@ def _web_targets() -> Iterator[Target]:
     yield web("W8i", "cpu", at_most=5)
 
 
-TARGETS = [*_targets(), *_web_targets()]
+def _journal_targets() -> Iterator[Target]:
+    kept = partial(Target, ours=OURS_KEPT)
+    for durability, rate, cost in (("exit", 97, 103), ("async", 90, 110)):
+        yield kept(f"W9/{durability}", "rate_beside", at_least=rate)
+        yield kept(f"W9/{durability}", "cpu_beside", at_most=cost)
+    by_chunk = (ASSISTANT.name, FASTAPI.name)
+    for durability in ("exit", "async", "sync"):
+        name = f"W9/{durability}"
+        for peer in by_chunk:
+            yield kept(name, "chunks_per_s", at_least=10.0, beside=peer, workload_beside="W1b")
+    # With "sync", a chunk that comes alone is a record by itself.
+    for durability, times in (("exit", 0.1), ("async", 0.1), ("sync", 1.0)):
+        for peer in by_chunk:
+            yield Target(
+                f"W9c/{durability}",
+                "sent",
+                at_most=times,
+                beside=peer,
+                workload_beside="W9c",
+                ours=(OURS_REDIS, OURS_NATS),
+            )
+    for chunks in (1_000, 10_000, 100_000):
+        name, live = f"W9r/{chunks}", f"W3/{chunks}"
+        for ours, beside in (((OURS_REDIS, OURS_NATS), "ours"), ((OURS_SQLITE,), OURS_REDIS.name)):
+            yield Target(
+                name, "caught_up_ms", at_most=2.0, beside=beside, workload_beside=live, ours=ours
+            )
+        yield kept(name, "lag_ms", at_most=5)
+    yield kept("W9m", "delivered", at_least=99.99)
+    for metric, times in (("p50_ms", 1.5), ("p99_ms", 1.5), ("cpu_us", 1.5)):
+        yield Target(
+            "W9m",
+            metric,
+            at_most=times,
+            beside="ours",
+            workload_beside="W4/2000",
+            ours=(OURS_REDIS, OURS_NATS),
+        )
+    for metric, more in (("p50_ms", 15), ("p99_ms", 30), ("own_p50_ms", 15), ("own_p99_ms", 30)):
+        yield kept(
+            "W9l/sync", metric, at_most=more, beside="ours", workload_beside="W9l", beyond=True
+        )
+
+
+# The contenders of ours that each set of targets judges, and the set.
+SETS = (
+    (OURS, _targets()),
+    (OURS_WEB, [*_web_targets()]),
+    (OURS_KEPT, [*_journal_targets()]),
+)
+TARGETS = [target for _, targets in SETS for target in targets]
 
 
 def judge(results: Results, target: Target, ours: Contender) -> Judgement | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import render as rendering
+from benchmarks.agent.adapters import ours
 from benchmarks.agent.program import faults_of
 from benchmarks.agent.texts import CHUNK, Reading, text_of
 from benchmarks.brokers import Brokers
@@ -18,8 +19,10 @@ from benchmarks.contenders import (
     NATS_PY,
     OURS_CHUNKS,
     OURS_MEMORY,
+    OURS_NATS,
     OURS_REDIS,
     OURS_RUNS,
+    OURS_SQLITE,
     OURS_SSE,
     QUEUES,
     SOURCE,
@@ -27,13 +30,14 @@ from benchmarks.contenders import (
     STARLETTE,
     Kind,
 )
+from benchmarks.groups import GROUPS
 from benchmarks.metrics import METRICS
 from benchmarks.plot import plot
 from benchmarks.quick import verdict, worktree
 from benchmarks.results import Cell, Record, Results
 from benchmarks.runner import Runner
 from benchmarks.stage import SMOKE, Scale
-from benchmarks.tables import GROUPS, group_table, short_table, targets_table
+from benchmarks.tables import group_table, short_table, targets_table
 from benchmarks.targets import TARGETS, judge
 from benchmarks.workloads import workloads
 from resumable_stream import ResumableStream
@@ -88,6 +92,10 @@ def results_of(**metrics: float) -> Results:
         *((name, OURS_SSE) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
         *((name, QUEUES) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
         *(("W8/100", contender) for contender in (OURS_CHUNKS, SSE_STARLETTE, STARLETTE)),
+        *((name, OURS_REDIS) for name in ("W9/exit", "W9/async", "W9/sync", "W9c", "W9c/async")),
+        *((name, OURS_REDIS) for name in ("W9r/100", "W9m", "W9l", "W9l/sync")),
+        *((name, OURS_SQLITE) for name in ("W9/async", "W9r/100", "W9m", "W9l/sync")),
+        *((name, OURS_NATS) for name in ("W9/sync", "W9c/exit", "W9r/100")),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
@@ -189,7 +197,8 @@ def test_tables_show_all_contenders() -> None:
     results = results_of()
     shown = "\n".join(group_table(results, group) for group in GROUPS)
     assert all(contender.name in shown for contender in ALL)
-    assert targets_table(results).count("\n") == len(TARGETS) + 4
+    # Three tables, each with two lines above its rows.
+    assert targets_table(results).count("\n") == len(TARGETS) + 7
     assert short_table(results).count("| **1**") > 5
     drawn = plot(results)
     assert all(contender.name in drawn for contender in ALL if contender.kind is not Kind.FLOOR)
@@ -202,6 +211,31 @@ def test_tables_without_web_servers_are_as_before() -> None:
     shown += targets_table(results) + short_table(results) + plot(results)
     assert "W8" not in shown
     assert not any(word in shown for word in ("HTTP", OURS_SSE.name, OURS_RUNS.name))
+
+
+def test_tables_without_journals_are_as_before() -> None:
+    results = results_of()
+    results.cells = {name: row for name, row in results.cells.items() if not name.startswith("W9")}
+    shown = "\n".join(group_table(results, group) for group in GROUPS)
+    shown += targets_table(results) + short_table(results) + plot(results)
+    assert not any(word in shown for word in ("W9", "text is kept", "Read again", OURS_SQLITE.name))
+
+
+def test_contender_with_a_journal_apart_is_only_where_text_is_kept() -> None:
+    names = {workload.name for workload in workloads(Scale()) if workload.takes(OURS_SQLITE)}
+    assert names
+    assert all(name.startswith("W9") for name in names)
+
+
+async def test_text_that_is_not_kept_is_a_failure(tmp_path: Path) -> None:
+    adapter = await ours.create(
+        "memory://unkept", durability="exit", journal=f"sqlite:///{tmp_path}"
+    )
+    stream = await adapter.start("a", lambda: stream_of("text"))
+    assert [chunk async for chunk in stream] == ["text"]
+    with pytest.raises(RuntimeError, match="not kept"):
+        await adapter.settle("a")
+    await adapter.aclose()
 
 
 def test_contender_that_is_not_measured_shows_it() -> None:

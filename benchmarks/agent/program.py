@@ -10,7 +10,7 @@ import gc
 import importlib
 import statistics
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.agent.commands import run
 from benchmarks.agent.gauges import LoopLag, cpu_seconds, memory
@@ -20,7 +20,7 @@ from benchmarks.agent.texts import CHUNK, Reading, text_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.agent.adapters import Adapter
+    from benchmarks.agent.adapters import Adapter, Keeper
     from benchmarks.agent.web.serving import Serving
 
 # How many streams are started, or attached to, at a time.
@@ -40,9 +40,9 @@ class Program:
         self._listeners: list[Reading] = []
         self._reading: set[asyncio.Task[None]] = set()
 
-    async def do_open(self, adapter: str, url: str) -> None:
+    async def do_open(self, adapter: str, url: str, **settings: str) -> None:
         module = importlib.import_module(f"benchmarks.agent.adapters.{adapter}")
-        self._adapter = await module.create(url)
+        self._adapter = await module.create(url, **settings)
 
     async def do_prepare(self, streams: Sequence[str], chunks: int) -> None:
         """Create the texts now, so that this is not measured."""
@@ -116,6 +116,14 @@ class Program:
             "counts": counts,
             "faults": faults_of(self._own.values(), counts),
         }
+
+    async def do_settle(self, streams: Sequence[str]) -> dict[str, Any]:
+        """Wait until everybody can know that the streams are over; return the measurements."""
+        await self._lag.aclose()
+        adapter = cast("Keeper", self._adapter)
+        for stream in streams:
+            await adapter.settle(stream)
+        return self._gauges()
 
     async def do_attach(
         self, streams: Sequence[str], *, chunks: int, mark: int = 0, timed: bool = False

@@ -24,19 +24,22 @@ _SLACK = 0.5
 
 
 def workloads(scale: Scale) -> list[Workload]:
-    paced = [Workload(f"W2/{n}", partial(_paced, listeners=n), _fits) for n in scale.listeners]
-    unpaced = [Workload(f"W2u/{n}", partial(_unpaced, listeners=n), _fits) for n in scale.listeners]
-    return paced + unpaced
+    sizes = scale.listeners
+    return [
+        *(Workload(f"W2/{n}", partial(paced, listeners=n), _fits) for n in sizes),
+        *(Workload(f"W2u/{n}", partial(_unpaced, listeners=n), _fits) for n in sizes),
+    ]
 
 
 def _fits(contender: Contender) -> bool:
     return contender.listens
 
 
-async def _paced(stage: Stage, *, listeners: int) -> Metrics:
+async def paced(stage: Stage, *, listeners: int, durability: str | None = None) -> Metrics:
+    """Measure the latency of a stream of ``RATE`` chunks/s."""
     stream, seconds = stage.stream(), stage.scale.live_seconds
     chunks = 1 + round(RATE * seconds)
-    async with stage.both() as (producer, consumer):
+    async with stage.both(durability=durability) as (producer, consumer):
         await producer.ask(
             "produce",
             streams=[stream],

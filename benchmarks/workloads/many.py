@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 # Chunks/s of all streams together.
 RATE = 10_000
+# Of each stream of a crowd.
+CROWD_RATE = RATE / Scale.crowd
 _SLACK = 0.5
 
 
 def workloads(scale: Scale) -> list[Workload]:
-    rate = RATE / Scale.streams
-    crowd = RATE / Scale.crowd
     return [
-        Workload("W4", partial(_run, streams=scale.streams, rate=rate), _fits),
-        Workload("W4/2000", partial(_run, streams=scale.crowd, rate=crowd), _fits_crowd),
+        Workload("W4", partial(crowd, streams=scale.streams, rate=RATE / Scale.streams), _fits),
+        Workload("W4/2000", partial(crowd, streams=scale.crowd, rate=CROWD_RATE), _fits_crowd),
     ]
 
 
@@ -43,12 +43,15 @@ def _fits_crowd(contender: Contender) -> bool:
     return mine or contender in {NPM, HIREDIS, NATS_PY}
 
 
-async def _run(stage: Stage, *, streams: int, rate: float) -> Metrics:
+async def crowd(
+    stage: Stage, *, streams: int, rate: float, durability: str | None = None
+) -> Metrics:
+    """Measure streams of ``rate`` chunks/s; those that are kept are read once more afterwards."""
     names = [stage.stream() for _ in range(streams)]
     chunks = 1 + round(rate * stage.scale.streams_seconds)
     if not stage.contender.listens:
         return await _alone(stage, names, chunks, rate)
-    async with stage.both() as (producer, consumer):
+    async with stage.both(durability=durability) as (producer, consumer):
         for process in (producer, consumer):
             await process.ask("prepare", streams=names, chunks=chunks)
         before = [(await process.ask("gauges"))["memory"] for process in (producer, consumer)]
@@ -61,6 +64,9 @@ async def _run(stage: Stage, *, streams: int, rate: float) -> Metrics:
         there = await consumer.ask("gauges")
         after = [(await process.ask("gauges"))["memory"] for process in (producer, consumer)]
         latency: Metrics = await consumer.ask("latencies", sent=await producer.ask("sent"))
+        if durability:
+            await producer.ask("settle", streams=names)
+            await _read_again(stage, names, chunks, finished["counts"])
     grown = [(last - first) / streams / 1e3 for first, last in zip(before, after, strict=True)]
     return latency | {
         **_shares(finished, streams, chunks),
@@ -69,6 +75,13 @@ async def _run(stage: Stage, *, streams: int, rate: float) -> Metrics:
         "producer_kb": grown[0],
         "listener_kb": grown[1],
     }
+
+
+async def _read_again(stage: Stage, names: list[str], chunks: int, counts: dict[str, int]) -> None:
+    """Check that a process that comes afterwards gets all of each text."""
+    async with stage.process("latecomer") as latecomer:
+        await latecomer.ask("attach", streams=names, chunks=chunks)
+        check_exact("a latecomer", (await latecomer.ask("read", counts=counts))["faults"])
 
 
 async def _alone(stage: Stage, names: list[str], chunks: int, rate: float) -> Metrics:

@@ -13,7 +13,8 @@ _LAWS = (
     *("_count_laws", "_lifecycle_laws", "_protocol_laws", "_ending_laws", "_producer_laws"),
     *("_economy_laws", "_fault_laws", "_grace_laws", "_stage"),
     *("_journal_laws", "_journal_read_laws", "_journal_name_laws", "_journal_life_laws"),
-    *("_journal_time_laws", "_journal_backend_laws", "_journal_stage"),
+    *("_journal_time_laws", "_journal_backend_laws", "_journal_stage", "_replay_laws"),
+    "_death_laws",
 )
 # Before the imports, so that a failure shows the values and not a bare AssertionError.
 pytest.register_assert_rewrite(*(f"{__package__}.{module}" for module in _LAWS))
@@ -21,6 +22,7 @@ pytest.register_assert_rewrite(*(f"{__package__}.{module}" for module in _LAWS))
 from resumable_stream.journal import Journal, OpenedJournal  # noqa: E402
 from resumable_stream_conformance._capabilities import Capabilities  # noqa: E402
 from resumable_stream_conformance._count_laws import CountLaws  # noqa: E402
+from resumable_stream_conformance._death_laws import DeathLaws  # noqa: E402
 from resumable_stream_conformance._economy_laws import EconomyLaws  # noqa: E402
 from resumable_stream_conformance._ending_laws import EndingLaws  # noqa: E402
 from resumable_stream_conformance._fault_laws import FaultLaws  # noqa: E402
@@ -41,6 +43,7 @@ from resumable_stream_conformance._producer_laws import ProducerLaws  # noqa: E4
 from resumable_stream_conformance._protocol_laws import ExactLaws  # noqa: E402
 from resumable_stream_conformance._pubsub_laws import PubSubLaws  # noqa: E402
 from resumable_stream_conformance._renewal_laws import RenewalLaws  # noqa: E402
+from resumable_stream_conformance._replay_laws import ReplayLaws  # noqa: E402
 from resumable_stream_conformance._subscription_laws import SubscriptionLaws  # noqa: E402
 from resumable_stream_conformance._ttl_laws import TimeToLiveLaws  # noqa: E402
 
@@ -64,6 +67,8 @@ class BackendSuite(
     ProducerLaws,
     EconomyLaws,
     FaultLaws,
+    ReplayLaws,
+    DeathLaws,
     JournalBackendLaws,
     JournalLaws,
     JournalReadLaws,

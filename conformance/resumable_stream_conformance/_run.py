@@ -28,7 +28,7 @@ LAYERS = {
     ),
     "protocol": (
         *("_protocol_laws", "_ending_laws", "_grace_laws", "_producer_laws"),
-        "_economy_laws",
+        *("_economy_laws", "_replay_laws", "_death_laws"),
     ),
     "faults": ("_fault_laws",),
     "journal": (

@@ -243,3 +243,28 @@ async def test_no_journal_is_asked_for_a_stream_that_is_not_kept() -> None:
             await anext(reader)
         assert notebook.calls == 0
         assert await here.raw.get(NAMES.outcome(ID)) is None
+
+
+@pytest.mark.rule("P3", "P5")
+@in_virtual_time
+async def test_a_producer_that_was_buried_does_not_take_that_end_for_its_own() -> None:
+    async with world() as here:
+        dying = Dying(here, "async")
+        await dying.begin()
+        dying.die()
+        await asyncio.sleep(20)
+        assert (await read_to_error(await begun(dying), ProducerLostError))[0] == ["a", "b"]
+        dying.source.put("c")
+        dying.source.finish()
+        await asyncio.sleep(7)
+        dying.broker.away = dying.notebook.away = False
+        await asyncio.sleep(5)
+        # Also where it was produced, and during the grace, nobody is told that it has completed.
+        again: Any = await dying.producing.resume_existing_stream(ID, 0)
+        assert (await read_to_error(again, ProducerLostError))[0] == ["a", "b"]
+
+
+async def begun(dying: Dying) -> ResumableStream:
+    stream = await dying.late.resumable_stream(ID, Source("never"))
+    assert stream is not None
+    return stream

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import pytest
 
-from web_demo.demo import LOST, TEXT, until, visiting
+from web_demo.demo import COMPLETE, LOST, TEXT, ended, until, visiting
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Route
@@ -101,7 +104,37 @@ async def test_reload_finds_the_answer(visit: Visit) -> None:
     assert (await visit.reads(len(before))).startswith(before)
     await visit.completes(1)
     await visit.page.reload()
+    await visit.says(COMPLETE)
+    assert await visit.text() == TEXT
+
+
+@pytest.mark.parametrize("demo", ["memory"], indirect=True)
+async def test_answer_that_is_no_longer_kept_is_loaded_from_the_store(visit: Visit) -> None:
+    await visit.reads(20)
+    await visit.completes(1)
+    # So the stream's endpoint answers once the text has expired.
+    await visit.page.route("**/read/**", lambda route: route.fulfill(status=204))
+    await visit.page.reload()
     await visit.says("loaded from the store")
+    assert await visit.text() == TEXT
+
+
+@pytest.mark.rule("P1", "P12")
+@pytest.mark.parametrize("demo", ["redis"], indirect=True)
+async def test_reload_finds_a_finished_answer_after_all_instances_were_killed(
+    visit: Visit, demo: Demo
+) -> None:
+    await visit.reads(20)
+    await visit.completes(1)
+    killed = demo.children()
+    for process in killed:
+        os.kill(process, signal.SIGKILL)
+    await ended(killed)
+    # The button for a new answer starts them again.
+    assert (await visit.page.request.post(urljoin(demo.url, "/start"))).ok
+    assert not set(killed) & set(demo.children())
+    await visit.page.reload()
+    await visit.says(COMPLETE)
     assert await visit.text() == TEXT
 
 

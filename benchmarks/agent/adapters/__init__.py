@@ -1,4 +1,7 @@
-"""One module for each contender: ``async def create(url) -> Adapter``."""
+"""One module for each contender: ``async def create(url) -> Adapter``.
+
+Ours also takes settings, by name: its durability, and the URL of a journal.
+"""
 
 from __future__ import annotations
 
@@ -22,3 +25,15 @@ class Adapter(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class Keeper(Adapter, Protocol):
+    """Ours, which also tells when a stream is over for everybody."""
+
+    async def settle(self, stream: str) -> None:
+        """Wait until the end of a stream that has ended here is recorded.
+
+        Raises:
+            RuntimeError: its text is not kept, as it was to be.
+        """
+        ...

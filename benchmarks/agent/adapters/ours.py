@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resumable_stream import ResumableStream, create_resumable_stream_context
+from resumable_stream import Options, ResumableStream, create_resumable_stream_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 class Ours:
-    def __init__(self, url: str) -> None:
-        self._context = create_resumable_stream_context(url)
+    def __init__(self, url: str, durability: str | None, **settings: str) -> None:
+        self._keeps = durability is not None
+        # Only where text is kept: earlier versions of this library have no such option.
+        chosen: dict[str, Any] = {"options": Options(durability=durability)} if durability else {}
+        self._context = create_resumable_stream_context(url, **settings, **chosen)
         # Listeners have a context of their own, even in the producer's process.
-        self.elsewhere = create_resumable_stream_context(url)
+        self.elsewhere = create_resumable_stream_context(url, **settings)
 
     async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
         return await self._context.create_new_resumable_stream(stream, make_stream)
@@ -27,10 +30,15 @@ class Ours:
             raise RuntimeError(f"resuming gave {resumed!r}")
         return resumed
 
+    async def settle(self, stream: str) -> None:
+        status = await self._context.wait_for_end(stream)
+        if self._keeps and not status.kept_until:
+            raise RuntimeError(f"the text is not kept: {status}")
+
     async def aclose(self) -> None:
         await self.elsewhere.aclose(0)
         await self._context.aclose(0)
 
 
-async def create(url: str) -> Ours:
-    return Ours(url)
+async def create(url: str, durability: str | None = None, **settings: str) -> Ours:
+    return Ours(url, durability, **settings)

@@ -124,13 +124,13 @@ class JournalWriter:
         if not frames:
             return False
         record = encode_record(self._stream_id, *frames)
-        self._written += len(record)
-        if self._written > self._options.journal_limit:
+        size = self._written + len(record)
+        if size > self._options.journal_limit:
             limit = self._options.journal_limit
             raise NotKeptError(f"it is longer than journal_limit, {limit} bytes")
         if not await self._insist(record):
             return True
-        self.place = piece.after
+        self.place, self._written = piece.after, size
         return not done
 
     async def _insist(self, record: bytes | None) -> bool:
@@ -178,7 +178,7 @@ class JournalWriter:
         self._point_at = 0.0
         last = await self._log.find_end()
         if not last:
-            self._log.index, self._written, self.place = 0, 0, Place(0)
+            self._log.index, self.place, self._written = 0, Place(0), 0
             return
         try:
             frame = decode_record(self._stream_id, self._generation, last)[-1]

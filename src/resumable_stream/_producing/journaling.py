@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._options import Durability
@@ -30,6 +31,9 @@ logger = logging.getLogger("resumable_stream")
 
 # How long text that has come waits for more.
 _ASYNC_INTERVAL = 1.0
+# After a write, a full block waits with the others for so long: an append takes as much of the
+# processor as hundreds of chunks.
+_ASYNC_PAUSE = 0.02
 _SYNC_INTERVAL = 0.02
 # With "sync", a source waits once this many full blocks of text are not written.
 _MOST_BLOCKS = 256
@@ -55,13 +59,13 @@ class Journaling:
         "_began",
         "_generation",
         "_hurry",
-        "_interval",
         "_kept",
         "_on_gone",
         "_options",
         "_stream_id",
         "_task",
         "_text",
+        "_ticks",
         "_writer",
         "draft",
     )
@@ -78,14 +82,13 @@ class Journaling:
         self._stream_id = stream_id
         self._generation = claim.generation
         self._options = shared.options
+        self._ticks = shared.ticks
         self._text = text
         self._on_gone = on_gone
         self.draft = text
-        self._interval = _ASYNC_INTERVAL
         tolerance = float("inf")
         if self._options.durability is Durability.SYNC:
             self.draft = Log(sys.maxsize)
-            self._interval = _SYNC_INTERVAL
             tolerance = self._options.outage_timeout
         self._writer = JournalWriter(stream_id, claim, shared, journal, tolerance)
         self._kept = True
@@ -96,7 +99,7 @@ class Journaling:
     def begin(self) -> None:
         """Write while the stream runs, unless it is to be written at its end."""
         if self._options.durability is not Durability.EXIT:
-            self.draft.on_block = self._hurry.set
+            self.draft.on_block = self._on_block
             self._start()
 
     def doubt(self) -> None:
@@ -147,6 +150,11 @@ class Journaling:
             lost = "the journal did not take the end of the text"
             ending = Ending(Status.FAILED, "BackendUnavailableError", lost)
         self._text.finish(ending)
+
+    def _on_block(self) -> None:
+        # While blocks come faster, the next one writes this one, too.
+        if self.drafts or asyncio.get_running_loop().time() >= self._began + _ASYNC_PAUSE:
+            self._hurry.set()
 
     def _start(self) -> None:
         if self._task is None:
@@ -224,14 +232,19 @@ class Journaling:
             await draft.changed()
         if draft.ending is not None or writer.doubtful:
             return
-        loop = asyncio.get_running_loop()
-        # With "sync" readers wait: a chunk that comes alone is written at once.
-        since = self._began if self.drafts else loop.time()
-        timer = loop.call_at(since + self._interval, self._hurry.set)
+        hurry = self._hurry.set
+        if self.drafts:
+            # Readers wait: a chunk that comes alone is written at once.
+            timer = asyncio.get_running_loop().call_at(self._began + _SYNC_INTERVAL, hurry)
+            forget = timer.cancel
+        else:
+            # What many streams have due goes to the server together.
+            tick = self._ticks.call_later(_ASYNC_INTERVAL, hurry)
+            forget = partial(self._ticks.cancel, tick, hurry)
         try:
             await self._hurry.wait()
         finally:
-            timer.cancel()
+            forget()
 
     def _publish(self) -> None:
         """With "sync", hand the readers what is written."""

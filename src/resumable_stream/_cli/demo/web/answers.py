@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from resumable_stream import ResumableStreamContext
 
-# A short lease: a person who kills the producer should see the effect soon.
-OPTIONS: Final = Options(lease=3, drain_timeout=0)
+# A short lease: a person who kills the producer should see the effect soon. Text is kept, so that a
+# page that is reloaded shows an answer that is over.
+OPTIONS: Final = Options(lease=3, drain_timeout=0, durability="async")
 
 PACES: Final = {"slow": 0.25, "normal": 0.05, "fast": 0.002}
 """Seconds from one chunk to the next."""

@@ -79,7 +79,7 @@ class Reader {
     }
   }
 
-  // The stream has completed and is gone. The application has stored its text.
+  // The stream has completed, and its text is no longer kept. The application has stored it.
   async load() {
     this.end("This answer is over.");
     const response = await fetch(`/answers/${answer}/text`);

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from resumable_stream import create_resumable_stream_context
 from resumable_stream._cli.console import ExitStatus
 from resumable_stream._cli.demo.story import load
+from resumable_stream._cli.demo.web.answers import OPTIONS
 from resumable_stream._cli.demo.web.instances import OwnProcess, SharedProcess
 from resumable_stream._cli.demo.web.server import serving
 from resumable_stream._cli.demo.web.site import Site
@@ -57,7 +58,7 @@ async def web_demo(
 
 async def _check_broker(url: str) -> None:
     """Fail now, and not in the page, if the backend is unknown or cannot be reached."""
-    async with create_resumable_stream_context(url) as context:
+    async with create_resumable_stream_context(url, options=OPTIONS) as context:
         await context.stream_status("web-demo")
 
 
