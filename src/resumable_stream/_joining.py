@@ -27,6 +27,7 @@ from resumable_stream._text.endings import error_of
 from resumable_stream.errors import (
     ContextClosedError,
     HandshakeTimeoutError,
+    InvalidEventIdError,
     OffsetOutOfRangeError,
     ProducerLostError,
     StreamHistoryChangedError,
@@ -244,13 +245,21 @@ class Joining:
 
     async def _following(self, stream_id: str, generation: int, start: Start) -> RunReader | None:
         """Read on where a run's journal ends so far; None if nobody has more of it."""
-        match await self.look_up(stream_id):
-            case Here(producer) if producer.generation == generation:
-                return LocalReader(producer, start, self._shared.options.unit)
-            case Elsewhere(present) if present == generation:
-                return await self._attached(stream_id, generation, start)
-            case _:
-                return None
+        deadline = self._loop.time() + self._shared.options.handshake_timeout
+        while True:
+            try:
+                match await self.look_up(stream_id):
+                    case Here(producer) if producer.generation == generation:
+                        return LocalReader(producer, start, self._shared.options.unit)
+                    case Elsewhere(present) if present == generation:
+                        return await self._attached(stream_id, generation, start)
+                    case _:
+                        return None
+            except InvalidEventIdError:
+                # With "sync", a producer learns that text is written after others can read it.
+                if self._loop.time() > deadline:
+                    raise
+            await asyncio.sleep(_PAUSE)
 
     async def _attached(
         self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False

@@ -160,6 +160,14 @@ class Options:
         return math.ceil(self.retention)
 
     @property
+    def pointer_ttl(self) -> int:
+        """The time to live of the pointer to a run's log, which must outlive the log.
+
+        It is written again after half the retention, at the next record.
+        """
+        return math.ceil(self.retention * 3 / 2 + self.lease)
+
+    @property
     def grace_period(self) -> float:
         """``grace``, or ``done_ttl`` if that is shorter."""
         return min(self.grace, self.done_ttl)

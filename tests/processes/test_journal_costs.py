@@ -10,7 +10,7 @@ import pytest
 from processes.stores import store
 from processes.texts import Source
 from processes.workers import state_reached
-from support.nats_servers import JOURNAL
+from support.nats_journals import JOURNAL
 
 if TYPE_CHECKING:
     from pathlib import Path

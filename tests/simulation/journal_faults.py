@@ -112,16 +112,6 @@ JOURNAL_MUTANTS = (
         "        if value is None:",
         found=True,
     ),
-)
-
-# It is not known yet how many seeds it takes to catch these: they have no row in the table.
-UNMEASURED = (
-    Mutant(
-        "a seal is ignored",
-        "_producing/journal_log.py",
-        "            if found and found[0] != record:\n                raise ForeignRecordError\n",
-        "",
-    ),
     Mutant(
         "an expired front reads as a shorter text",
         "_reading/replay.py",
@@ -137,6 +127,12 @@ UNMEASURED = (
         "            self._log.index = 0\n",
     ),
     Mutant(
+        "a log that has ended is sealed all the same",
+        "_producing/journal_log.py",
+        "        if frames and isinstance(frames[-1], EndFrame):\n            return frames[-1]\n",
+        "",
+    ),
+    Mutant(
         "text is said to be kept that the journal did not take",
         "_producing/journaling.py",
         "        except NotKeptError as error:\n            self._kept = False\n",
@@ -148,6 +144,16 @@ UNMEASURED = (
         "[(sentinel, DONE), (key, outcome)]",
         "[(key, outcome), (sentinel, DONE)]",
         found=True,
+    ),
+)
+
+# It is not known yet how many seeds it takes to catch these: they have no row in the table.
+UNMEASURED = (
+    Mutant(
+        "a seal is ignored",
+        "_producing/journal_log.py",
+        "            if found and found[0] != record:\n                raise ForeignRecordError\n",
+        "",
     ),
     Mutant(
         "a place in a dead producer's text is refused while its end is recorded",

@@ -514,3 +514,32 @@ def ending_with(*chunks: str) -> Source:
     source = Source(*chunks)
     source.finish()
     return source
+
+
+@pytest.mark.rule("P1", "JNL-6")
+@in_virtual_time
+async def test_a_replay_that_is_ahead_of_its_producer_waits_for_it() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "sync", buffer_limit=100)
+        source = Source()
+        stream = await context.create_new_resumable_stream(ID, source)
+        chunks = [f"{number:09}\n" for number in range(50)]
+        for chunk in chunks:
+            source.put(chunk)
+            assert await anext(stream) == chunk
+        append = notebook.append
+
+        async def slowly(*arguments: Any, ttl: int) -> bool:
+            written = await append(*arguments, ttl=ttl)
+            await asyncio.sleep(2)
+            return written
+
+        late: Any = slowly
+        notebook.append = late  # type: ignore[method-assign]
+        source.put("next")
+        await asyncio.sleep(0.5)
+        other, _, _ = journaled(here, None)
+        replayed: Any = await other.resume_existing_stream(ID)
+        source.finish()
+        assert await rest(replayed) == [*chunks, "next"]
+        assert await rest(stream) == ["next"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Ours:
-    def __init__(self, url: str, durability: str | None, **settings: str) -> None:
+    def __init__(self, url: str, durability: str | None, **settings: Any) -> None:
         self._keeps = durability is not None
         # Only where text is kept: earlier versions of this library have no such option.
         chosen: dict[str, Any] = {"options": Options(durability=durability)} if durability else {}

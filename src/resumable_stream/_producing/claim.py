@@ -157,9 +157,9 @@ class Claim:
             SupersededError: another generation holds the stream; its keys were not changed.
             BackendError: the broker is away; try again, which is safe at any point.
         """
-        ttl = self._options.retention_ttl
-        pointer = Running(self.generation, kept_until, ttl).encode()
-        await self._record(pointer, ttl + self._options.lease_ttl)
+        options = self._options
+        pointer = Running(self.generation, kept_until, options.retention_ttl).encode()
+        await self._record(pointer, options.pointer_ttl)
         self._pointer = pointer
 
     async def left_behind(self) -> Running | Outcome | None:
