@@ -36,13 +36,15 @@ JOURNAL_MUTANTS = (
     Mutant(
         "no pointer leads to what a dead producer wrote",
         "_producing/journal_writer.py",
-        "                    await self._point()\n",
-        "",
+        "                    await self._point()\n"
+        "                    await self._log.append(record)\n",
+        "                    await self._log.append(record)\n",
     ),
     Mutant(
         "the next record leaves a chunk out",
         "_producing/journal_writer.py",
-        "        self.place = piece.after\n",
+        "        self.place, self._written = piece.after, size\n",
+        "        self._written = size\n"
         "        self.place = Place(min(piece.after.sequence + 1, text.end))\n",
     ),
     Mutant(
@@ -68,7 +70,7 @@ JOURNAL_MUTANTS = (
     ),
     Mutant(
         "an erased text stays",
-        "_erasing.py",
+        "_deleting.py",
         "        await shared.journal.delete(names.journal(stream_id, generation))",
         "        pass",
     ),
@@ -123,7 +125,7 @@ JOURNAL_MUTANTS = (
     Mutant(
         "text that the journal lost is not written again",
         "_producing/journal_writer.py",
-        "            self._log.index, self.place = 0, Place(0)\n",
+        "            self._log.index, self.place, self._written = 0, Place(0), 0\n",
         "            self._log.index = 0\n",
     ),
     Mutant(
@@ -140,7 +142,7 @@ JOURNAL_MUTANTS = (
     ),
     Mutant(
         "an erased stream's outcome goes before its sentinel",
-        "_erasing.py",
+        "_deleting.py",
         "[(sentinel, DONE), (key, outcome)]",
         "[(key, outcome), (sentinel, DONE)]",
         found=True,
