@@ -54,7 +54,7 @@ OURS_NATS = Contender("ours on NATS", Kind.OURS, "ours", broker="nats")
 OURS_MEMORY = Contender("ours in memory", Kind.OURS, "ours", url="memory://benchmark")
 OURS_UVLOOP = Contender("ours on Redis with uvloop", Kind.OURS, "ours", "uvloop", "redis")
 OURS_SQLITE = Contender(
-    "ours on Redis, text in SQLite", Kind.OURS, "ours", broker="redis", journal="sqlite"
+    "ours on Redis with SQLite", Kind.OURS, "ours", broker="redis", journal="sqlite"
 )
 NPM = Contender("npm resumable-stream", Kind.PEER, None, "npm", "redis")
 PYTHON_PEER = Contender(

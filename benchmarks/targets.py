@@ -183,8 +183,11 @@ def _journal_targets() -> Iterator[Target]:
                 workload_beside="W9c",
                 ours=(OURS_REDIS, OURS_NATS),
             )
-    for chunks in (1_000, 10_000, 100_000):
-        name, live = f"W9r/{chunks}", f"W3/{chunks}"
+    sizes = (1_000, 10_000, 100_000)
+    for name, live in (
+        ("W9r/slow", "W3/1000"),
+        *((f"W9r/{size}", f"W3/{size}") for size in sizes),
+    ):
         for ours, beside in (((OURS_REDIS, OURS_NATS), "ours"), ((OURS_SQLITE,), OURS_REDIS.name)):
             yield Target(
                 name, "caught_up_ms", at_most=2.0, beside=beside, workload_beside=live, ours=ours

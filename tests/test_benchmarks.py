@@ -93,7 +93,7 @@ def results_of(**metrics: float) -> Results:
         *((name, QUEUES) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
         *(("W8/100", contender) for contender in (OURS_CHUNKS, SSE_STARLETTE, STARLETTE)),
         *((name, OURS_REDIS) for name in ("W9/exit", "W9/async", "W9/sync", "W9c", "W9c/async")),
-        *((name, OURS_REDIS) for name in ("W9r/100", "W9m", "W9l", "W9l/sync")),
+        *((name, OURS_REDIS) for name in ("W9r/100", "W9r/slow", "W9m", "W9l", "W9l/sync")),
         *((name, OURS_SQLITE) for name in ("W9/async", "W9r/100", "W9m", "W9l/sync")),
         *((name, OURS_NATS) for name in ("W9/sync", "W9c/exit", "W9r/100")),
     ],

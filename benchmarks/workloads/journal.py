@@ -12,7 +12,9 @@ W9c counts what the server receives of a slow stream, and W9c/exit and so on wha
 text is kept there: 1,000 chunks take 30 seconds, of which 6 are measured, with the start and the
 end. On NATS the bytes are those of messages alone.
 
-In W9r, a process reads a stream again that has ended, when its producer's process is gone; in W9m
+In W9r, a process reads a stream again that has ended, when its producer's process is gone. It was
+kept with "async", as fast as it went, which gives large records; the thousand chunks of W9r/slow
+were kept with "sync" over six seconds, which gives some 300 small ones. In W9m
 many streams run at once with "async", as in W4/2000, and afterwards another process reads all of
 them again. W9l and W9l/sync are as W2/1, without and with the journal before each reader.
 """
@@ -51,6 +53,7 @@ def workloads(scale: Scale) -> list[Workload]:
             Workload(f"W9r/{n}", partial(_read_again, chunks=n), _fits, keeps=True)
             for n in scale.buffered
         ),
+        Workload("W9r/slow", _read_slow_again, _fits, keeps=True),
         Workload(
             "W9m",
             partial(crowd, streams=scale.crowd, rate=CROWD_RATE, durability="async"),
@@ -105,10 +108,10 @@ def _ratios(plain: list[Metrics], kept: list[Metrics], name: str) -> list[float]
     return [one[name] / other[name] for other, one in zip(plain, kept, strict=True)]
 
 
-async def _produce(producer: Process, stream: str, *, chunks: int) -> Metrics:
-    """Run one stream, as fast as it goes, until its text is kept if it is to be."""
+async def _produce(producer: Process, stream: str, *, chunks: int, pace: float = 0.0) -> Metrics:
+    """Run one stream until its text is kept, if it is to be; by default as fast as it goes."""
     await producer.ask("prepare", streams=[stream], chunks=chunks)
-    await producer.ask("produce", streams=[stream], chunks=chunks, pace=0)
+    await producer.ask("produce", streams=[stream], chunks=chunks, pace=pace)
     finished = await producer.ask("finish")
     settled = await producer.ask("settle", streams=[stream])
     check_exact("the own reader", finished["faults"])
@@ -137,11 +140,18 @@ async def _count(stage: Stage, *, durability: str | None = None) -> Metrics:
     return {"sent": commands / chunks * 1000, "received_kb": size / chunks}
 
 
-async def _read_again(stage: Stage, *, chunks: int) -> Metrics:
+async def _read_slow_again(stage: Stage) -> Metrics:
+    chunks, seconds = stage.scale.buffered[0], stage.scale.kept_seconds
+    return await _read_again(stage, chunks=chunks, durability="sync", pace=seconds / chunks)
+
+
+async def _read_again(
+    stage: Stage, *, chunks: int, durability: str = "async", pace: float = 0.0
+) -> Metrics:
     warm, stream = stage.stream(), stage.stream()
-    async with stage.producer("async") as producer:
+    async with stage.producer(durability) as producer:
         await _produce(producer, warm, chunks=2)
-        await _produce(producer, stream, chunks=chunks)
+        await _produce(producer, stream, chunks=chunks, pace=pace)
     async with stage.process("consumer") as consumer:
         await consumer.ask("prepare", streams=[stream], chunks=chunks)
         # A first reader, so that the measured one does not pay for connecting and importing.

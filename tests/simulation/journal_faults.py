@@ -43,8 +43,7 @@ JOURNAL_MUTANTS = (
     Mutant(
         "the next record leaves a chunk out",
         "_producing/journal_writer.py",
-        "        self.place, self._written = piece.after, size\n",
-        "        self._written = size\n"
+        "        self.place = piece.after\n",
         "        self.place = Place(min(piece.after.sequence + 1, text.end))\n",
     ),
     Mutant(
@@ -125,7 +124,7 @@ JOURNAL_MUTANTS = (
     Mutant(
         "text that the journal lost is not written again",
         "_producing/journal_writer.py",
-        "            self._log.index, self.place, self._written = 0, Place(0), 0\n",
+        "            self._log.index, self.place = 0, Place(0)\n",
         "            self._log.index = 0\n",
     ),
     Mutant(

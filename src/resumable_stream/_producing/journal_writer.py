@@ -130,7 +130,8 @@ class JournalWriter:
             raise NotKeptError(f"it is longer than journal_limit, {limit} bytes")
         if not await self._insist(record):
             return True
-        self.place, self._written = piece.after, size
+        self.place = piece.after
+        self._written = size
         return not done
 
     async def _insist(self, record: bytes | None) -> bool:
@@ -178,7 +179,8 @@ class JournalWriter:
         self._point_at = 0.0
         last = await self._log.find_end()
         if not last:
-            self._log.index, self.place, self._written = 0, Place(0), 0
+            self._log.index, self.place = 0, Place(0)
+            self._written = 0
             return
         try:
             frame = decode_record(self._stream_id, self._generation, last)[-1]
