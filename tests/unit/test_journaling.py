@@ -16,12 +16,14 @@ from resumable_stream import (
     StreamState,
     create_resumable_stream_context,
 )
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.records import encode_record
 from resumable_stream._protocol.sentinel import Outcome, Running, generation_of
 from resumable_stream_conformance import BackendWrapper
 from resumable_stream_memory import MemoryBackend
 from support.journals import journaled, kept
 from support.virtual_time import in_virtual_time
-from support.world import ID, OUTCOME, SENTINEL, Source, rest, world
+from support.world import ID, OUTCOME, SENTINEL, Source, data_frame, rest, world
 
 if TYPE_CHECKING:
     from support.world import World
@@ -392,3 +394,27 @@ async def test_a_pointer_that_the_broker_lost_is_written_again() -> None:
         assert Running.decode(await here.raw.get(OUTCOME)) is not None
         source.finish()
         assert await rest(stream) == ["a"]
+
+
+@pytest.mark.rule("JNL-2", "P5")
+@in_virtual_time
+async def test_a_record_of_its_own_that_came_late_does_not_supersede_a_producer() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "async")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(3)
+        log = f"resumable-stream:rs:journal:{run}:{ID}"
+        late = encode_record(ID, data_frame(Place(1), b"b", generation=run))
+        # As if the reply to it were still to come, when the journal lost nothing before it.
+        assert await notebook.append(log, 1, late, ttl=60)
+        source.put("b", "c")
+        await asyncio.sleep(3)
+        source.finish()
+        assert await rest(stream) == ["a", "b", "c"]
+        await asyncio.sleep(1)
+        assert (await outcome(here)).kept_until
+        other, _, _ = journaled(here, None)
+        await context.aclose()
+        assert await rest(await other.resume_existing_stream(ID)) == ["a", "b", "c"]

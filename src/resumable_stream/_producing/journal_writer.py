@@ -153,15 +153,11 @@ class JournalWriter:
                     await self._point()
                 self.doubtful = False
                 return False
-            except LostRecordsError:
-                self._losses += 1
-                if self._losses > _MOST_LOSSES:
-                    raise BackendFaultError(
-                        f"the journal refuses record {self.index} of stream {self._stream_id!r}, "
-                        "which is the next: prove the journal with the conformance suite"
-                    ) from None
-                logger.warning("stream %r: the journal has lost some of its text", self._stream_id)
-                self.doubtful = True
+            except (LostRecordsError, ForeignRecordError) as error:
+                if isinstance(error, ForeignRecordError) and self.doubtful:
+                    raise  # the log has an end
+                # Or a record of this producer's own came late, after the log had lost others.
+                self._note_loss()
                 await asyncio.sleep(backoff.next())
             except _LASTING:
                 raise
@@ -173,6 +169,17 @@ class JournalWriter:
                         f"the journal has been away for {self._tolerance:g} s: {error}"
                     ) from error
                 await asyncio.sleep(backoff.next())
+
+    def _note_loss(self) -> None:
+        """Look where the log ends, unless that goes on and on."""
+        self._losses += 1
+        if self._losses > _MOST_LOSSES:
+            raise BackendFaultError(
+                f"the journal refuses record {self.index} of stream {self._stream_id!r}, "
+                "which is the next: prove the journal with the conformance suite"
+            )
+        logger.warning("stream %r: the journal has lost some of its text", self._stream_id)
+        self.doubtful = True
 
     async def _find_place(self) -> None:
         """Go on where the log ends: what was lost of it is written again."""
