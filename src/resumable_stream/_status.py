@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from resumable_stream._text.endings import Status
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from resumable_stream._text.endings import Ending
 
 
@@ -73,8 +74,15 @@ def status_of(ending: Ending | None, generation: int | None, kept_until: int = 0
         ending.error_type,
         ending.error_message,
         generation,
-        datetime.fromtimestamp(kept_until, UTC) if kept_until else None,
+        _moment(kept_until) if kept_until else None,
     )
+
+
+def _moment(unix_time: int) -> datetime:
+    # Imported here: most programs keep nothing, and need no calendar.
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return datetime.fromtimestamp(unix_time, UTC)
 
 
 def cancel_result(told: Status | None) -> CancelResult:
