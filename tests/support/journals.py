@@ -12,10 +12,11 @@ from resumable_stream import (
     create_resumable_stream_context,
 )
 from resumable_stream._protocol.records import decode_record
+from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream_memory import MemoryJournal
 from support.virtual_time import loop_time
-from support.world import ID, LEASE, NAMES, Broker
+from support.world import ID, LEASE, NAMES, Broker, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,3 +108,38 @@ async def kept(here: World, generation: int) -> tuple[list[str], list[str]]:
                         ends.append(str(frame.ending.status))
     await notebook.aclose()
     return texts, ends
+
+
+async def produced(
+    here: World, chunks: list[str], durability: str = "async", error: Exception | None = None
+) -> int:
+    """Produce a stream to its end, close its context, and let the grace pass."""
+    context, _, _ = journaled(here, durability)
+    source = Source(*chunks)
+    source.finish(error)
+    stream = await context.create_new_resumable_stream(ID, source)
+    run = generation_of(await here.sentinel() or "")
+    await stream.aclose()
+    await asyncio.sleep(2)
+    await context.aclose()
+    await asyncio.sleep(120)
+    return run
+
+
+async def died(here: World, *chunks: str, durability: str = "async") -> int:
+    """Let a producer die, as far as the broker can tell, once its text is written."""
+    context, broker, notebook = journaled(here, durability)
+    source = Source(*chunks)
+    await context.create_new_resumable_stream(ID, source)
+    run = generation_of(await here.sentinel() or "")
+    await asyncio.sleep(3)
+    broker.away = notebook.away = True
+    await asyncio.sleep(16)
+    assert await here.sentinel() is None
+    return run
+
+
+def ending_with(*chunks: str) -> Source:
+    source = Source(*chunks)
+    source.finish()
+    return source
