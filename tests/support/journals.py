@@ -12,11 +12,11 @@ from resumable_stream import (
     create_resumable_stream_context,
 )
 from resumable_stream._protocol.records import decode_record
-from resumable_stream._protocol.sentinel import generation_of
+from resumable_stream._protocol.sentinel import Outcome, generation_of
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream_memory import MemoryJournal
 from support.virtual_time import loop_time
-from support.world import ID, LEASE, NAMES, Broker, Source
+from support.world import ID, LEASE, NAMES, OUTCOME, Broker, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,3 +143,13 @@ def ending_with(*chunks: str) -> Source:
     source = Source(*chunks)
     source.finish()
     return source
+
+
+async def generation(here: World) -> int:
+    return generation_of(await here.sentinel() or "")
+
+
+async def outcome(here: World) -> Outcome:
+    found = Outcome.decode(await here.raw.get(OUTCOME))
+    assert found is not None
+    return found
