@@ -25,6 +25,8 @@ from resumable_stream._reading.replay import Replay
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import error_of
 from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendUnavailableError,
     ContextClosedError,
     HandshakeTimeoutError,
     InvalidEventIdError,
@@ -245,19 +247,24 @@ class Joining:
 
     async def _following(self, stream_id: str, generation: int, start: Start) -> RunReader | None:
         """Read on where a run's journal ends so far; None if nobody has more of it."""
-        deadline = self._loop.time() + self._shared.options.handshake_timeout
+        options, began = self._shared.options, self._loop.time()
         while True:
             try:
                 match await self.look_up(stream_id):
                     case Here(producer) if producer.generation == generation:
-                        return LocalReader(producer, start, self._shared.options.unit)
+                        return LocalReader(producer, start, options.unit)
                     case Elsewhere(present) if present == generation:
                         return await self._attached(stream_id, generation, start)
                     case _:
                         return None
             except InvalidEventIdError:
                 # With "sync", a producer learns that text is written after others can read it.
-                if self._loop.time() > deadline:
+                if self._loop.time() > began + options.handshake_timeout:
+                    raise
+            except AccessDeniedError:
+                raise
+            except BackendUnavailableError:
+                if self._loop.time() > began + options.outage_timeout:
                     raise
             await asyncio.sleep(_PAUSE)
 

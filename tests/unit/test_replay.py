@@ -225,3 +225,24 @@ async def test_a_replay_that_is_ahead_of_its_producer_waits_for_it() -> None:
         source.finish()
         assert await rest(replayed) == [*chunks, "next"]
         assert await rest(stream) == ["next"]
+
+
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_a_replay_that_goes_on_live_waits_for_a_broker_that_is_away() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", buffer_limit=100)
+        source = Source()
+        await context.create_new_resumable_stream(ID, source)
+        for number in range(50):
+            source.put(f"{number:09}\n")
+            await asyncio.sleep(0.3)
+        other, broker, _ = journaled(here, None)
+        stream: Any = await other.resume_existing_stream(ID)
+        broker.away = True
+        asyncio.get_running_loop().call_later(20, setattr, broker, "away", False)
+        for _ in range(50):
+            await anext(stream)
+        source.put("after")
+        source.finish()
+        assert await rest(stream) == ["after"]
