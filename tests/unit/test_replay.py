@@ -16,10 +16,12 @@ from resumable_stream import (
     StreamFailedError,
     StreamHistoryChangedError,
 )
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.records import encode_record
 from resumable_stream._protocol.sentinel import generation_of
 from support.journals import journaled, produced
 from support.virtual_time import in_virtual_time
-from support.world import ID, NAMES, Source, rest, world
+from support.world import ID, NAMES, Source, data_frame, rest, world
 
 CHUNKS = ["a", "", "bc", "\ud83d", "\ude00", "x" * 70_000, "\x1e\x1f", "end"]
 
@@ -246,3 +248,37 @@ async def test_a_replay_that_goes_on_live_waits_for_a_broker_that_is_away() -> N
         source.put("after")
         source.finish()
         assert await rest(stream) == ["after"]
+
+
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_a_replay_that_went_on_live_leaves_nothing_when_it_is_closed() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", buffer_limit=100)
+        source = Source()
+        await context.create_new_resumable_stream(ID, source)
+        for number in range(50):
+            source.put(f"{number:09}\n")
+            await asyncio.sleep(0.3)
+        other, broker, _ = journaled(here, None)
+        stream: Any = await other.resume_existing_stream(ID)
+        for _ in range(50):
+            await anext(stream)
+        source.put("live")
+        assert await anext(stream) == "live"
+        assert broker._subscriptions
+        stream.close()
+        await asyncio.sleep(5)
+        assert not broker._subscriptions
+        assert await rest(stream) == []
+
+
+@pytest.mark.rule("P12", "JNL-6")
+@in_virtual_time
+async def test_nothing_is_read_behind_the_end() -> None:
+    async with world() as here:
+        run = await produced(here, ["a"])
+        context, _, notebook = journaled(here, None)
+        late = encode_record(ID, data_frame(Place(1), b"b", generation=run))
+        assert await notebook.append(NAMES.journal(ID, run), 1, late, ttl=60)
+        assert await rest(await context.resume_existing_stream(ID)) == ["a"]

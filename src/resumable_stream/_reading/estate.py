@@ -49,6 +49,10 @@ class Estate:
         self.taken += len(run)
         return run
 
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
     async def aclose(self) -> None:
         if self._reader is not None:
             await self._reader.aclose()

@@ -144,6 +144,8 @@ class RemoteReader(RunReader):
         self.end()
         self.unread.clear()
         self._begin_run([])
+        if self.estate is not None:
+            self.estate.close()
         if self._task is not None and not self._releasing:
             self._task.cancel()
 

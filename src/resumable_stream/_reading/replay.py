@@ -132,9 +132,13 @@ class Replay(RunReader):
 
     def close(self) -> None:
         self._closed = True
+        self._sequence += self._read
+        self._begin_run([])
+        if self._following is not None:
+            self._following.close()
 
     async def aclose(self) -> None:
-        self._closed = True
+        self.close()
         if self._following is not None:
             await self._following.aclose()
 
@@ -184,10 +188,12 @@ class Replay(RunReader):
             for frame in frames:
                 if isinstance(frame, EndFrame):
                     self._final = frame
-                elif self._assembly.place is not None and frame.place > self._assembly.place:
+                    break
+                if self._assembly.place is not None and frame.place > self._assembly.place:
                     raise self._gone()
-                else:
-                    taken += self._assembly.accept(frame)
+                taken += self._assembly.accept(frame)
+            if self._final is not None:
+                break  # a record that comes late may stand behind the end
         self._begin_run([])  # so that what was read is counted
         wanted = self._leave_out(first, taken)
         self._sequence = first + len(taken) - len(wanted)
