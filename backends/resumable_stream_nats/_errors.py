@@ -39,8 +39,9 @@ _JETSTREAM = (
 
 # JetStream's own error codes: they tell apart what its HTTP-like codes do not.
 STREAM_NOT_FOUND = 10059
-NO_META_LEADER = 10008
 NAME_IN_USE = 10058
+_NO_META_LEADER = 10008
+_NO_PEERS = 10005
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 _JETSTREAM_OFF = frozenset({10039, 10076})
 
@@ -160,6 +161,14 @@ def code_of(error: BaseException) -> int | None:
 
 def has_code(error: BaseException, codes: Iterable[int]) -> bool:
     return code_of(error) in set(codes)
+
+
+def is_passing(error: js_errors.Error) -> bool:
+    """Tell whether a cluster refuses because its nodes have not met yet, or one is restarted."""
+    # Each reason for having no node to place a stream on has the same code.
+    return has_code(error, {_NO_META_LEADER}) or (
+        has_code(error, {_NO_PEERS}) and "peer offline" in str(error)
+    )
 
 
 def _remedy(error: BaseException, detail: str) -> str | None:

@@ -16,9 +16,9 @@ from nats.js import errors as js_errors
 
 from resumable_stream_nats._errors import (
     NAME_IN_USE,
-    NO_META_LEADER,
     DeniedError,
     has_code,
+    is_passing,
     refused,
     unusable,
 )
@@ -178,8 +178,8 @@ class KeptStream:
                     await self.look_again(js_errors.NotFoundError(), until)
             if config is not None and config.get("description") == self._kind.description:
                 config = await self._hide_start(config, until)
-        except js_errors.ServiceUnavailableError as error:
-            if not has_code(error, {NO_META_LEADER}):
+        except js_errors.APIError as error:
+            if not is_passing(error):
                 raise refused(error) from error
             await self.look_again(error, until)
             return None

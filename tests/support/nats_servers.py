@@ -271,7 +271,12 @@ class NatsCluster:
         if not all(node.is_healthy() for node in self.nodes):
             return False
         metas = [node.look("jsz").get("meta_cluster", {}) for node in self.nodes]
-        return all(meta.get("leader") and meta.get("cluster_size") == 3 for meta in metas)
+        if not all(meta.get("leader") and meta.get("cluster_size") == 3 for meta in metas):
+            return False
+        # Only the leader knows whether the others are there.
+        names = [f"node-{node.port}" for node in self.nodes]
+        leader = metas[names.index(metas[0]["leader"])]
+        return all(one["current"] and not one.get("offline") for one in leader.get("replicas", []))
 
 
 async def _headers_of_all(client: Client, stream: str) -> list[dict[str, str]]:
