@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,10 +13,9 @@ from resumable_stream_conformance import (
     JournalSuite,
     _journal_time_laws,
 )
-from resumable_stream_conformance._run import LAYERS
 from support.broken_journals import open_broken
 from support.broken_lives import BACKENDS
-from support.judging import judge, with_installed
+from support.judging import caught_by, judge, with_installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,41 +169,18 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
 
 
-def broken_laws(law: str) -> set[str]:
-    """Return which tests the broken journal fails, on event loops of its own."""
+def suite_of(law: str) -> type[BackendSuite | JournalSuite]:
     if law in BACKENDS:
-        suite: type[BackendSuite | JournalSuite] = type(
-            "TestBroken",
-            (BackendSuite,),
-            {
-                "open": lambda _self: BACKENDS[law](),
-                "capabilities": Capabilities(journal=True),
-            },
-        )
-    else:
-        suite = type(
-            "TestBroken", (JournalSuite,), {"open": lambda _self: open_broken(f"x://{law}")}
-        )
-    tests = {name: getattr(suite, name) for name in dir(suite) if name.startswith("test_")}
-    failed = set()
-    for name, test in tests.items():
-        if test.__module__.rpartition(".")[2] in LAYERS["journal"]:
-            try:
-                asyncio.run(test(suite()))
-            except pytest.skip.Exception:
-                continue
-            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - broken in its own way
-                failed.add(name)
-    return failed
+        capabilities = Capabilities(journal=True)
+        members = {"open": lambda _self: BACKENDS[law](), "capabilities": capabilities}
+        return type("TestBroken", (BackendSuite,), members)
+    return type("TestBroken", (JournalSuite,), {"open": lambda _self: open_broken(f"x://{law}")})
 
 
 @pytest.mark.timeout(240)
 def test_broken_laws_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_journal_time_laws, "EXPIRY_SLACK", 2.0)
-    # The suites run concurrently: they mostly wait for logs that do not expire.
-    with ThreadPoolExecutor(len(EXPECTED)) as pool:
-        caught = dict(zip(EXPECTED, pool.map(broken_laws, EXPECTED), strict=True))
-    assert caught == EXPECTED
+    assert caught_by("journal", {law: suite_of(law) for law in EXPECTED}) == EXPECTED
 
 
 async def test_broken_journal_is_reported(strangers: dict[str, str], tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from support.judging import judge, with_installed
+from resumable_stream_conformance import BackendSuite, Capabilities
+from support.broken_backends import open_broken
+from support.judging import caught_by, judge, with_installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,12 @@ EXPECTED = {
 }
 
 
+def suite_of(law: str) -> type[BackendSuite]:
+    capabilities = Capabilities(counts_subscribers=True, renews_many=True)
+    members = {"open": lambda _self: open_broken(f"x://{law}"), "capabilities": capabilities}
+    return type("TestBroken", (BackendSuite,), members)
+
+
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process in which the broken backends are an installed package."""
@@ -89,22 +96,8 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.timeout(240)
-async def test_broken_laws_are_caught(strangers: dict[str, str], tmp_path: Path) -> None:
-    # The suites run concurrently: they mostly wait for keys that do not expire.
-    async def judge_law(law: str) -> tuple[int, dict[str, Any]]:
-        code, out, _ = await judge(
-            *(strangers, tmp_path, f"broken://{law}", "--json", "--layer", "ports"),
-            *("--with", "counts_subscribers", "--with", "renews_many"),
-        )
-        return code, json.loads(out)
-
-    judgements = await asyncio.gather(*map(judge_law, EXPECTED))
-    caught = {
-        law: {test["test"] for test in report["tests"] if test["status"] == "failed"}
-        for law, (_, report) in zip(EXPECTED, judgements, strict=True)
-    }
-    assert caught == EXPECTED
-    assert [code for code, _ in judgements] == [int(bool(tests)) for tests in EXPECTED.values()]
+def test_broken_laws_are_caught() -> None:
+    assert caught_by("ports", {law: suite_of(law) for law in EXPECTED}) == EXPECTED
 
 
 async def test_failure_shows_the_values(strangers: dict[str, str], tmp_path: Path) -> None:
