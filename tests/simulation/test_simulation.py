@@ -22,9 +22,14 @@ from simulation.world import Report, simulate
 if TYPE_CHECKING:
     from simulation.mutant import Mutant
 
-# Seeds of the short run, and how many of them one test takes.
-_SEEDS = 3_000
+# Seeds of every run and of a long one, and how many of them one test takes.
+_SEEDS = 1_500
+_LONG_SEEDS = 9_000
 _EACH = 75
+_RANGES = (
+    *range(0, _SEEDS, _EACH),
+    *(pytest.param(n, marks=pytest.mark.long) for n in range(_SEEDS, _LONG_SEEDS, _EACH)),
+)
 
 # Faults of the core that seeds have found, but too rarely for the table of mutants.
 _RARE = {
@@ -42,7 +47,7 @@ def explain(report: Report) -> str:
     return f"{problems}\n\n{report.timeline.text()[-6_000:]}\n\nmake simulate SEEDS={report.seed}"
 
 
-@pytest.mark.parametrize("first", range(0, _SEEDS, _EACH))
+@pytest.mark.parametrize("first", _RANGES)
 @pytest.mark.rule("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11", "P12")
 def test_every_promise_holds_under_every_fault(first: int) -> None:
     for seed in range(first, first + _EACH):
