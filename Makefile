@@ -32,7 +32,7 @@ demo-web: $(VENV)/.demo-web
 # Most tests wait for something: more of them at a time than there are processors. They start hundreds
 # of programs: without bytecode, each of these would compile the library again.
 test: check
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=4 --dist=worksteal $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=worksteal $(PYTEST_ARGS)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check
