@@ -62,6 +62,7 @@ class Replay(RunReader):
         "_shared",
         "_skip",
         "_stream_id",
+        "_turn",
         "_wanted",
     )
 
@@ -88,6 +89,7 @@ class Replay(RunReader):
         self._go_on = go_on
         self._following: RunReader | None = None
         self._closed = False
+        self._turn = asyncio.Lock()
         self._assembly = Assembly(hold=0, place=Place(0))
         self._final: EndFrame | None = None
         self._index = 0  # of the record to read next
@@ -115,20 +117,22 @@ class Replay(RunReader):
         return True
 
     async def fetch(self) -> None:
-        while not length_hint(self.ahead):
-            if self._closed:
-                raise StopAsyncIteration
-            if self._following is not None:
-                run = await self._following.next_run()
-                self._sequence += self._read
-                self._begin_run(self._run[self._read :] + run)
-            elif self._final is not None:
-                self._end(self._final)
-            elif records := await self._next_records():
-                self._take(records)
-                await self._give_way()
-            else:
-                await self._leave_the_log()
+        async with self._turn:
+            while not length_hint(self.ahead):
+                if self._closed:
+                    raise StopAsyncIteration
+                if self._following is not None:
+                    run = await self._following.next_run()
+                    self._sequence += self._read
+                    self._begin_run(self._run[self._read :] + run)
+                elif self._final is not None:
+                    self._end(self._final)
+                elif records := await self._next_records():
+                    if not self._closed:
+                        self._take(records)
+                        await self._give_way()
+                else:
+                    await self._leave_the_log()
 
     def close(self) -> None:
         self._closed = True
@@ -167,6 +171,8 @@ class Replay(RunReader):
         start = Start(0, EventId(self._generation, following), named=True)
         self._following = await self._go_on(start)
         if self._following is not None:
+            if self._closed:
+                await self._following.aclose()
             return
         # It may have ended meanwhile.
         if records := await self._next_records():
