@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 from resumable_stream._arguments import check_drain_timeout, check_id, check_on_end, start_at
 from resumable_stream._binding import Binding
 from resumable_stream._deleting import delete
+from resumable_stream._finding import Here
 from resumable_stream._instance import Instance
-from resumable_stream._joining import Here
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over, Unknown
 from resumable_stream._reading.canceller import cancel_elsewhere
 from resumable_stream._source import check_source
@@ -212,7 +212,7 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
         check_id(stream_id)
-        match await self._binding.get().joining.look_up(stream_id):
+        match await self._binding.get().finding.look_up(stream_id):
             case Here(producer):
                 known = producer.log.ending if producer.stored.done() else None
                 return status_of(known, producer.generation, producer.kept_until)
@@ -256,7 +256,7 @@ class ResumableStreamContext:
         """
         check_id(stream_id)
         instance = self._binding.get()
-        match await instance.joining.look_up(stream_id):
+        match await instance.finding.look_up(stream_id):
             case Here(producer):
                 stopped = producer.stop(Ending(Status.CANCELLED))
                 await asyncio.wait({producer.settled}, timeout=self._options.cancel_timeout)

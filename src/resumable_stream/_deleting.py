@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from resumable_stream._joining import Here
+from resumable_stream._finding import Here
 from resumable_stream._protocol.sentinel import DONE, Outcome
 from resumable_stream._protocol.whereabouts import Left, Over, Unknown
 from resumable_stream._status import DeleteResult
@@ -27,7 +27,7 @@ async def delete(instance: Instance, stream_id: str) -> DeleteResult:
     Raises:
         BackendError: not all is erased, or that is not known; try again, which is safe.
     """
-    match await instance.joining.look_up(stream_id):
+    match await instance.finding.look_up(stream_id):
         case Unknown():
             return DeleteResult.NOT_FOUND
         case Over() as over:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from resumable_stream._finding import Finding
 from resumable_stream._joining import Joining
 from resumable_stream._loops import Background
 from resumable_stream._producing.burial import bury
@@ -61,7 +62,8 @@ class Instance:
         # Also one that was superseded, while another one already produces its stream here.
         self._unreleased: dict[Producer, None] = {}
         self._kept = Kept(options.grace_period)
-        self.joining = Joining(self.shared, self._kept, self.local)
+        self.finding = Finding(self.shared, self.local)
+        self.joining = Joining(self.shared, self._kept, self.finding)
         self._wait_until = wait_until
         self._audience = V1Audience(backend)
         self._publisher = Publisher(self.shared)
@@ -123,7 +125,7 @@ class Instance:
 
     async def end(self, *, close_backend: bool) -> None:
         """End truthfully what still runs, and release everything."""
-        self.joining.closed = True
+        self.finding.closed = True
         self.shared.background.expect_end()
         self._kept.close()
         producers = list(self._unreleased)

@@ -4,58 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING
 
+from resumable_stream._finding import Here
 from resumable_stream._protocol.sentinel import left_in
-from resumable_stream._protocol.whereabouts import (
-    Elsewhere,
-    Left,
-    Over,
-    Unknown,
-    Whereabouts,
-    look_up,
-)
-from resumable_stream._reading.elsewhere import attach
-from resumable_stream._reading.enrolment import Enrolments
+from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over, Unknown
 from resumable_stream._reading.estate import Estate
 from resumable_stream._reading.local import LocalReader
-from resumable_stream._reading.replay import Replay
+from resumable_stream._replaying import Replaying
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import error_of
 from resumable_stream.errors import (
-    AccessDeniedError,
-    BackendUnavailableError,
-    ContextClosedError,
     HandshakeTimeoutError,
-    InvalidEventIdError,
     OffsetOutOfRangeError,
     ProducerLostError,
     StreamHistoryChangedError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from resumable_stream._finding import Finding
     from resumable_stream._producing.kept import Kept
     from resumable_stream._producing.producer import Producer
     from resumable_stream._protocol.places import Start
-    from resumable_stream._reading.remote import RemoteReader
     from resumable_stream._reading.runs import RunReader
     from resumable_stream._shared import Shared
     from resumable_stream._text.endings import Ending
 
-logger = logging.getLogger("resumable_stream")
-
 _PAUSE = 0.05
-
-
-@final
-class Here(NamedTuple):
-    """This instance produces the stream."""
-
-    producer: Producer
 
 
 class Joining:
@@ -63,19 +39,14 @@ class Joining:
 
     Args:
         kept: its producers that are over, and still serve.
-        local: gives its producer of a stream.
-
-    Attributes:
-        closed: nothing can be read any more.
     """
 
-    def __init__(self, shared: Shared, kept: Kept, local: Callable[[str], Producer | None]) -> None:
-        self.closed = False
+    def __init__(self, shared: Shared, kept: Kept, finding: Finding) -> None:
         self._shared = shared
         self._kept = kept
-        self._local = local
+        self._finding = finding
+        self._replaying = Replaying(shared, finding)
         self._loop = asyncio.get_running_loop()
-        self._enrolments = Enrolments(shared)
 
     async def join(
         self, stream_id: str, start: Start, *, replay: bool = True
@@ -86,7 +57,7 @@ class Joining:
         """
         deadline: float | None = None  # once the stream was no longer where it had been
         while True:
-            match await self.look_up(stream_id):
+            match await self._finding.look_up(stream_id):
                 case Here(producer):
                     return await self.join_here(producer, start, replay=replay)
                 case Elsewhere(generation):
@@ -138,18 +109,6 @@ class Joining:
         _raise_unless_completed(stream_id, ending, start)
         return None
 
-    async def look_up(self, stream_id: str) -> Here | Whereabouts:
-        """Tell where the stream is: here, or wherever the broker says.
-
-        Raises:
-            BackendError: the stream is not produced here, and the broker did not answer.
-        """
-        if (producer := self._local(stream_id)) is not None:
-            return Here(producer)
-        shared = self._shared
-        journaled = shared.journal is not None
-        return await look_up(shared.backend, shared.names, stream_id, journaled=journaled)
-
     async def _join_elsewhere(
         self, stream_id: str, generation: int | None, start: Start
     ) -> ResumableStream | None:
@@ -157,7 +116,7 @@ class Joining:
         if start.event_id is not None and start.event_id.generation != generation:
             return await self._join_left_behind(stream_id, start)
         try:
-            reader = await self._attached(stream_id, generation, start)
+            reader = await self._finding.attached(stream_id, generation, start)
         except OffsetOutOfRangeError:
             # What its producer no longer buffers may be in the journal.
             kept = generation and await self._replayed(stream_id, generation, start)
@@ -167,7 +126,7 @@ class Joining:
         if reader is None:
             return None
         if generation is not None and self._shared.journal is not None:
-            reader.estate = Estate(partial(self._left, stream_id, generation))
+            reader.estate = Estate(partial(self._replaying.left, stream_id, generation))
         return self._held(reader)
 
     async def _join_ended(
@@ -186,7 +145,7 @@ class Joining:
                     return kept
             if named and outcome.is_served():
                 with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
-                    reader = await self._attached(stream_id, generation, start, ended=True)
+                    reader = await self._finding.attached(stream_id, generation, start, ended=True)
                     if reader is not None:
                         return self._held(reader)
         _raise_unless_completed(stream_id, over.ending, start)
@@ -219,63 +178,8 @@ class Joining:
         self, stream_id: str, generation: int, start: Start
     ) -> ResumableStream | None:
         """Read a run from the journal, and what follows from its producer; None if it has none."""
-        reader = await self._replay(stream_id, generation, start)
+        reader = await self._replaying.replay(stream_id, generation, start)
         return None if reader is None else self._held(reader)
-
-    async def _replay(self, stream_id: str, generation: int, start: Start) -> Replay | None:
-        journal = self._shared.journal
-        if journal is None:
-            return None
-        if start.event_id is not None and start.event_id.generation != generation:
-            raise StreamHistoryChangedError(stream_id)
-        go_on = partial(self._following, stream_id, generation)
-        reader = Replay(self._shared, journal, stream_id, generation, start, go_on)
-        return reader if await reader.open() else None
-
-    async def _left(self, stream_id: str, generation: int, start: Start) -> Replay | None:
-        """Read what is left of a run whose reader has lost its producer; None if nothing is."""
-        try:
-            match await self.look_up(stream_id):
-                case Left(run) if run.generation == generation:
-                    return await self._replay(stream_id, generation, start)
-                case Over(outcome) if outcome and outcome.generation == generation:
-                    if outcome.kept_until:
-                        return await self._replay(stream_id, generation, start)
-        except OffsetOutOfRangeError as error:
-            logger.warning("stream %r: its journal is not read: %s", stream_id, error)
-        return None
-
-    async def _following(self, stream_id: str, generation: int, start: Start) -> RunReader | None:
-        """Read on where a run's journal ends so far; None if nobody has more of it."""
-        options, began = self._shared.options, self._loop.time()
-        while True:
-            try:
-                match await self.look_up(stream_id):
-                    case Here(producer) if producer.generation == generation:
-                        return LocalReader(producer, start, options.unit)
-                    case Elsewhere(present) if present == generation:
-                        return await self._attached(stream_id, generation, start)
-                    case _:
-                        return None
-            except InvalidEventIdError:
-                # With "sync", a producer learns that text is written after others can read it.
-                if self._loop.time() > began + options.handshake_timeout:
-                    raise
-            except AccessDeniedError:
-                raise
-            except BackendUnavailableError:
-                if self._loop.time() > began + options.outage_timeout:
-                    raise
-            await asyncio.sleep(_PAUSE)
-
-    async def _attached(
-        self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
-    ) -> RemoteReader | None:
-        """Read a stream from its producer elsewhere; None if it is no longer produced there."""
-        if self.closed:
-            raise ContextClosedError("this context was closed while the stream was joined")
-        shared, enrolments = self._shared, self._enrolments
-        return await attach(shared, enrolments, stream_id, generation, start, ended=ended)
 
     def _held(self, reader: RunReader) -> ResumableStream:
         return ResumableStream(reader, self._loop)

@@ -287,7 +287,7 @@ MUTANTS = (
     ),
     Mutant(
         "an unframed message makes a listener speak version 1",
-        "_joining.py",
+        "_finding.py",
         "await attach(shared, enrolments, stream_id, generation, start, ended=ended)",
         "await attach(shared, enrolments, stream_id, None, start, ended=ended)",
     ),

@@ -146,6 +146,6 @@ async def test_a_reader_whose_leaving_was_cut_short_is_not_signed_for() -> None:
         assert not signs(broker)
         assert not leavers(broker)
         assert context._binding.instance is not None
-        assert not context._binding.instance.joining._enrolments._known
+        assert not context._binding.instance.finding._enrolments._known
         for subscription in subscriptions:
             await subscription.aclose()

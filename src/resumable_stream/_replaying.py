@@ -1,0 +1,86 @@
+"""Reading a stream from the journal, and going on with its producer where that ends so far."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from resumable_stream._finding import Here
+from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over
+from resumable_stream._reading.local import LocalReader
+from resumable_stream._reading.replay import Replay
+from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendUnavailableError,
+    InvalidEventIdError,
+    OffsetOutOfRangeError,
+    StreamHistoryChangedError,
+)
+
+if TYPE_CHECKING:
+    from resumable_stream._finding import Finding
+    from resumable_stream._protocol.places import Start
+    from resumable_stream._reading.runs import RunReader
+    from resumable_stream._shared import Shared
+
+logger = logging.getLogger("resumable_stream")
+
+_PAUSE = 0.05
+
+
+class Replaying:
+    """Makes readers of the journal for one instance."""
+
+    def __init__(self, shared: Shared, finding: Finding) -> None:
+        self._shared = shared
+        self._finding = finding
+        self._loop = asyncio.get_running_loop()
+
+    async def replay(self, stream_id: str, generation: int, start: Start) -> Replay | None:
+        """Read a run from the journal, and what follows from its producer; None if it has none."""
+        journal = self._shared.journal
+        if journal is None:
+            return None
+        if start.event_id is not None and start.event_id.generation != generation:
+            raise StreamHistoryChangedError(stream_id)
+        go_on = partial(self._following, stream_id, generation)
+        reader = Replay(self._shared, journal, stream_id, generation, start, go_on)
+        return reader if await reader.open() else None
+
+    async def left(self, stream_id: str, generation: int, start: Start) -> Replay | None:
+        """Read what is left of a run whose reader has lost its producer; None if nothing is."""
+        try:
+            match await self._finding.look_up(stream_id):
+                case Left(run) if run.generation == generation:
+                    return await self.replay(stream_id, generation, start)
+                case Over(outcome) if outcome and outcome.generation == generation:
+                    if outcome.kept_until:
+                        return await self.replay(stream_id, generation, start)
+        except OffsetOutOfRangeError as error:
+            logger.warning("stream %r: its journal is not read: %s", stream_id, error)
+        return None
+
+    async def _following(self, stream_id: str, generation: int, start: Start) -> RunReader | None:
+        """Read on where a run's journal ends so far; None if nobody has more of it."""
+        options, began = self._shared.options, self._loop.time()
+        while True:
+            try:
+                match await self._finding.look_up(stream_id):
+                    case Here(producer) if producer.generation == generation:
+                        return LocalReader(producer, start, options.unit)
+                    case Elsewhere(present) if present == generation:
+                        return await self._finding.attached(stream_id, generation, start)
+                    case _:
+                        return None
+            except InvalidEventIdError:
+                # With "sync", a producer learns that text is written after others can read it.
+                if self._loop.time() > began + options.handshake_timeout:
+                    raise
+            except AccessDeniedError:
+                raise
+            except BackendUnavailableError:
+                if self._loop.time() > began + options.outage_timeout:
+                    raise
+            await asyncio.sleep(_PAUSE)
