@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._finding import Here
 from resumable_stream._protocol.sentinel import left_in
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over, Unknown
-from resumable_stream._reading.estate import Estate
+from resumable_stream._reading.fallback import Fallback
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._replaying import Replaying
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
@@ -126,7 +126,7 @@ class Joining:
         if reader is None:
             return None
         if generation is not None and self._shared.journal is not None:
-            reader.estate = Estate(partial(self._replaying.left, stream_id, generation))
+            reader.fallback = Fallback(partial(self._replaying.left, stream_id, generation))
         return self._held(reader)
 
     async def _join_ended(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from resumable_stream._protocol.wire import DataFrame
     from resumable_stream._reading.attachment import Attachment
     from resumable_stream._reading.dialect import Dialect
-    from resumable_stream._reading.estate import Estate
+    from resumable_stream._reading.fallback import Fallback
     from resumable_stream._reading.liveness import Liveness
     from resumable_stream._shared import Shared
     from resumable_stream.ports import Subscription
@@ -62,7 +62,7 @@ class RemoteReader(RunReader):
         speak: makes the dialect for this reader.
 
     Attributes:
-        estate: what is read on from once the producer is lost, if anything.
+        fallback: what is read on from once the producer is lost, if anything.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class RemoteReader(RunReader):
         "_subscriptions",
         "_task",
         "_tick",
-        "estate",
+        "fallback",
         "liveness",
         "loop",
         "shared",
@@ -106,7 +106,7 @@ class RemoteReader(RunReader):
         self._tick = 0
         self._releasing = False
         self._left_at: str | None = None
-        self.estate: Estate | None = None
+        self.fallback: Fallback | None = None
         self._dialect = speak(self)
 
     # For the caller
@@ -116,8 +116,8 @@ class RemoteReader(RunReader):
         if self._left_at is not None:
             return self._left_at
         unread = self.unread.count + len(self._run) - self._read
-        if self.estate is not None:
-            unread -= self.estate.taken
+        if self.fallback is not None:
+            unread -= self.fallback.taken
         return self._dialect.event_id(unread, begun=self._begun or self._read > 0)
 
     async def attach(self) -> Attachment:
@@ -144,15 +144,15 @@ class RemoteReader(RunReader):
         self.end()
         self.unread.clear()
         self._begin_run([])
-        if self.estate is not None:
-            self.estate.close()
+        if self.fallback is not None:
+            self.fallback.close()
         if self._task is not None and not self._releasing:
             self._task.cancel()
 
     async def aclose(self) -> None:
         self.close()
-        if self.estate is not None:
-            await self.estate.aclose()
+        if self.fallback is not None:
+            await self.fallback.aclose()
         if self._task is not None and self._task is not asyncio.current_task():
             await asyncio.wait({self._task})
 
@@ -170,12 +170,12 @@ class RemoteReader(RunReader):
 
     async def _leave_producer(self, loss: ProducerLostError) -> None:
         """Begin a run of what the lost producer has left."""
-        if self.estate is None:
+        if self.fallback is None:
             raise loss
         place = self.last_event_id
         start = Start(self.offset) if place is None else Start(0, EventId.parse(place))
         try:
-            run = await self.estate.next_run(start, loss)
+            run = await self.fallback.next_run(start, loss)
         except ProducerLostError as error:
             if error is loss:
                 raise

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from resumable_stream.errors import ProducerLostError
 
 
-class Estate:
+class Fallback:
     """Looked for once the producer is lost, and read to its end.
 
     Args:
