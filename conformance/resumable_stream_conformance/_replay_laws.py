@@ -141,6 +141,28 @@ class ReplayLaws(Stage):
         assert journal is not None
         assert journal.calls["read"] > 0, "nothing was trimmed"
 
+    @rule("P1", "P2", "P7", "P12", needs="journal")
+    async def test_reader_that_is_left_behind_goes_on(self) -> None:
+        """A reader whose producer drops the text ahead of it reads the journal, then live again."""
+        here = await self.instance(durability="sync", buffer_limit=1000)
+        there = await self.instance(window=4096)
+        lines = [f"{number}:" + 500 * "x" for number in range(60)]
+        source = Source(lines, hold_at=LATE)
+        readers = [await here.start(source), await there.resume(0)]
+        for reader in readers:
+            assert await read(reader, 1) == lines[:1]
+        newest = await there.resume(units(source.before(LATE - 1)))
+        assert await read(newest, 1) == [lines[LATE - 1]]
+        for instance, reader in zip((here, there), readers, strict=True):
+            assert await read(reader, LATE - 1) == lines[1:LATE]
+            assert reader.offset == units(source.before(LATE))
+            journal = instance.backend.journal
+            assert journal is not None
+            assert journal.calls["read"] > 0, "the reader was not left behind"
+        source.go.set()
+        for reader in readers:
+            assert await read(reader) == lines[LATE:]
+
     @rule("P3", "P12", needs="journal")
     async def test_deleted_stream_is_gone(self) -> None:
         """Any instance erases a stream that is over: its text, its end, and that it was there."""

@@ -79,7 +79,10 @@ class Joining:
 
     def read(self, producer: Producer, start: Start) -> ResumableStream:
         """Read what is produced here."""
-        return self._held(LocalReader(producer, start, self._shared.options.unit))
+        reader = LocalReader(producer, start, self._shared.options.unit)
+        if producer.is_journaled:
+            reader.fallback = self._fallback(producer.stream_id, producer.generation)
+        return self._held(reader)
 
     async def join_here(
         self, producer: Producer, start: Start, *, replay: bool = True
@@ -126,7 +129,7 @@ class Joining:
         if reader is None:
             return None
         if generation is not None and self._shared.journal is not None:
-            reader.fallback = Fallback(partial(self._replaying.left, stream_id, generation))
+            reader.fallback = self._fallback(stream_id, generation)
         return self._held(reader)
 
     async def _join_ended(
@@ -180,6 +183,9 @@ class Joining:
         """Read a run from the journal, and what follows from its producer; None if it has none."""
         reader = await self._replaying.replay(stream_id, generation, start)
         return None if reader is None else self._held(reader)
+
+    def _fallback(self, stream_id: str, generation: int) -> Fallback:
+        return Fallback(partial(self._replaying.read_on, stream_id, generation))
 
     def _held(self, reader: RunReader) -> ResumableStream:
         return ResumableStream(reader, self._loop)

@@ -7,6 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from resumable_stream._backoff import Backoff
 from resumable_stream._finding import Here
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over
 from resumable_stream._reading.local import LocalReader
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from resumable_stream._protocol.places import Start
     from resumable_stream._reading.runs import RunReader
     from resumable_stream._shared import Shared
+    from resumable_stream.errors import StreamError
 
 logger = logging.getLogger("resumable_stream")
 
@@ -49,17 +51,49 @@ class Replaying:
         reader = Replay(self._shared, journal, stream_id, generation, start, go_on)
         return reader if await reader.open() else None
 
-    async def left(self, stream_id: str, generation: int, start: Start) -> Replay | None:
-        """Read what is left of a run whose reader has lost its producer; None if nothing is."""
+    async def read_on(
+        self, stream_id: str, generation: int, start: Start, why: StreamError
+    ) -> Replay | None:
+        """Read what the journal has for a reader to whom its producer gives no more text.
+
+        Args:
+            stream_id: which stream.
+            generation: whose run.
+            start: where the reader is.
+            why: the producer is lost, or has dropped the text.
+
+        Returns:
+            None if nothing is there.
+        """
         try:
-            match await self._finding.look_up(stream_id):
-                case Left(run) if run.generation == generation:
-                    return await self.replay(stream_id, generation, start)
-                case Over(outcome) if outcome and outcome.generation == generation:
-                    if outcome.kept_until:
-                        return await self.replay(stream_id, generation, start)
-        except OffsetOutOfRangeError as error:
+            if isinstance(why, OffsetOutOfRangeError):
+                return await self._trimmed(stream_id, generation, start)
+            return await self._left(stream_id, generation, start)
+        except (AccessDeniedError, OffsetOutOfRangeError) as error:
             logger.warning("stream %r: its journal is not read: %s", stream_id, error)
+            return None
+
+    async def _trimmed(self, stream_id: str, generation: int, start: Start) -> Replay | None:
+        """Read what a producer has dropped, however often the journal fails meanwhile."""
+        backoff, began = Backoff(_PAUSE), self._loop.time()
+        while True:
+            try:
+                return await self.replay(stream_id, generation, start)
+            except AccessDeniedError:
+                raise
+            except BackendUnavailableError:
+                if self._loop.time() > began + self._shared.options.outage_timeout:
+                    raise
+            await asyncio.sleep(backoff.next())
+
+    async def _left(self, stream_id: str, generation: int, start: Start) -> Replay | None:
+        """Read what is left of a run whose reader has lost its producer; None if nothing is."""
+        match await self._finding.look_up(stream_id):
+            case Left(run) if run.generation == generation:
+                return await self.replay(stream_id, generation, start)
+            case Over(outcome) if outcome and outcome.generation == generation:
+                if outcome.kept_until:
+                    return await self.replay(stream_id, generation, start)
         return None
 
     async def _following(self, stream_id: str, generation: int, start: Start) -> RunReader | None:

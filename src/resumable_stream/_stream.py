@@ -45,7 +45,8 @@ class ResumableStream:
 
     * ``StreamFailedError``, ``StreamCancelledError``, ``ProducerLostError`` or its subclass
       ``StreamSupersededError``: the stream ended otherwise;
-    * ``OffsetOutOfRangeError``: this reader fell behind, and its text is no longer buffered;
+    * ``OffsetOutOfRangeError``: this reader fell behind, and its text is no longer there, neither
+      buffered nor in a journal;
     * ``InvalidOffsetError``: the text shows that the offset falls inside a surrogate pair;
     * ``BackendUnavailableError``: a remote reader could not reach the broker for too long.
 

@@ -24,7 +24,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "a reader seals",
         "_reading/replay.py",
-        "        else:\n            self._final = EndFrame(self._generation, self._place, _LOST)",
+        "        else:\n            final = self._loss or _LOST\n"
+        "            self._final = EndFrame(self._generation, self._place, final)",
         "        else:\n"
         "            from resumable_stream._protocol.records import encode_record\n\n"
         "            self._final = EndFrame(self._generation, self._place, _LOST)\n"
@@ -49,7 +50,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "a text without an end reads as complete",
         "_reading/replay.py",
-        "        else:\n            self._final = EndFrame(self._generation, self._place, _LOST)",
+        "        else:\n            final = self._loss or _LOST\n"
+        "            self._final = EndFrame(self._generation, self._place, final)",
         "        else:\n"
         "            self._final = EndFrame(\n"
         "                self._generation, self._place, Ending(Status.COMPLETED)\n"
@@ -86,17 +88,16 @@ JOURNAL_MUTANTS = (
     Mutant(
         "a place beyond what is left of a lost text is called invalid",
         "_reading/replay.py",
-        " and final.ending.status is not Status.LOST",
+        " and final.ending.status not in _UNFINISHED",
         "",
         found=True,
     ),
     Mutant(
         "a replay that is given up moves its place on",
         "_reading/replay.py",
-        "                run = await self._following.next_run()\n"
-        "                self._sequence += self._read\n",
-        "                self._sequence += len(self._run)\n"
-        "                run = await self._following.next_run()\n",
+        "            run = await following.next_run()\n",
+        "            self._sequence += len(self._run)\n"
+        "            run = await following.next_run()\n",
         found=True,
     ),
     Mutant(

@@ -113,6 +113,11 @@ class Producer:
         return self._recording.kept_until
 
     @property
+    def is_journaled(self) -> bool:
+        """Whether its text is written to the journal."""
+        return self._journaling is not None
+
+    @property
     def stage(self) -> Stage:
         """How far it is in its life."""
         return self._life.stage

@@ -1,58 +1,84 @@
-"""What a lost producer has left of its text, for a reader that was attached to it."""
+"""What a reader reads once its producer no longer gives it the text: what the journal has."""
 
 from __future__ import annotations
 
+import asyncio
+from operator import length_hint
 from typing import TYPE_CHECKING
+
+from resumable_stream._protocol.places import EventId, Start
+from resumable_stream.errors import ProducerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from resumable_stream._protocol.places import Start
-    from resumable_stream._stream import Reader
-    from resumable_stream.errors import ProducerLostError
+    from resumable_stream._reading.runs import RunReader
+    from resumable_stream.errors import StreamError
 
 
 class Fallback:
-    """Looked for once the producer is lost, and read to its end.
+    """Looked for once the producer is lost, or has dropped the text, and read to its end.
 
     Args:
-        find: gives a reader of it, from a place on; None if nothing is left.
-
-    Attributes:
-        taken: how many chunks were read from it.
+        find: gives a reader of what follows a place, for the reason that the producer gives no
+            more; None if nothing is there.
     """
 
-    __slots__ = ("_find", "_reader", "_sought", "taken")
+    __slots__ = ("_closed", "_find", "_reader", "_sought", "_turn")
 
-    def __init__(self, find: Callable[[Start], Awaitable[Reader | None]]) -> None:
+    def __init__(self, find: Callable[[Start, StreamError], Awaitable[RunReader | None]]) -> None:
         self._find = find
         self._sought = False
-        self._reader: Reader | None = None
-        self.taken = 0
+        self._reader: RunReader | None = None
+        self._closed = False
+        self._turn = asyncio.Lock()
 
-    async def next_run(self, start: Start, loss: ProducerLostError) -> list[str]:
-        """Return the next chunks; raise as what is left ends, or the loss if nothing is.
+    @property
+    def after(self) -> EventId | None:
+        """The place after what was read from here; None if nothing was."""
+        place = None if self._reader is None else self._reader.last_event_id
+        return None if place is None else EventId.parse(place)
+
+    async def next_run(self, reader: RunReader, why: StreamError) -> list[str]:
+        """Return the next chunks for a reader; none if another caller has begun a run for it.
 
         Args:
-            start: where the reader is, when this is called first.
-            loss: what the reader would be told without this.
+            reader: where it is when this is called first, the chunks begin.
+            why: what the reader would be told without this.
 
         Raises:
-            BackendError: it is not known what is left; ask again.
+            StreamError: as what is there ends, or ``why`` if nothing is there.
+            BackendError: it is not known what is there; ask again.
         """
-        if not self._sought:
-            self._reader = await self._find(start)
-            self._sought = True
-        if self._reader is None:
-            raise loss
-        run = await self._reader.next_run()
-        self.taken += len(run)
-        return run
+        async with self._turn:
+            if length_hint(reader.ahead):
+                return []
+            if not self._sought:
+                await self._seek(reader, why)
+            if self._reader is None:
+                raise why
+            try:
+                return await self._reader.next_run()
+            except ProducerLostError as error:
+                if error.offset >= reader.offset:
+                    raise
+                # What is there may end before this reader's place.
+                raise ProducerLostError(error.stream_id, reader.offset) from None
+
+    async def _seek(self, reader: RunReader, why: StreamError) -> None:
+        place = reader.last_event_id
+        start = Start(reader.offset) if place is None else Start(0, EventId.parse(place))
+        self._reader = await self._find(start, why)
+        self._sought = True
+        if self._closed:
+            self.close()
 
     def close(self) -> None:
+        self._closed = True
         if self._reader is not None:
             self._reader.close()
 
     async def aclose(self) -> None:
+        self.close()
         if self._reader is not None:
             await self._reader.aclose()

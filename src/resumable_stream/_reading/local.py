@@ -17,6 +17,7 @@ from resumable_stream.errors import (
 )
 
 if TYPE_CHECKING:
+    from resumable_stream._reading.fallback import Fallback
     from resumable_stream._text.log import Log
     from resumable_stream._text.offsets import OffsetUnit
 
@@ -52,10 +53,14 @@ class LocalReader(RunReader):
         InvalidOffsetError: the offset falls inside a surrogate pair.
         InvalidEventIdError: the event id lies beyond the text.
         StreamHistoryChangedError: the event id is another generation's.
+
+    Attributes:
+        fallback: what is read once the text is no longer buffered, if anything.
     """
 
     __slots__ = (
         "_closed",
+        "_fallen",
         "_generation",
         "_grace_until",
         "_index",
@@ -64,6 +69,7 @@ class LocalReader(RunReader):
         "_sequence",
         "_skip",
         "_stream_id",
+        "fallback",
     )
 
     def __init__(self, producer: Produced, start: Start, unit: OffsetUnit) -> None:
@@ -73,6 +79,8 @@ class LocalReader(RunReader):
         self._log = producer.log
         self._producer = producer
         self._closed = False
+        self._fallen: OffsetOutOfRangeError | None = None  # once its text was dropped
+        self.fallback: Fallback | None = None
         self._grace_until: float | None = None
         position = self._locate(start)
         self._offset = self._log.offset(position, unit)
@@ -98,11 +106,14 @@ class LocalReader(RunReader):
             following = self._sequence + self._read
             if self._closed:
                 raise StopAsyncIteration
-            if following < log.end:
+            if self._fallen is not None:
+                await self._fall_back(self._fallen)
+            elif following < log.end:
                 if following < log.first:
                     start = log.start_offset(self._unit)
-                    raise OffsetOutOfRangeError(self._stream_id, self.offset, start)
-                self._take(following)
+                    self._fallen = OffsetOutOfRangeError(self._stream_id, self.offset, start)
+                else:
+                    self._take(following)
             elif log.ending is not None:
                 await self._settling()
                 error = error_of(self._stream_id, log.ending, self.offset)
@@ -116,7 +127,7 @@ class LocalReader(RunReader):
     def _begin_next(self) -> bool:
         following = self._sequence + self._read
         # At the end, and where text was trimmed away, ``fetch`` says so.
-        if not self._log.first <= following < self._log.end:
+        if self._fallen or not self._log.first <= following < self._log.end:
             return False
         self._take(following)
         return True
@@ -131,6 +142,16 @@ class LocalReader(RunReader):
             wanted = self._skip.feed_all(taken)
         self._begin_run(wanted)
         self._sequence = sequence + len(taken) - len(wanted)
+
+    async def _fall_back(self, why: OffsetOutOfRangeError) -> None:
+        """Begin a run of what the producer no longer buffers."""
+        if self.fallback is None:
+            raise why
+        run = await self.fallback.next_run(self, why)
+        if run and (after := self.fallback.after) is not None:
+            self._begin_run(run)
+            self._sequence, self._index = after.sequence - len(run), 0
+            self._skip.remaining = 0
 
     async def _settling(self) -> None:
         """Wait for the end's record for a moment, so that whoever learns the end finds it there.
@@ -150,9 +171,13 @@ class LocalReader(RunReader):
         self._sequence += self._read
         self._begin_run([])
         self._log.notify()
+        if self.fallback is not None:
+            self.fallback.close()
 
     async def aclose(self) -> None:
         self.close()
+        if self.fallback is not None:
+            await self.fallback.aclose()
 
     def _locate(self, start: Start) -> Position:
         log = self._log

@@ -8,7 +8,6 @@ from itertools import chain
 from operator import length_hint
 from typing import TYPE_CHECKING
 
-from resumable_stream._protocol.places import EventId, Start
 from resumable_stream._protocol.whereabouts import look_up
 from resumable_stream._reading.attachment import Joined, Moved, Refused
 from resumable_stream._reading.liveness import Verdict
@@ -24,6 +23,7 @@ from resumable_stream.errors import (
     ContextClosedError,
     HandshakeTimeoutError,
     InvalidOffsetError,
+    OffsetOutOfRangeError,
     ProducerLostError,
     ResumableStreamError,
     WrongKeyTypeError,
@@ -33,12 +33,14 @@ from resumable_stream.ports import Loss
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resumable_stream._protocol.places import Start
     from resumable_stream._protocol.wire import DataFrame
     from resumable_stream._reading.attachment import Attachment
     from resumable_stream._reading.dialect import Dialect
     from resumable_stream._reading.fallback import Fallback
     from resumable_stream._reading.liveness import Liveness
     from resumable_stream._shared import Shared
+    from resumable_stream.errors import StreamError
     from resumable_stream.ports import Subscription
 
 logger = logging.getLogger("resumable_stream")
@@ -62,7 +64,7 @@ class RemoteReader(RunReader):
         speak: makes the dialect for this reader.
 
     Attributes:
-        fallback: what is read on from once the producer is lost, if anything.
+        fallback: what is read once the producer is lost, or has dropped the text, if anything.
     """
 
     __slots__ = (
@@ -115,9 +117,10 @@ class RemoteReader(RunReader):
     def last_event_id(self) -> str | None:
         if self._left_at is not None:
             return self._left_at
-        unread = self.unread.count + len(self._run) - self._read
-        if self.fallback is not None:
-            unread -= self.fallback.taken
+        unread = len(self._run) - self._read
+        if self.fallback is not None and (after := self.fallback.after) is not None:
+            return str(after._replace(sequence=after.sequence - unread))
+        unread += self.unread.count
         return self._dialect.event_id(unread, begun=self._begun or self._read > 0)
 
     async def attach(self) -> Attachment:
@@ -161,27 +164,19 @@ class RemoteReader(RunReader):
             self._begin_run([])  # what was read is not held while nothing comes
             try:
                 await self.unread.arrival()
-            except ProducerLostError as error:
+            except (OffsetOutOfRangeError, ProducerLostError) as error:
                 await self._leave_producer(error)
             if length_hint(self.ahead):
                 return  # to another caller
         if self._unbroken >= _YIELD_EVERY:
             await self._give_way()
 
-    async def _leave_producer(self, loss: ProducerLostError) -> None:
-        """Begin a run of what the lost producer has left."""
+    async def _leave_producer(self, why: StreamError) -> None:
+        """Begin a run of what the producer no longer gives."""
         if self.fallback is None:
-            raise loss
-        place = self.last_event_id
-        start = Start(self.offset) if place is None else Start(0, EventId.parse(place))
-        try:
-            run = await self.fallback.next_run(start, loss)
-        except ProducerLostError as error:
-            if error is loss:
-                raise
-            # What is left may end before this reader's place.
-            raise ProducerLostError(self.stream_id, self.offset) from None
-        self._begin_run(run)
+            raise why
+        if run := await self.fallback.next_run(self, why):
+            self._begin_run(run)
 
     def _begin_next(self) -> bool:
         if self._run and self.unread.give_back():

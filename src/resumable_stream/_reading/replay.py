@@ -12,6 +12,7 @@ from resumable_stream._protocol.places import EventId, Place, Start
 from resumable_stream._protocol.records import decode_record
 from resumable_stream._protocol.wire import EndFrame, MalformedFrameError
 from resumable_stream._reading.assembly import Assembly
+from resumable_stream._reading.local import LocalReader
 from resumable_stream._reading.runs import RunReader
 from resumable_stream._text.endings import Ending, Status, error_of
 from resumable_stream._text.offsets import Skip, length
@@ -20,6 +21,8 @@ from resumable_stream.errors import (
     BackendUnavailableError,
     InvalidEventIdError,
     OffsetOutOfRangeError,
+    ProducerLostError,
+    StreamSupersededError,
 )
 
 if TYPE_CHECKING:
@@ -34,10 +37,13 @@ logger = logging.getLogger("resumable_stream")
 _STEP = 256 * 1024
 _FIRST_PAUSE = 0.05
 _LOST = Ending(Status.LOST)
+_UNFINISHED = {Status.LOST, Status.SUPERSEDED}
 
 
 class Replay(RunReader):
-    """Reads the log of one producer's run.
+    """Reads the log of one producer's run, and goes on with the producer where the log ends.
+
+    A reader that the producer then leaves behind, or that loses it, goes back into the log.
 
     Args:
         shared: what the instance shares.
@@ -45,12 +51,14 @@ class Replay(RunReader):
         stream_id: which stream.
         generation: whose run.
         start: where to begin.
-        go_on: gives a reader of what follows a log without an end; None if nobody has that text.
+        go_on: gives a reader of what follows a log without an end; None if nobody has that text,
+            and ``OffsetOutOfRangeError`` if its producer has dropped it.
     """
 
     __slots__ = (
         "_assembly",
         "_closed",
+        "_come",
         "_final",
         "_following",
         "_generation",
@@ -58,6 +66,7 @@ class Replay(RunReader):
         "_index",
         "_journal",
         "_log",
+        "_loss",
         "_sequence",
         "_shared",
         "_skip",
@@ -89,11 +98,13 @@ class Replay(RunReader):
         self._go_on = go_on
         self._following: RunReader | None = None
         self._closed = False
-        self._turn = asyncio.Lock()
         self._assembly = Assembly(hold=0, place=Place(0))
         self._final: EndFrame | None = None
         self._index = 0  # of the record to read next
+        self._come = 0  # how many of the first chunks have come, from wherever
         self._sequence = 0  # of the run's first chunk
+        self._loss: Ending | None = None  # how the producer that it went on with was lost
+        self._turn = asyncio.Lock()
 
     @property
     def last_event_id(self) -> str | None:
@@ -117,14 +128,12 @@ class Replay(RunReader):
         return True
 
     async def fetch(self) -> None:
-        async with self._turn:
+        async with self._turn:  # or two callers would read the same records
             while not length_hint(self.ahead):
                 if self._closed:
                     raise StopAsyncIteration
                 if self._following is not None:
-                    run = await self._following.next_run()
-                    self._sequence += self._read
-                    self._begin_run(self._run[self._read :] + run)
+                    await self._follow(self._following)
                 elif self._final is not None:
                     self._end(self._final)
                 elif records := await self._next_records():
@@ -153,7 +162,7 @@ class Replay(RunReader):
         """Raise as the stream has ended, if all of its text was there."""
         if self._place < final.end:
             final = final._replace(ending=_LOST)
-        elif self._wanted > final.end and final.ending.status is not Status.LOST:
+        elif self._wanted > final.end and final.ending.status not in _UNFINISHED:
             raise InvalidEventIdError(
                 f"last event id '{self._generation}-{self._wanted}' is beyond the stream"
             )
@@ -167,21 +176,53 @@ class Replay(RunReader):
 
     async def _leave_the_log(self) -> None:
         """Go on where the log ends without an end: its producer lives, or is lost."""
-        following = max(self._place, self._wanted)
+        following = max(self._come, self._wanted)
         start = Start(0, EventId(self._generation, following), named=True)
-        self._following = await self._go_on(start)
+        try:
+            self._following = None if self._loss else await self._go_on(start)
+        except OffsetOutOfRangeError as error:
+            # A record with what was dropped may be under way.
+            await self._wait_for_records(error)
+            return
         if self._following is not None:
             if self._closed:
                 await self._following.aclose()
-            return
+            if following > self._come:
+                self._offset, self._come = self._following.offset, following
         # It may have ended meanwhile.
-        if records := await self._next_records():
+        elif records := await self._next_records():
             self._take(records)
         else:
-            self._final = EndFrame(self._generation, self._place, _LOST)
+            final = self._loss or _LOST
+            self._final = EndFrame(self._generation, self._place, final)
+
+    async def _wait_for_records(self, error: OffsetOutOfRangeError) -> None:
+        """Read what is written next; raise the error if nothing is."""
+        clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
+        deadline = clock() + self._shared.options.handshake_timeout
+        while not (records := await self._next_records()):
+            if clock() > deadline or self._closed:
+                raise error
+            await asyncio.sleep(backoff.next())
+        self._take(records)
+
+    async def _follow(self, following: RunReader) -> None:
+        """Begin a run of what the producer has, or go back into the log if it gives no more."""
+        try:
+            run = await following.next_run()
+        except OffsetOutOfRangeError:
+            self._following = None
+        except ProducerLostError as error:
+            if isinstance(following, LocalReader):
+                raise  # it has had all of the text
+            superseded = isinstance(error, StreamSupersededError)
+            self._loss = Ending(Status.SUPERSEDED) if superseded else _LOST
+            self._following = None
+        else:
+            self._hand_out(run)
 
     def _take(self, records: Sequence[bytes]) -> None:
-        """Begin a run of the chunks in these records that are wanted."""
+        """Begin a run of the chunks in these records that are new and wanted."""
         first, taken = self._place, list[str]()
         for record in records:
             self._index += 1
@@ -200,9 +241,14 @@ class Replay(RunReader):
                 taken += self._assembly.accept(frame)
             if self._final is not None:
                 break  # a record that comes late may stand behind the end
+        self._hand_out(taken[max(0, self._come - first) :])
+
+    def _hand_out(self, chunks: list[str]) -> None:
+        """Begin a run of what is wanted of the chunks that come next."""
         self._begin_run([])  # so that what was read is counted
-        wanted = self._leave_out(first, taken)
-        self._sequence = first + len(taken) - len(wanted)
+        wanted = self._leave_out(self._come, chunks)
+        self._come += len(chunks)
+        self._sequence = self._come - len(wanted)
         self._begin_run(wanted)
 
     def _leave_out(self, first: int, taken: list[str]) -> list[str]:
