@@ -41,13 +41,19 @@ class Finding:
         self._local = local
         self._enrolments = Enrolments(shared)
 
-    async def look_up(self, stream_id: str) -> Here | Whereabouts:
+    async def look_up(self, stream_id: str, wanted: int | None = None) -> Here | Whereabouts:
         """Tell where the stream is: here, or wherever the broker says.
+
+        Args:
+            stream_id: which stream.
+            wanted: a generation: if the producer here is another one, the broker is asked, for it
+                may have been superseded without knowing.
 
         Raises:
             BackendError: the stream is not produced here, and the broker did not answer.
         """
-        if (producer := self._local(stream_id)) is not None:
+        producer = self._local(stream_id)
+        if producer is not None and wanted in {None, producer.generation}:
             return Here(producer)
         shared = self._shared
         journaled = shared.journal is not None

@@ -56,8 +56,9 @@ class Joining:
         With ``replay``, one that is over is read from the journal, if it is kept there.
         """
         deadline: float | None = None  # once the stream was no longer where it had been
+        wanted = start.event_id.generation if start.event_id else None
         while True:
-            match await self._finding.look_up(stream_id):
+            match await self._finding.look_up(stream_id, wanted):
                 case Here(producer):
                     return await self.join_here(producer, start, replay=replay)
                 case Elsewhere(generation):
