@@ -13,6 +13,7 @@ from resumable_stream.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     from resumable_stream._instance import Instance
+    from resumable_stream._producing.producer import Producer
     from resumable_stream._shared import Shared
 
 # The least time to live. A key is let run out, because only then no other value can be hit.
@@ -27,17 +28,20 @@ async def delete(instance: Instance, stream_id: str) -> DeleteResult:
     Raises:
         BackendError: not all is erased, or that is not known; try again, which is safe.
     """
-    match await instance.finding.look_up(stream_id):
+    where = await instance.finding.look_up(stream_id)
+    if isinstance(where, Here) and where.producer.log.ending is not None:
+        await _let_go(instance, where.producer)
+        # Where the broker has lost its keys, they may be those of a later run by now.
+        where = await instance.finding.look_up(stream_id)
+        if isinstance(where, Unknown):
+            return DeleteResult.DELETED
+    match where:
         case Unknown():
             return DeleteResult.NOT_FOUND
         case Over() as over:
             generation = over.generation
         case Left(run):
             generation = run.generation
-        case Here(producer) if producer.log.ending is not None:
-            timeout = instance.shared.options.cancel_timeout
-            await asyncio.wait({producer.settled}, timeout=timeout)
-            generation = producer.generation
         case _:
             return DeleteResult.STILL_ACTIVE
     instance.let_go(stream_id, generation)
@@ -45,11 +49,27 @@ async def delete(instance: Instance, stream_id: str) -> DeleteResult:
     return DeleteResult.DELETED
 
 
+async def _let_go(instance: Instance, producer: Producer) -> None:
+    """Erase the text of a producer here that is over, and forget it."""
+    shared, stream_id = instance.shared, producer.stream_id
+    await asyncio.wait({producer.settled}, timeout=shared.options.cancel_timeout)
+    if not producer.settled.done():
+        raise BackendUnavailableError(
+            f"the end of stream {stream_id!r} is not recorded yet; try again"
+        )
+    instance.let_go(stream_id, producer.generation)
+    await _erase_text(shared, stream_id, producer.generation)
+
+
+async def _erase_text(shared: Shared, stream_id: str, generation: int | None) -> None:
+    if shared.journal is not None and generation is not None:
+        await shared.journal.delete(shared.names.journal(stream_id, generation))
+
+
 async def _erase(shared: Shared, stream_id: str, generation: int | None) -> None:
     """Erase the run's log, and let its keys run out."""
     store, names = shared.backend, shared.names
-    if shared.journal is not None and generation is not None:
-        await shared.journal.delete(names.journal(stream_id, generation))
+    await _erase_text(shared, stream_id, generation)
     sentinel, key = names.sentinel(stream_id), names.outcome(stream_id)
     outcome = await store.get(key)
     ended = Outcome.decode(outcome)

@@ -72,7 +72,7 @@ JOURNAL_MUTANTS = (
     Mutant(
         "an erased text stays",
         "_deleting.py",
-        "        await shared.journal.delete(names.journal(stream_id, generation))",
+        "        await shared.journal.delete(shared.names.journal(stream_id, generation))",
         "        pass",
     ),
     Mutant(

@@ -13,9 +13,9 @@ from resumable_stream import (
     DeleteResult,
     StreamFailedError,
 )
-from support.journals import died, ending_with, journaled, kept, produced
+from support.journals import died, ending_with, generation, journaled, kept, produced
 from support.virtual_time import in_virtual_time
-from support.world import ID, Source, rest, world
+from support.world import ID, OUTCOME, SENTINEL, Peer, Source, rest, world
 
 
 @pytest.mark.rule("P3", "JNL-8")
@@ -74,3 +74,28 @@ async def test_what_a_dead_producer_left_can_be_deleted() -> None:
         assert await context.delete_stream(ID) is DeleteResult.DELETED
         stream = await context.resumable_stream(ID, ending_with("again"))
         assert await rest(stream) == ["again"]
+
+
+@pytest.mark.rule("JNL-8")
+@in_virtual_time
+async def test_the_run_that_the_broker_knows_is_deleted_and_not_only_the_one_here() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async")
+        source = Source("a")
+        first = await context.create_new_resumable_stream(ID, source)
+        # It serves a listener that never says whether it got the end.
+        await Peer(here).ask(version=2, window=100)
+        source.finish()
+        assert await rest(first) == ["a"]
+        await asyncio.sleep(1)
+        # The broker comes back empty, and somebody else is asked for the stream.
+        await here.raw.delete(SENTINEL)
+        await here.raw.delete(OUTCOME)
+        other, _, _ = journaled(here, "async")
+        stream = await other.create_new_resumable_stream(ID, ending_with("b"))
+        run = await generation(here)
+        assert await rest(stream) == ["b"]
+        await asyncio.sleep(1)
+        assert await context.delete_stream(ID) is DeleteResult.DELETED
+        assert await kept(here, run) == ([], [])
+        assert await context.resume_existing_stream(ID) is NOT_FOUND
