@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from resumable_stream import ProducerLostError, StreamSupersededError
 from support.journals import ending_with, journaled
 from support.virtual_time import in_virtual_time
 from support.world import ID, SENTINEL, Source, rest, world
@@ -27,3 +31,29 @@ async def test_a_place_in_its_successors_text_is_looked_for_elsewhere() -> None:
         again = await context.resume_existing_stream(ID, last_event_id=place)
         assert await rest(again) == ["b"]
         source.finish()
+
+
+@pytest.mark.rule("P3", "P5", "JNL-5")
+@pytest.mark.parametrize("journal_is_back", [True, False])
+@in_virtual_time
+async def test_readers_that_wait_for_its_journal_are_told_of_no_other_end(
+    *, journal_is_back: bool
+) -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, "sync")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        assert await anext(stream) == "a"
+        await asyncio.sleep(1)
+        broker.away = notebook.away = True
+        source.put("b")
+        source.finish()
+        await asyncio.sleep(1)
+        await here.raw.delete(SENTINEL)
+        other, _, _ = journaled(here, "sync")
+        sealed: Any = await other.resumable_stream(ID, Source())
+        with pytest.raises(ProducerLostError):
+            await rest(sealed)
+        broker.away, notebook.away = False, not journal_is_back
+        with pytest.raises(StreamSupersededError):
+            await asyncio.wait_for(rest(stream), 30)

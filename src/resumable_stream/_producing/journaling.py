@@ -135,6 +135,12 @@ class Journaling:
             return 0
         return math.ceil(sentinel.wall_clock() + self._options.retention)
 
+    def supersede(self) -> None:
+        """Another run has the stream: readers who still wait are told so, and of no other end."""
+        self._kept = False
+        if self.drafts:
+            self._text.finish(Ending(Status.SUPERSEDED))
+
     def cut_off(self) -> None:
         """Write nothing more, as the event loop ends: the stream has an ending all the same."""
         if self.drafts:
@@ -188,7 +194,6 @@ class Journaling:
             logger.warning("stream %r: its text is not kept: %s", self._stream_id, error)
             await self._relay()
         except (ForeignRecordError, SupersededError):
-            self._kept = False
             self._on_gone(Ending(Status.SUPERSEDED))
         except BackendError as error:
             logger.error("stream %r: its text is not kept: %s", self._stream_id, error)  # noqa: TRY400
@@ -248,9 +253,9 @@ class Journaling:
 
     def _publish(self) -> None:
         """With "sync", hand the readers what is written."""
-        if not self.drafts:
-            return
         text, until = self._text, self._writer.place.sequence
+        if not self.drafts or text.ending is not None:
+            return
         while text.end < until:
             for chunk in self.draft.texts(text.end)[: until - text.end]:
                 text.append(chunk)

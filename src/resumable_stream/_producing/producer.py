@@ -91,7 +91,7 @@ class Producer:
         self._requests = Requests(
             stream_id, shared, on_request=self._on_request, on_loss=self._on_loss
         )
-        self._journaling = journaling_of(stream_id, claim, self.log, shared, on_gone=self.stop)
+        self._journaling = journaling_of(stream_id, claim, self.log, shared, self._give_up)
         draft, throttle = self.log, None
         if self._journaling is not None and self._journaling.drafts:
             draft, throttle = self._journaling.draft, self._journaling.throttle
@@ -99,7 +99,9 @@ class Producer:
             stream_id, draft, log_tracebacks=options.log_tracebacks, throttle=throttle
         )
         self._outlet: Outlet | None = None  # once a remote listener has asked
-        self._lease = Lease(stream_id, claim, shared, on_lapsed=self._on_news, on_gone=self.stop)
+        self._lease = Lease(
+            stream_id, claim, shared, on_lapsed=self._on_news, on_gone=self._give_up
+        )
         self._recording = Recording(stream_id, claim, self.log, options)
         self._work: asyncio.Task[None] | None = None
 
@@ -313,6 +315,11 @@ class Producer:
     def _on_news(self) -> None:
         if self._outlet is not None:
             self._outlet.wake()
+
+    def _give_up(self, ending: Ending) -> None:
+        self.stop(ending)
+        if self._journaling is not None and ending.status is Status.SUPERSEDED:
+            self._journaling.supersede()
 
     def _on_cancel(self) -> None:
         self.stop(Ending(Status.CANCELLED))
