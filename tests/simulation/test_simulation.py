@@ -39,6 +39,8 @@ _RARE = {
     "a heartbeat's timer went off a moment too early, again and again": 28_925,
     "text that reads as a TypeScript end hid what was lost after it": 67_336,
     "the end of a stream that had lost its claim was written over its successor's": 110_961,
+    "a replay that was given up moved its place on": 3_851,
+    "a place beyond a log was forgotten where the live text began": 41_123,
 }
 
 

@@ -195,6 +195,7 @@ async def test_an_impatient_reader_keeps_its_place_where_the_journal_ends() -> N
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(stream), 1)
+            assert (stream.offset, stream.last_event_id) == (500, f"{run}-50")
         source.put("after")
         assert await anext(stream) == "after"
         assert (stream.offset, stream.last_event_id) == (505, f"{run}-51")

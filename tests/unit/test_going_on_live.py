@@ -1,0 +1,89 @@
+"""A reader whose text comes from the journal first, and then from a producer that still runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from resumable_stream import ProducerLostError
+from support.journals import generation, journaled
+from support.virtual_time import in_virtual_time
+from support.world import ID, LEASE, SENTINEL, Source, rest, world
+
+
+@pytest.mark.rule("P1", "JNL-6")
+@pytest.mark.parametrize("by_event", [True, False])
+@in_virtual_time
+async def test_a_place_beyond_the_log_is_where_the_live_text_begins(*, by_event: bool) -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async")
+        source = Source("abc", "def")
+        await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(3)
+        source.put("g", "hij", "kl")
+        await asyncio.sleep(0.1)
+        # It is taken for dead only until the reader has begun.
+        value = await here.sentinel()
+        assert value is not None
+        await here.raw.delete(SENTINEL)
+        other, _, _ = journaled(here, None)
+        place: dict[str, Any] = {"last_event_id": f"{run}-4"} if by_event else {}
+        stream: Any = await other.resume_existing_stream(ID, 8, **place)
+        await here.raw.set(SENTINEL, value, ttl=15)
+        source.finish()
+        places = [(chunk, stream.offset, stream.last_event_id) async for chunk in stream]
+        whole = [("hij", 10, f"{run}-4"), ("kl", 12, f"{run}-5")]
+        assert places == (whole[1:] if by_event else [("ij", 10, f"{run}-4"), *whole[1:]])
+
+
+@pytest.mark.rule("P1", "JNL-7")
+@in_virtual_time
+async def test_a_reader_beyond_the_text_of_a_lost_producer_knows_its_place() -> None:
+    async with world() as here:
+        context, broker, _ = journaled(here, "async")
+        source = Source("abc")
+        await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(3)
+        other, _, _ = journaled(here, None)
+        stream: Any = await other.resume_existing_stream(ID, 8)
+        broker.away = True
+        source.put("de", "fgh", "ij", "k")
+        assert await anext(stream) == "ij"
+        assert (stream.offset, stream.last_event_id) == (10, f"{run}-4")
+        assert await anext(stream) == "k"
+        assert (stream.offset, stream.last_event_id) == (11, f"{run}-5")
+        with pytest.raises(ProducerLostError):
+            await asyncio.wait_for(anext(stream), 3 * LEASE)
+
+
+@pytest.mark.rule("P1", "P7")
+@in_virtual_time
+async def test_text_that_was_written_and_trimmed_at_the_end_of_the_log_is_read_from_it() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "sync", buffer_limit=100)
+        source = Source()
+        stream = await context.create_new_resumable_stream(ID, source)
+        chunks = [f"{number:099}\n" for number in range(20)]
+        for chunk in chunks[:10]:
+            source.put(chunk)
+            assert await anext(stream) == chunk
+        other, _, notebook = journaled(here, None)
+        read = notebook.read
+
+        async def late(*arguments: Any, max_bytes: int) -> list[bytes]:
+            records = await read(*arguments, max_bytes=max_bytes)
+            if not records:
+                notebook.read = read  # type: ignore[method-assign]
+                for chunk in chunks[10:]:
+                    source.put(chunk)
+                    assert await anext(stream) == chunk
+                source.finish()
+            return records
+
+        patched: Any = late
+        notebook.read = patched  # type: ignore[method-assign]
+        assert await rest(await other.resume_existing_stream(ID)) == chunks
