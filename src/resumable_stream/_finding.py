@@ -46,8 +46,7 @@ class Finding:
 
         Args:
             stream_id: which stream.
-            wanted: a generation: if the producer here is another one, the broker is asked, for it
-                may have been superseded without knowing.
+            wanted: which run; the producer of another one may not know that it was superseded.
 
         Raises:
             BackendError: the stream is not produced here, and the broker did not answer.

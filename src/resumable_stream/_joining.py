@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from resumable_stream._text.endings import Ending
 
 _PAUSE = 0.05
+# A running producer refuses these, and its log may have them: text that it no longer buffers, or
+# that, under "sync", it does not know to be written.
+_REFUSED = (InvalidEventIdError, OffsetOutOfRangeError)
 
 
 class Joining:
@@ -93,7 +96,7 @@ class Joining:
         if ending is None:
             try:
                 return self.read(producer, start)
-            except OffsetOutOfRangeError:
+            except _REFUSED:
                 kept = await self._replayed(stream_id, producer.generation, start)
                 if kept is None:
                     raise
@@ -121,8 +124,7 @@ class Joining:
             return await self._join_left_behind(stream_id, start)
         try:
             reader = await self._finding.attached(stream_id, generation, start)
-        except OffsetOutOfRangeError:
-            # What its producer no longer buffers may be in the journal.
+        except _REFUSED:
             kept = generation and await self._replayed(stream_id, generation, start)
             if not kept:
                 raise

@@ -87,3 +87,34 @@ async def test_text_that_was_written_and_trimmed_at_the_end_of_the_log_is_read_f
         patched: Any = late
         notebook.read = patched  # type: ignore[method-assign]
         assert await rest(await other.resume_existing_stream(ID)) == chunks
+
+
+@pytest.mark.rule("P1", "JNL-6")
+@in_virtual_time
+async def test_a_place_that_only_the_journal_knows_is_not_beyond_the_text() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "sync")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        assert await anext(stream) == "a"
+        append = notebook.append
+
+        async def slowly(*arguments: Any, ttl: int) -> bool:
+            written = await append(*arguments, ttl=ttl)
+            await asyncio.sleep(2)
+            return written
+
+        late: Any = slowly
+        notebook.append = late  # type: ignore[method-assign]
+        source.put("b")
+        await asyncio.sleep(0.5)
+        other, _, _ = journaled(here, "sync")
+        place = f"{run}-2"
+        readers = [
+            await one.resume_existing_stream(ID, last_event_id=place) for one in (context, other)
+        ]
+        source.put("c")
+        source.finish()
+        assert [await rest(reader) for reader in readers] == [["c"], ["c"]]
+        assert await rest(stream) == ["b", "c"]
