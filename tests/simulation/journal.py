@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -67,13 +67,18 @@ class Habits:
 
 @dataclass(frozen=True)
 class Append:
-    """A record that was written."""
+    """A record that was written.
+
+    Attributes:
+        asked: when its writer sent it, which may be long before ``at``.
+    """
 
     at: float
     by: Host
     log: str
     index: int
     record: bytes
+    asked: float
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,14 @@ class _Log:
     def copy(self) -> _Log:
         return _Log(self.following, dict(self.records))
 
+    def common(self, other: _Log) -> int:
+        """Return up to which record both say the same, as far as it has not expired."""
+        for index in range(least := min(self.following, other.following)):
+            mine, others = self.records.get(index), other.records.get(index)
+            if mine and others and mine[0] != others[0]:
+                return index
+        return least
+
 
 class Logs:
     """All logs, by the broker's clock, and the truth about what was written and what was lost."""
@@ -108,7 +121,9 @@ class Logs:
         self._logs: dict[str, _Log] = {}
         self._snapshot: dict[str, _Log] = {}
 
-    def append(self, by: Host, name: str, index: int, record: bytes, ttl: int) -> bool:
+    def append(
+        self, by: Host, asked: float, name: str, index: int, record: bytes, ttl: int
+    ) -> bool:
         self._expire(name)
         log = self._logs.get(name) or _Log()
         fits = index >= log.following if self.habits.takes_gaps else index == log.following
@@ -117,7 +132,7 @@ class Logs:
             self._logs[name] = log
             log.following = index + 1
             log.records[index] = (record, self._loop.now + ttl)
-            self.events.append(Append(self._loop.now, by, name, index, record))
+            self.events.append(Append(self._loop.now, by, name, index, record, asked))
         return fits
 
     def read(self, name: str, index: int, max_bytes: int) -> list[bytes] | None:
@@ -147,11 +162,12 @@ class Logs:
         """Come back with the logs as they were (``kept``), with ``none``, or with ``old`` ones."""
         if logs == "kept":
             return
-        for name in list(self._logs):
+        for name, log in list(self._logs.items()):
             old = self._snapshot.get(name) if logs == "old" else None
-            self._drop(name, old.following if old else 0, "lost")
+            self._drop(name, log.common(old) if old else 0, "lost")
         if logs == "old":
-            self._logs = {name: log.copy() for name, log in self._snapshot.items()}
+            for name, log in self._snapshot.items():
+                self._restore(name, log)
 
     def suffer(self, mishap: Mishap) -> None:
         for name, log in list(self._logs.items()):
@@ -159,6 +175,25 @@ class Logs:
                 self._drop(name, 0, "lost")
             elif mishap is Mishap.CUT:
                 self._drop(name, max(0, log.following - self._rng.randrange(1, 4)), "lost")
+
+    def _restore(self, name: str, old: _Log) -> None:
+        """Bring a log back as it was: what it says now is written again, as far as is known."""
+        present = self._logs.get(name)
+        self._logs[name] = old.copy()
+        for index in range(present.following if present else 0, old.following):
+            if index in old.records:
+                record = old.records[index][0]
+                first = self._written(name, index, record)
+                self.events.append(replace(first, at=self._loop.now))
+                self._timeline.note(first.by, "has a record restored", name, index)
+
+    def _written(self, name: str, index: int, record: bytes) -> Append:
+        return next(
+            one
+            for one in reversed(self.events)
+            if isinstance(one, Append)
+            and (one.log, one.index, one.record) == (name, index, record)
+        )
 
     def _expire(self, name: str) -> None:
         log, now = self._logs.get(name), self._loop.now
@@ -199,12 +234,13 @@ class SimulatedJournal:
     async def append(self, log: str, index: int, record: bytes, *, ttl: int) -> bool:
         if len(record) > self.max_record_size:
             raise RecordTooLargeError(f"{len(record)} bytes")
-        await self._suffer()
         server, habits = self._server, self._logs.habits
+        asked = server.loop.now
+        await self._suffer()
         if Mishap.FULL in habits.mishaps:
             raise JournalFullError("no room")
         host = self._adapter.host
-        execute = partial(self._logs.append, host, log, index, record, ttl)
+        execute = partial(self._logs.append, host, asked, log, index, record, ttl)
         chance = server.rng.random
         if habits.lost_write and chance() < habits.lost_write:
             if chance() < _ZOMBIES:
