@@ -191,8 +191,7 @@ class Logs:
         return next(
             one
             for one in reversed(self.events)
-            if isinstance(one, Append)
-            and (one.log, one.index, one.record) == (name, index, record)
+            if isinstance(one, Append) and (one.log, one.index, one.record) == (name, index, record)
         )
 
     def _expire(self, name: str) -> None:

@@ -32,14 +32,19 @@ class Book:
         self._sentinel = f":rs:sentinel:{stream_id}"
         self._present: dict[int, tuple[Place, bool]] = {}
         """Where each record ends, and whether that is the end of the log."""
+        self._has_lost = False
+        self._ended = 0.0
+        """When the end that is there was written."""
 
     def forget(self, gone: Gone) -> None:
+        self._has_lost |= gone.why == "lost"
         for index in range(gone.first, gone.until):
             self._present.pop(index, None)
 
     def take(self, written: Written) -> Iterator[Problem]:
         append, run = written.append, self.run
-        if append.index and any(ended for _, ended in self._present.values()):
+        ended_before = any(ended for _, ended in self._present.values())
+        if append.index and ended_before and not self._was_overtaken(append):
             yield "P12", f"record {append.index} of {append.log} follows its end"
         place, known = Place(0), True
         if append.index:
@@ -59,7 +64,17 @@ class Book:
             elif known:
                 ended = True
                 yield from self._check_end(append, frame, place)
+        self._ended = append.at if ended else self._ended
         self._present[append.index] = (place, ended)
+
+    def _was_overtaken(self, append: Append) -> bool:
+        """Tell whether a log that had lost records was written again while this one was under way.
+
+        If it is shorter now, the record lands behind its end. Neither its producer nor a store that
+        keeps the contract can prevent that, and nobody reads it.
+        """
+        own = self.run is not None and append.by is self.run.host
+        return own and self._has_lost and append.asked < self._ended
 
     def _check_end(self, append: Append, end: EndFrame, place: Place) -> Iterator[Problem]:
         run, status = self.run, end.ending.status
