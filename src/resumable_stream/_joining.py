@@ -124,10 +124,11 @@ class Joining:
             return await self._join_left_behind(stream_id, start)
         try:
             reader = await self._finding.attached(stream_id, generation, start)
-        except _REFUSED:
+        except _REFUSED as error:
             kept = generation and await self._replayed(stream_id, generation, start)
             if not kept:
                 raise
+            error.__traceback__ = None  # with this frame, it would hold what the caller drops
             return kept
         if reader is None:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -118,3 +119,30 @@ async def test_a_place_that_only_the_journal_knows_is_not_beyond_the_text() -> N
         source.finish()
         assert [await rest(reader) for reader in readers] == [["c"], ["c"]]
         assert await rest(stream) == ["b", "c"]
+
+
+@pytest.mark.rule("P10")
+@in_virtual_time
+async def test_a_reader_from_elsewhere_that_is_dropped_is_gone_at_once() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", buffer_limit=100)
+        source = Source()
+        await context.create_new_resumable_stream(ID, source)
+        for number in range(50):
+            source.put(f"{number:09}\n")
+            await asyncio.sleep(0.3)
+        other, broker, _ = journaled(here, None)
+        gc.collect()
+        gc.disable()
+        try:
+            stream: Any = await other.resume_existing_stream(ID)
+            for _ in range(50):
+                await anext(stream)
+            source.put("live")
+            assert await anext(stream) == "live"
+            assert broker._subscriptions
+            del stream
+            await asyncio.sleep(5)
+            assert not broker._subscriptions
+        finally:
+            gc.enable()
