@@ -33,19 +33,27 @@ class Book:
         self._present: dict[int, tuple[Place, bool]] = {}
         """Where each record ends, and whether that is the end of the log."""
         self._has_lost = False
-        self._ended = 0.0
-        """When the end that is there was written."""
+        self._written: set[int] = set()
+        """The records that the producer ever wrote."""
+        self._end: Append | None = None
 
     def forget(self, gone: Gone) -> None:
-        self._has_lost |= gone.why == "lost"
+        self._has_lost |= gone.why in {"lost", "expired"}
         for index in range(gone.first, gone.until):
             self._present.pop(index, None)
 
     def take(self, written: Written) -> Iterator[Problem]:
         append, run = written.append, self.run
-        ended_before = any(ended for _, ended in self._present.values())
-        if append.index and ended_before and not self._was_overtaken(append):
-            yield "P12", f"record {append.index} of {append.log} follows its end"
+        if append.index and any(ended for _, ended in self._present.values()):
+            if not self._was_overtaken(append):
+                yield "P12", f"record {append.index} of {append.log} follows its end"
+            return
+        if run is not None and append.by is run.host:
+            self._written.add(append.index)
+        yield from self._read(written)
+
+    def _read(self, written: Written) -> Iterator[Problem]:
+        append, run = written.append, self.run
         place, known = Place(0), True
         if append.index:
             before = self._present.get(append.index - 1)
@@ -64,17 +72,21 @@ class Book:
             elif known:
                 ended = True
                 yield from self._check_end(append, frame, place)
-        self._ended = append.at if ended else self._ended
+        self._end = append if ended else self._end
         self._present[append.index] = (place, ended)
 
     def _was_overtaken(self, append: Append) -> bool:
-        """Tell whether a log that had lost records was written again while this one was under way.
+        """Tell whether the producer could not know that the log had an end when it sent this.
 
-        If it is shorter now, the record lands behind its end. Neither its producer nor a store that
-        keeps the contract can prevent that, and nobody reads it.
+        Either the log had lost records, or had expired, and was written again while this one was
+        under way; or a seal has taken the place of a record that the producer had written, and that
+        the journal had lost. Neither the producer nor a store that keeps the contract can prevent
+        that, and nobody reads behind the end.
         """
-        own = self.run is not None and append.by is self.run.host
-        return own and self._has_lost and append.asked < self._ended
+        run, end = self.run, self._end
+        if run is None or end is None or append.by is not run.host or not self._has_lost:
+            return False
+        return append.asked < end.at or (end.by is not run.host and end.index in self._written)
 
     def _check_end(self, append: Append, end: EndFrame, place: Place) -> Iterator[Problem]:
         run, status = self.run, end.ending.status
