@@ -51,6 +51,7 @@ class Finding:
         Raises:
             BackendError: the stream is not produced here, and the broker did not answer.
         """
+        self._check_open()
         producer = self._local(stream_id)
         if producer is not None and wanted in {None, producer.generation}:
             return Here(producer)
@@ -62,7 +63,10 @@ class Finding:
         self, stream_id: str, generation: int | None, start: Start, *, ended: bool = False
     ) -> RemoteReader | None:
         """Read a stream from its producer elsewhere; None if it is no longer produced there."""
-        if self.closed:
-            raise ContextClosedError("this context was closed while the stream was joined")
+        self._check_open()
         shared, enrolments = self._shared, self._enrolments
         return await attach(shared, enrolments, stream_id, generation, start, ended=ended)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ContextClosedError("this context was closed while the stream was joined")

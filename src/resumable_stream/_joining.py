@@ -17,6 +17,7 @@ from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import error_of
 from resumable_stream.errors import (
     HandshakeTimeoutError,
+    InvalidEventIdError,
     OffsetOutOfRangeError,
     ProducerLostError,
     StreamHistoryChangedError,
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from resumable_stream._text.endings import Ending
 
 _PAUSE = 0.05
-# A running producer refuses these, and its log may have them: text that it no longer buffers, or
-# that, under "sync", it does not know to be written.
+# Its log may have what a producer refuses: text it has trimmed, or, with "sync", just written.
 _REFUSED = (InvalidEventIdError, OffsetOutOfRangeError)
 
 
@@ -168,10 +168,7 @@ class Joining:
         return kept
 
     async def _join_left_behind(self, stream_id: str, start: Start) -> ResumableStream:
-        """Read what a dead producer has left, while somebody else has the claim.
-
-        As long as the pointer to its text stands, that one may only be recording its end.
-        """
+        """Read what a dead producer has left, while a claimant may only be recording its end."""
         shared = self._shared
         if shared.journal is not None and start.event_id is not None:
             left = left_in(await shared.backend.get(shared.names.outcome(stream_id)))
@@ -189,7 +186,8 @@ class Joining:
         return None if reader is None else self._held(reader)
 
     def _fallback(self, stream_id: str, generation: int) -> Fallback:
-        return Fallback(partial(self._replaying.read_on, stream_id, generation))
+        read_on = partial(self._replaying.read_on, stream_id, generation)
+        return Fallback(read_on, self._shared.options.outage_timeout)
 
     def _held(self, reader: RunReader) -> ResumableStream:
         return ResumableStream(reader, self._loop)

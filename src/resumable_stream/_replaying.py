@@ -7,7 +7,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from resumable_stream._backoff import Backoff
 from resumable_stream._finding import Here
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over
 from resumable_stream._reading.local import LocalReader
@@ -67,24 +66,11 @@ class Replaying:
         """
         try:
             if isinstance(why, OffsetOutOfRangeError):
-                return await self._trimmed(stream_id, generation, start)
+                return await self.replay(stream_id, generation, start)
             return await self._left(stream_id, generation, start)
         except (AccessDeniedError, OffsetOutOfRangeError) as error:
             logger.warning("stream %r: its journal is not read: %s", stream_id, error)
             return None
-
-    async def _trimmed(self, stream_id: str, generation: int, start: Start) -> Replay | None:
-        """Read what a producer has dropped, however often the journal fails meanwhile."""
-        backoff, began = Backoff(_PAUSE), self._loop.time()
-        while True:
-            try:
-                return await self.replay(stream_id, generation, start)
-            except AccessDeniedError:
-                raise
-            except BackendUnavailableError:
-                if self._loop.time() > began + self._shared.options.outage_timeout:
-                    raise
-            await asyncio.sleep(backoff.next())
 
     async def _left(self, stream_id: str, generation: int, start: Start) -> Replay | None:
         """Read what is left of a run whose reader has lost its producer; None if nothing is."""

@@ -9,6 +9,7 @@ import pytest
 
 from resumable_stream import (
     BackendUnavailableError,
+    ContextClosedError,
     DeleteResult,
     ProducerLostError,
     StreamCancelledError,
@@ -223,9 +224,38 @@ async def test_a_reader_that_cannot_ask_the_journal_is_told_so_and_may_ask_again
         dying.die()
         dying.read_from.away = True
         with pytest.raises(BackendUnavailableError):
-            await asyncio.wait_for(anext(reader), 60)
+            await asyncio.wait_for(anext(reader), 90)
         dying.read_from.away = False
         assert await anext(reader) == "c"
+
+
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_a_reader_that_has_lost_its_producer_waits_for_a_journal_that_is_away() -> None:
+    async with world() as here:
+        dying = Dying(here, "async")
+        reader: Any = await dying.begin()
+        dying.broker.drop = lambda _channel, _message: True
+        dying.source.put("c")
+        await asyncio.sleep(2)
+        dying.die()
+        dying.read_from.away = True
+        asyncio.get_running_loop().call_later(40, setattr, dying.read_from, "away", False)
+        assert await anext(reader) == "c"
+
+
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_a_reader_that_waits_for_the_journal_ends_with_its_context() -> None:
+    async with world() as here:
+        dying = Dying(here, "async")
+        reader: Any = await dying.begin()
+        dying.broker.away = dying.notebook.away = dying.read_from.away = True
+        waiting = asyncio.create_task(anext(reader))
+        await asyncio.sleep(30)
+        await dying.reading.aclose(0)
+        with pytest.raises(ContextClosedError):
+            await asyncio.wait_for(waiting, 2)
 
 
 @pytest.mark.rule("P8")

@@ -6,14 +6,17 @@ import asyncio
 from operator import length_hint
 from typing import TYPE_CHECKING
 
+from resumable_stream._backoff import Backoff
 from resumable_stream._protocol.places import EventId, Start
-from resumable_stream.errors import ProducerLostError
+from resumable_stream.errors import BackendUnavailableError, ProducerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from resumable_stream._reading.runs import RunReader
     from resumable_stream.errors import StreamError
+
+_FIRST_PAUSE = 0.05
 
 
 class Fallback:
@@ -22,12 +25,18 @@ class Fallback:
     Args:
         find: gives a reader of what follows a place, for the reason that the producer gives no
             more; None if nothing is there.
+        tolerance: for how many seconds the broker or the journal may be away meanwhile.
     """
 
-    __slots__ = ("_closed", "_find", "_reader", "_sought", "_turn")
+    __slots__ = ("_closed", "_find", "_reader", "_sought", "_tolerance", "_turn")
 
-    def __init__(self, find: Callable[[Start, StreamError], Awaitable[RunReader | None]]) -> None:
+    def __init__(
+        self,
+        find: Callable[[Start, StreamError], Awaitable[RunReader | None]],
+        tolerance: float,
+    ) -> None:
         self._find = find
+        self._tolerance = tolerance
         self._sought = False
         self._reader: RunReader | None = None
         self._closed = False
@@ -47,6 +56,7 @@ class Fallback:
             why: what the reader would be told without this.
 
         Raises:
+            StopAsyncIteration: what is there is read, or the reader has left.
             StreamError: as what is there ends, or ``why`` if nothing is there.
             BackendError: it is not known what is there; ask again.
         """
@@ -55,6 +65,8 @@ class Fallback:
                 return []
             if not self._sought:
                 await self._seek(reader, why)
+            if self._closed:
+                raise StopAsyncIteration
             if self._reader is None:
                 raise why
             try:
@@ -68,10 +80,18 @@ class Fallback:
     async def _seek(self, reader: RunReader, why: StreamError) -> None:
         place = reader.last_event_id
         start = Start(reader.offset) if place is None else Start(0, EventId.parse(place))
-        self._reader = await self._find(start, why)
-        self._sought = True
-        if self._closed:
-            self.close()
+        clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
+        since = clock()
+        while not self._sought and not self._closed:
+            try:
+                self._reader = await self._find(start, why)
+                self._sought = True
+            except BackendUnavailableError:
+                if clock() - since >= self._tolerance:
+                    raise
+                await asyncio.sleep(backoff.next())
+        if self._closed and self._reader is not None:
+            await self._reader.aclose()
 
     def close(self) -> None:
         self._closed = True
