@@ -152,12 +152,12 @@ class Kept:
         return any(one.stream_id == stream_id and one.began <= by for one in self._world.deletions)
 
     def unwritten(self, run: Run) -> bool:
-        """Tell whether a "sync" run has failed, and its readers did not get all of its text."""
+        """Tell whether a "sync" run ended before its readers could get all of its text."""
         ending = run.ending
         return (
             run.durability is Durability.SYNC
             and ending is not None
-            and ending.status is Status.FAILED
+            and ending.status is not Status.COMPLETED
             and run.producer is not None
             and run.producer.log.end < len(run.chunks)
         )
