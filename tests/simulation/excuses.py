@@ -27,6 +27,8 @@ _FINAL = {Kind.KILL, Kind.CLOSE}
 # An outage seems longer than it is, because reconnecting takes time.
 _RECOVERY = 4.0
 _AMPLE = 10**6
+# A host that was cut off is connected again, and has heard of a successor, this much later.
+_HEARS = 0.6
 # Missing this many messages counts as a lost connection: for a listener that waits for an end
 # (_MANY), for a handshake (_HANDSHAKE), and, counting requests only, for a cancel (_CANCEL). A
 # handshake may also fail after _CLAIMS abandoned claims.
@@ -94,6 +96,16 @@ class Excuses:
         if self._time(self._outages(), begin, visit.ended) + _RECOVERY >= min(outage, lease):
             return True
         return self._missed(visit.ended - 2 * lease, visit.ended)
+
+    def unaware(self, host: Host, at: float) -> bool:
+        """The host was cut off, or is back, and had no time to hear what it has missed."""
+        slowest = max(latency for latency, _offset, _rate in self._plan.hosts)
+        soon = _HEARS + 10 * slowest
+        return any(
+            damage.begin <= at <= damage.end + soon
+            for damage in self._damages
+            if damage.kind is Kind.OUTAGE or damage.host == host.name
+        )
 
     def trimmed(self, run: Run) -> bool:
         if run.text(OffsetUnit.UTF16).length > self._options.buffer_limit:

@@ -10,6 +10,7 @@ from resumable_stream import (
     ContextClosedError,
     DeleteResult,
     InvalidOffsetError,
+    OffsetOutOfRangeError,
     ProducerLostError,
     StreamCancelledError,
     StreamFailedError,
@@ -36,6 +37,7 @@ _ERRORS: dict[Status, type[Exception]] = {
     Status.CANCELLED: StreamCancelledError,
     Status.LOST: ProducerLostError,
 }
+_STATUSES = {error: status for status, error in _ERRORS.items()}
 _WRITES_AHEAD = {Durability.ASYNC, Durability.SYNC}
 _AMPLE = 10**6
 
@@ -54,7 +56,7 @@ def check_kept(world: World, excuses: Excuses) -> Iterator[Problem]:
     yield from _check_runs(world, kept)
     for visit in world.visits:
         if visit.replay and visit.how != "create":
-            yield from _check_visit(world, kept, visit)
+            yield from _check_visit(world, excuses, visit)
 
 
 def _check_sync(world: World, kept: Kept) -> Iterator[Problem]:
@@ -127,12 +129,13 @@ def _claimed(world: World, run: Run) -> float:
     return min(writes, default=run.started)
 
 
-def _check_visit(world: World, kept: Kept, visit: Visit) -> Iterator[Problem]:
+def _check_visit(world: World, excuses: Excuses, visit: Visit) -> Iterator[Problem]:
     """Who comes after the end gets all that is kept, and then the recorded ending."""
     if visit.ending in {"killed", "cancelled", "left"}:
         return
     if isinstance(visit.error, BackendError | ContextClosedError | InvalidOffsetError):
         return  # the other checks say whether it is true
+    kept = excuses.kept
     if kept.deleted(visit.stream_id, visit.ended):
         return
     outcome = kept.record(visit.stream_id, visit.began)
@@ -145,6 +148,8 @@ def _check_visit(world: World, kept: Kept, visit: Visit) -> Iterator[Problem]:
         if silent and outcome.kept_until and kept.front_expired(run, visit.began, visit.ended):
             yield "P12", f"the front of the text has expired, and nobody says so: {visit}"
         if outcome.kept_until > visit.ended and kept.lives(run, visit.ended):
+        if _is_beside_unaware(world, visit, outcome, excuses):
+            return
             yield from _check_end(world, visit, run, outcome)
     elif sentinel is None:
         yield from _check_left(world, kept, visit)
@@ -169,6 +174,32 @@ def _check_left(world: World, kept: Kept, visit: Visit) -> Iterator[Problem]:
     """What a dead producer has left is read before it is told to be lost."""
     runs = [run for run in world.sources[visit.stream_id].runs if run.started < visit.began]
     run = _generation(world, visit, runs[-1].generation) if runs else None
+def _is_beside_unaware(world: World, visit: Visit, outcome: Outcome, excuses: Excuses) -> bool:
+    """Tell whether a producer on the same host, which knew no better, said how it had ended itself.
+
+    It was taken for dead while it was cut off, and another end was recorded. Whoever is beside it
+    hears of that when it does: it asks no broker (P6).
+    """
+    if visit.reader not in {"", "LocalReader"} or not excuses.unaware(visit.host, visit.ended):
+        return False
+    for run in world.sources[visit.stream_id].runs:
+        there = run.started <= visit.ended and (run.released or visit.ended) >= visit.began
+        if (
+            run.host is not visit.host
+            or not there
+            or visit.generation not in {None, run.generation}
+        ):
+            continue
+        status = run.ending.status if run.ending is not None else None
+        if (run.generation, status) == (outcome.generation, outcome.ending.status):
+            continue
+        if isinstance(visit.error, OffsetOutOfRangeError):
+            return excuses.trimmed(run)
+        if status is not None and type(visit.error) is _ERRORS.get(status, type(None)):
+            return True
+    return False
+
+
     if run is None or run.durability not in _WRITES_AHEAD or not run.host.dead:
         return
     if not kept.lives(run, visit.ended) or len(world.sources[visit.stream_id].runs) > len(runs):
