@@ -53,7 +53,7 @@ def check_kept(world: World, excuses: Excuses) -> Iterator[Problem]:
     yield from _check_deletions(world, kept)
     if kept.keys_lost() or plan.typescript is TypeScript.PRODUCES:
         return
-    yield from _check_runs(world, kept)
+    yield from _check_runs(world, kept, excuses)
     for visit in world.visits:
         if visit.replay and visit.how != "create":
             yield from _check_visit(world, excuses, visit)
@@ -110,7 +110,7 @@ def _check_deletions(world: World, kept: Kept) -> Iterator[Problem]:
                     yield "P12", f"reads what was deleted: {visit}"
 
 
-def _check_runs(world: World, kept: Kept) -> Iterator[Problem]:
+def _check_runs(world: World, kept: Kept, excuses: Excuses) -> Iterator[Problem]:
     """What a dead producer has left is not produced again by who keeps text."""
     for sources in world.sources.values():
         for run, later in pairwise(sources.runs):
@@ -119,6 +119,10 @@ def _check_runs(world: World, kept: Kept) -> Iterator[Problem]:
             claimed = _claimed(world, later)
             if kept.deleted(run.stream_id, later.started) or not kept.lives(run, claimed):
                 continue
+            left = kept.record(run.stream_id, claimed)
+            unkept = isinstance(left, Outcome) and not left.kept_until
+            if unkept and excuses.any_trouble(run.started, claimed):
+                continue  # cut off from its journal, the producer said that its text is not there
             yield "P12", f"the text of {run.generation} is kept, and {later.host.name} runs anew"
 
 
