@@ -182,7 +182,12 @@ class Excuses:
     def buries(self, stream_id: str, at: float) -> bool:
         """Whoever claimed the stream then had a dead producer's end to record."""
         left = self.kept.record(stream_id, at)
-        return isinstance(left, Running) or (left is not None and left.kept_until > at)
+        if isinstance(left, Running) or (left is not None and left.kept_until > at):
+            return True
+        # A broker that comes back with old keys may bring a pointer back.
+        return self.kept.pointed(stream_id, at) and any(
+            damage.keys == "old" and damage.begin <= at for damage in self._outages()
+        )
 
     def gave_up(self, visit: Visit) -> bool:
         """The caller left, or was cut off for long, without knowing that it had won."""

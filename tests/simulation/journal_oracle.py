@@ -83,7 +83,7 @@ def _check_deletions(world: World, kept: Kept) -> Iterator[Problem]:
     for one in world.deletions:
         if one.result is not DeleteResult.DELETED or one.ended is None:
             continue
-        record = kept.record(one.stream_id, one.began)
+        record = kept.erased(one)
         runs = [
             run
             for run in world.sources[one.stream_id].runs
@@ -135,11 +135,11 @@ def _claimed(world: World, run: Run) -> float:
 
 def _check_visit(world: World, excuses: Excuses, visit: Visit) -> Iterator[Problem]:
     """Who comes after the end gets all that is kept, and then the recorded ending."""
+    kept = excuses.kept
     if visit.ending in {"killed", "cancelled", "left"}:
         return
     if isinstance(visit.error, BackendError | ContextClosedError | InvalidOffsetError):
         return  # the other checks say whether it is true
-    kept = excuses.kept
     if kept.deleted(visit.stream_id, visit.ended):
         return
     outcome = kept.record(visit.stream_id, visit.began)
@@ -148,12 +148,12 @@ def _check_visit(world: World, excuses: Excuses, visit: Visit) -> Iterator[Probl
         run = _generation(world, visit, outcome.generation)
         if run is None or visit.generation not in {None, run.generation}:
             return  # it has read a run that was superseded
+        if _is_beside_unaware(world, visit, outcome, excuses):
+            return
         silent = visit.attached is None and visit.error is None
         if silent and outcome.kept_until and kept.front_expired(run, visit.began, visit.ended):
             yield "P12", f"the front of the text has expired, and nobody says so: {visit}"
         if outcome.kept_until > visit.ended and kept.lives(run, visit.ended):
-        if _is_beside_unaware(world, visit, outcome, excuses):
-            return
             yield from _check_end(world, visit, run, outcome)
     elif sentinel is None:
         yield from _check_left(world, kept, visit)
@@ -174,10 +174,6 @@ def _check_end(world: World, visit: Visit, run: Run, outcome: Outcome) -> Iterat
         yield "P12", f"{outcome.end} chunks are kept, and not all of them were read: {visit}"
 
 
-def _check_left(world: World, kept: Kept, visit: Visit) -> Iterator[Problem]:
-    """What a dead producer has left is read before it is told to be lost."""
-    runs = [run for run in world.sources[visit.stream_id].runs if run.started < visit.began]
-    run = _generation(world, visit, runs[-1].generation) if runs else None
 def _is_beside_unaware(world: World, visit: Visit, outcome: Outcome, excuses: Excuses) -> bool:
     """Tell whether a producer on the same host, which knew no better, said how it had ended itself.
 
@@ -204,6 +200,10 @@ def _is_beside_unaware(world: World, visit: Visit, outcome: Outcome, excuses: Ex
     return False
 
 
+def _check_left(world: World, kept: Kept, visit: Visit) -> Iterator[Problem]:
+    """What a dead producer has left is read before it is told to be lost."""
+    runs = [run for run in world.sources[visit.stream_id].runs if run.started < visit.began]
+    run = _generation(world, visit, runs[-1].generation) if runs else None
     if run is None or run.durability not in _WRITES_AHEAD or not run.host.dead:
         return
     if not kept.lives(run, visit.ended) or len(world.sources[visit.stream_id].runs) > len(runs):

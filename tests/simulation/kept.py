@@ -14,6 +14,7 @@ from simulation.journal import Append, Gone
 
 if TYPE_CHECKING:
     from simulation.broker import Write
+    from simulation.erasing import Deletion
     from simulation.sources import Run
     from simulation.world import World
 
@@ -160,6 +161,28 @@ class Kept:
             and ending.status is not Status.COMPLETED
             and run.producer is not None
             and run.producer.log.end < len(run.chunks)
+        )
+
+    def erased(self, deletion: Deletion) -> Outcome | Running | None:
+        """Return what the outcome's key said when the deletion let it run out, or else before."""
+        key = _OUTCOME + deletion.stream_id
+        for write in reversed(self._world.server.writes):
+            if (
+                write.by.host is deletion.host
+                and write.key.endswith(key)
+                and deletion.began <= write.at <= (deletion.ended or write.at)
+                and write.deadline <= write.at + 1
+            ):
+                return recorded_in(write.after)
+        return self.record(deletion.stream_id, deletion.began)
+
+    def pointed(self, stream_id: str, by: float) -> bool:
+        """Tell whether a pointer to any run of the stream was ever written by then."""
+        return any(
+            write.at <= by
+            and write.key.endswith(_OUTCOME + stream_id)
+            and isinstance(recorded_in(write.after), Running)
+            for write in self._world.server.writes
         )
 
     def record(self, stream_id: str, at: float) -> Outcome | Running | None:
