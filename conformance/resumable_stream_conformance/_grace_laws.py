@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from resumable_stream import StreamState
+from resumable_stream import NOT_FOUND, DeleteResult, StreamState
 from resumable_stream.errors import StreamFailedError
 from resumable_stream_conformance._stage import (
     CHUNKS,
@@ -61,6 +61,19 @@ class GraceLaws(Stage):
         for instance in (here, there):
             assert await instance.context.resume_existing_stream("stream", 0) is None
         await until(lambda: not there.backend.live_subscriptions, "the reader has left")
+
+    @rule("P3", "P10")
+    async def test_deleted_stream_is_served_by_nobody(self) -> None:
+        """A producer that is still there for its grace forgets a text that another erases."""
+        here, there = await self.instances(2, grace=60)
+        await read(await here.start(Source()))
+        await here.until_over(StreamState.COMPLETED)
+        assert await read(await there.resume(0)) == list(CHUNKS)
+        assert here.backend.live_subscriptions
+        assert await there.context.delete_stream("stream") is DeleteResult.DELETED
+        for instance in (here, there):
+            assert await instance.context.resume_existing_stream("stream", 0) is NOT_FOUND
+        await until(lambda: not here.backend.live_subscriptions, "the producer lets the text go")
 
     @rule("P4", "P10")
     async def test_close_does_not_wait_for_a_grace(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 from resumable_stream._finding import Here
 from resumable_stream._protocol.sentinel import DONE, Outcome
 from resumable_stream._protocol.whereabouts import Left, Over, Unknown
+from resumable_stream._protocol.wire import Request, RequestType
 from resumable_stream._status import DeleteResult
 from resumable_stream.errors import BackendUnavailableError
 
@@ -67,7 +69,11 @@ async def _erase_text(shared: Shared, stream_id: str, generation: int | None) ->
 
 
 async def _erase(shared: Shared, stream_id: str, generation: int | None) -> None:
-    """Erase the run's log, and let its keys run out."""
+    """Erase the run's log, let its keys run out, and ask its producer to forget the text.
+
+    The producer may still serve the text elsewhere. It is asked again and again, since it may not
+    hear all that is said meanwhile.
+    """
     store, names = shared.backend, shared.names
     await _erase_text(shared, stream_id, generation)
     sentinel, key = names.sentinel(stream_id), names.outcome(stream_id)
@@ -80,10 +86,13 @@ async def _erase(shared: Shared, stream_id: str, generation: int | None) -> None
             outcome = unkept
     # The sentinel goes first: without its outcome, it would say that the stream has completed.
     expiring = [(sentinel, DONE)] if outcome is None else [(sentinel, DONE), (key, outcome)]
+    forgetting = Request(secrets.token_hex(16), type=RequestType.ERASE, generation=generation)
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     for name, value in expiring:
         await store.compare_and_set(name, value, value, ttl=_TTL)
         while await store.get(name) == value:
+            if generation is not None:
+                await shared.ask(stream_id, forgetting)
             if asyncio.get_running_loop().time() > deadline:
                 raise BackendUnavailableError(f"the key {name!r} does not expire; try again")
             await asyncio.sleep(_LOOK_EVERY)

@@ -112,10 +112,9 @@ class Instance:
         producer = self.producers.get(stream_id)
         if producer is not None and producer.generation == generation:
             del self.producers[stream_id]
-        kept = generation and self._kept.find(stream_id, generation)
-        if kept:
-            self._kept.discard(kept)
-            kept.let_go()
+            producer.erase()
+        if generation and (kept := self._kept.find(stream_id, generation)):
+            kept.erase()
 
     async def drain(self, patience: float) -> None:
         """Take no new streams, and wait up to ``patience`` seconds for the running ones."""

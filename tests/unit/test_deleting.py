@@ -11,11 +11,29 @@ import pytest
 from resumable_stream import (
     NOT_FOUND,
     DeleteResult,
+    OffsetOutOfRangeError,
     StreamFailedError,
 )
+from resumable_stream._protocol.wire import Refusal, RefusalFrame, RequestType
 from support.journals import died, ending_with, generation, journaled, kept, produced
 from support.virtual_time import in_virtual_time
-from support.world import ID, OUTCOME, SENTINEL, Peer, Source, rest, world
+from support.world import (
+    ID,
+    NAMES,
+    OUTCOME,
+    SENTINEL,
+    Peer,
+    Source,
+    ends_of,
+    rest,
+    text_of,
+    world,
+)
+
+
+async def read_into(came: list[str], stream: Any) -> None:
+    while True:
+        came.append(await anext(stream))
 
 
 @pytest.mark.rule("P3", "JNL-8")
@@ -99,3 +117,113 @@ async def test_the_run_that_the_broker_knows_is_deleted_and_not_only_the_one_her
         assert await context.delete_stream(ID) is DeleteResult.DELETED
         assert await kept(here, run) == ([], [])
         assert await context.resume_existing_stream(ID) is NOT_FOUND
+
+
+@pytest.mark.rule("P3", "REQ-8", "JNL-8")
+@pytest.mark.parametrize("durability", [None, "async"])
+@in_virtual_time
+async def test_a_producer_in_its_grace_forgets_what_is_deleted_elsewhere(
+    durability: str | None,
+) -> None:
+    async with world() as here:
+        context, broker, _ = journaled(here, durability, grace=100)
+        stream = await context.create_new_resumable_stream(ID, ending_with("a", "b"))
+        run = await generation(here)
+        assert await rest(stream) == ["a", "b"]
+        await asyncio.sleep(1)
+        there, _, _ = journaled(here, None)
+        peer = await Peer(here).listen(run)
+        await peer.ask(generation=run, window=1000)
+        assert text_of(peer.frames()) == "ab"
+        assert await there.delete_stream(ID) is DeleteResult.DELETED
+        for fields in ({}, {"generation": run}, {"generation": run, "skip": 1}):
+            await peer.ask(window=1000, **fields)
+            assert text_of(peer.frames() + peer.live_frames(run)) == ""
+        await peer.ask(version=1)
+        assert peer.texts() == []
+        for instance in (context, there):
+            assert await instance.resume_existing_stream(ID, 0) is NOT_FOUND
+        await asyncio.sleep(60)
+        assert not broker._subscriptions, "it still listens"
+
+
+@pytest.mark.rule("P3", "P7", "REQ-8", "JNL-8")
+@pytest.mark.parametrize("deletes", ["beside the producer", "elsewhere"])
+@in_virtual_time
+async def test_readers_that_are_still_served_get_nothing_of_a_deleted_text(deletes: str) -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async")
+        there, _, _ = journaled(here, None, window=16 * 1024)
+        source = Source("a")
+        local: Any = await context.create_new_resumable_stream(ID, source)
+        remote: Any = await there.resume_existing_stream(ID)
+        assert [await anext(local), await anext(remote)] == ["a", "a"]
+        chunks = [f"{number:09999}" for number in range(200)]
+        source.put(*chunks)
+        source.finish()
+        await asyncio.sleep(2)
+        deleting = context if deletes == "beside the producer" else there
+        assert await deleting.delete_stream(ID) is DeleteResult.DELETED
+        for instance in (context, there):
+            assert await instance.resume_existing_stream(ID) is NOT_FOUND
+        with pytest.raises(OffsetOutOfRangeError):
+            await anext(local)
+        came: list[str] = []
+        with pytest.raises(OffsetOutOfRangeError):
+            await read_into(came, remote)
+        assert came == chunks[: len(came)]
+        assert len(came) < 50, "it got more than it held"
+        source = ending_with("again")
+        assert await rest(await context.resumable_stream(ID, source)) == ["again"]
+
+
+@pytest.mark.rule("P3", "REQ-8")
+@in_virtual_time
+async def test_a_producer_is_asked_to_forget_until_the_keys_are_gone() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", grace=100)
+        stream = await context.create_new_resumable_stream(ID, ending_with("a"))
+        run = await generation(here)
+        assert await rest(stream) == ["a"]
+        await asyncio.sleep(1)
+        there, broker, _ = journaled(here, None)
+        asked = 0
+
+        def drop(channel: str, _message: bytes) -> bool:
+            nonlocal asked
+            asked += channel == NAMES.request(ID)
+            return asked <= 5
+
+        broker.drop = drop
+        assert await there.delete_stream(ID) is DeleteResult.DELETED
+        assert asked > 5
+        peer = await Peer(here).listen()
+        await peer.ask(generation=run, window=1000)
+        assert peer.frames() == []
+
+
+@pytest.mark.rule("REQ-8")
+@in_virtual_time
+async def test_only_a_run_that_is_over_forgets_and_only_its_own_text() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", grace=100)
+        source = Source("a", "b")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        peer = await Peer(here).listen()
+        await asyncio.sleep(1)
+        await peer.ask(type=RequestType.ERASE, generation=run)
+        source.finish()
+        assert await rest(stream) == ["a", "b"]
+        await asyncio.sleep(1)
+        for fields in ({}, {"generation": run + 1}):
+            await peer.ask(type=RequestType.ERASE, **fields)
+            await peer.ask(generation=run, window=1000)
+            assert text_of(peer.frames()) == "ab"
+        await peer.ask(type=RequestType.ERASE, generation=run)
+        await peer.ask(generation=run, window=1000)
+        (refusal,) = peer.frames()
+        assert isinstance(refusal, RefusalFrame)
+        assert (refusal.refusal, refusal.start) == (Refusal.TRIMMED, 2)
+        await peer.ask(generation=run, skip=2, window=1000)
+        assert ends_of(peer.frames()) == ["completed"]

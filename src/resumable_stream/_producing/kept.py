@@ -52,10 +52,12 @@ class Kept:
             self._timer = loop.call_later(self._grace, self._look)
         return True
 
-    def discard(self, producer: Producer) -> None:
-        """Keep the stream no longer, if it is kept."""
-        if self.find(producer.stream_id, producer.generation) is producer:
-            self._bytes -= self._entries.pop(producer.generation).size
+    def discard(self, producer: Producer) -> bool:
+        """Keep the stream no longer; return whether it was kept."""
+        if self.find(producer.stream_id, producer.generation) is not producer:
+            return False
+        self._bytes -= self._entries.pop(producer.generation).size
+        return True
 
     def close(self) -> None:
         """Keep none from now on; the caller releases those that were kept."""

@@ -17,7 +17,8 @@ class Stage(IntEnum):
               serves listeners
     TELLING   calls ``on_end``                              RECORDING
     RECORDING records the end                               SERVING
-    SERVING   serves listeners what they have not got       DRAINED, once they have got the end
+    SERVING   serves listeners what they have not got       DRAINED, once they have got the end,
+                                                            or PARTING, if the text is erased
     DRAINED   serves who comes late, for the grace          PARTING, or RELEASED without a grace
     PARTING   serves the last of those                      RELEASED
     CUT_OFF   nothing: its event loop ends, or its task     RELEASED, if its context is closed

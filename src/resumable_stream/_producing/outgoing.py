@@ -50,6 +50,7 @@ class Outgoing:
     Args:
         on_news: called when there may be something to send.
         on_cancel: called when a listener cancels the stream.
+        on_erase: called when the text is to be forgotten, once the end is recorded.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Outgoing:
         "_live_id",
         "_notices",
         "_on_cancel",
+        "_on_erase",
         "_on_news",
         "_replies",
         "_shared",
@@ -78,6 +80,7 @@ class Outgoing:
         *,
         on_news: Callable[[], None],
         on_cancel: Callable[[], object],
+        on_erase: Callable[[], object],
     ) -> None:
         options = shared.options
         self.stream_id = stream_id
@@ -86,6 +89,7 @@ class Outgoing:
         self._shared = shared
         self._on_news = on_news
         self._on_cancel = on_cancel
+        self._on_erase = on_erase
         self._live_id = live_id(stream_id, claim.generation)
         self._live = Live(claim.generation, log, options.heartbeat_interval)
         self._followers = Followers(stream_id, options)
@@ -106,6 +110,9 @@ class Outgoing:
         elif request.type is RequestType.LEAVE:
             self._followers.remove(request.listener_id)
             self._replies.drop(request.listener_id)
+        elif request.type is RequestType.ERASE:
+            if self._live.end is not None and request.generation == self._claim.generation:
+                self._on_erase()
         elif self._may_answer():
             if request.type is RequestType.CANCEL:
                 self._cancellers[request.listener_id] = None

@@ -166,6 +166,16 @@ class Producer:
         """End the stream now and close the source; False if it had ended already."""
         return self._drive.stop(ending)
 
+    def erase(self) -> None:
+        """Forget the text, once the end is recorded: whoever still reads it finds it trimmed."""
+        if self._life.stage < Stage.SERVING:
+            return
+        self.log.clear()
+        if self._kept.discard(self):
+            self.let_go()
+        else:
+            self._reach(Stage.PARTING)
+
     def let_go(self) -> None:
         """Serve those to the end who are served by now, and release everything."""
         self._reach(Stage.PARTING)
@@ -212,7 +222,7 @@ class Producer:
             await self._end_at_once()
             raise
         self._reach(Stage.DRAINED)
-        if superseded or not self._kept.add(self):
+        if superseded or self.stage > Stage.DRAINED or not self._kept.add(self):
             await self._release()
 
     async def _end_journal(self, patience: float = 0.0) -> None:
@@ -306,6 +316,7 @@ class Producer:
                 self._audience,
                 on_news=self._on_news,
                 on_cancel=self._on_cancel,
+                on_erase=self.erase,
             )
             self._outlet = Outlet(outgoing, self._publisher, self._shared)
             if self._recording.end is not None:

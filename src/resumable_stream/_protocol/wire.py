@@ -38,6 +38,7 @@ class RequestType(StrEnum):
     READ = "read"
     LEAVE = "leave"
     CANCEL = "cancel"
+    ERASE = "erase"
 
 
 class Refusal(StrEnum):

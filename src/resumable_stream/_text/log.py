@@ -188,6 +188,14 @@ class Log:
         del self._blocks[:gone]
         self.first = max(self.first, min(sequence, self._open_first))
 
+    def clear(self) -> None:
+        """Drop all text, as if it were trimmed, and wake the readers."""
+        newest = self._newest()
+        self._blocks.clear()
+        self._open, self._open_first, self._open_offsets = [], newest.end, newest.after
+        self.first = newest.end
+        self.notify()
+
     def notify(self) -> None:
         """Wake every reader, even if no chunk has come."""
         if self._timer is not None:
