@@ -11,6 +11,7 @@ from resumable_stream._finding import Here
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._reading.replay import Replay
+from resumable_stream._text.endings import Status
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendUnavailableError,
@@ -22,6 +23,7 @@ from resumable_stream.errors import (
 if TYPE_CHECKING:
     from resumable_stream._finding import Finding
     from resumable_stream._protocol.places import Start
+    from resumable_stream._protocol.sentinel import Outcome
     from resumable_stream._reading.runs import RunReader
     from resumable_stream._shared import Shared
     from resumable_stream.errors import StreamError
@@ -92,6 +94,8 @@ class Replaying:
                         return LocalReader(producer, start, options.unit)
                     case Elsewhere(present) if present == generation:
                         return await self._finding.attached(stream_id, generation, start)
+                    case Over(outcome) if _is_unkept(outcome, generation):
+                        raise OffsetOutOfRangeError(stream_id, start.offset)
                     case _:
                         return None
             except InvalidEventIdError:
@@ -104,3 +108,13 @@ class Replaying:
                 if self._loop.time() > began + options.outage_timeout:
                     raise
             await asyncio.sleep(_PAUSE)
+
+
+def _is_unkept(outcome: Outcome | None, generation: int) -> bool:
+    """Tell whether the run has ended, and nobody has the rest of its text."""
+    return (
+        outcome is not None
+        and outcome.generation == generation
+        and not outcome.kept_until
+        and outcome.ending.status is not Status.LOST
+    )

@@ -180,7 +180,8 @@ def _is_beside_unaware(world: World, visit: Visit, outcome: Outcome, excuses: Ex
     It was taken for dead while it was cut off, and another end was recorded. Whoever is beside it
     hears of that when it does: it asks no broker (P6).
     """
-    if visit.reader not in {"", "LocalReader"} or not excuses.unaware(visit.host, visit.ended):
+    unaware = any(excuses.unaware(visit.host, at) for at in (visit.began, visit.ended))
+    if visit.reader not in {"", "LocalReader"} or not unaware:
         return False
     for run in world.sources[visit.stream_id].runs:
         there = run.started <= visit.ended and (run.released or visit.ended) >= visit.began

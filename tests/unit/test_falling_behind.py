@@ -34,6 +34,11 @@ async def put_all(source: Source, lines: list[str]) -> None:
         await asyncio.sleep(1.5)
 
 
+async def read_into(came: list[str], reader: Any) -> None:
+    async for chunk in reader:
+        came.append(chunk)  # noqa: PERF401 - what was read before an error is checked, too
+
+
 @pytest.mark.rule("P1", "P2", "P7", "JNL-7")
 @pytest.mark.parametrize("durability", ["async", "sync"])
 @in_virtual_time
@@ -106,6 +111,31 @@ async def test_an_offset_that_is_still_to_come_is_found_in_the_journal() -> None
             assert await anext(reader) == LINES[90][500:]
             assert [await anext(reader) for _ in range(91, 200)] == LINES[91:200]
             assert reader.last_event_id == f"{await generation(here)}-200"
+
+
+@pytest.mark.rule("P2", "P3", "JNL-7")
+@pytest.mark.parametrize("over", [True, False], ids=["over", "running"])
+@in_virtual_time
+async def test_text_that_is_too_long_to_be_kept_is_out_of_range(*, over: bool) -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", buffer_limit=SMALL, journal_limit=30_000)
+        there, _, _ = journaled(here, None, window=WINDOW)
+        source = Source(LINES[0])
+        readers: list[Any] = [await context.create_new_resumable_stream(ID, source)]
+        if not over:
+            readers.append(await there.resume_existing_stream(ID))
+        for reader in readers:
+            assert await anext(reader) == LINES[0]
+        await put_all(source, LINES[1:100])
+        if over:
+            source.finish()
+            await asyncio.sleep(60)
+        for reader in readers:
+            came: list[str] = []
+            with pytest.raises(OffsetOutOfRangeError) as caught:
+                await read_into(came, reader)
+            assert came == LINES[1 : 1 + len(came)]
+            assert caught.value.offset == 1000 * (1 + len(came))
 
 
 @pytest.mark.rule("P2", "P7", "JNL-7")

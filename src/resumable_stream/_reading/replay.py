@@ -202,7 +202,7 @@ class Replay(RunReader):
         deadline = clock() + self._shared.options.handshake_timeout
         while not (records := await self._next_records()):
             if clock() > deadline or self._closed:
-                raise error
+                raise OffsetOutOfRangeError(self._stream_id, self.offset, error.start)
             await asyncio.sleep(backoff.next())
         self._take(records)
 
