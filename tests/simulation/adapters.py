@@ -145,9 +145,9 @@ class Adapter:
         loop = self.server.loop
         if extra:
             late = partial(subscription.deliver, message)
-            loop.at(self._arrival() + extra, self.host, late)
+            loop.at(self.arrival() + extra, self.host, late)
             return
-        self._received_until = max(self._received_until + _TICK, self._arrival())
+        self._received_until = max(self._received_until + _TICK, self.arrival())
         self._incoming.append(partial(subscription.deliver, message))
         # The callbacks may run in any order: each takes the oldest message.
         loop.at(self._received_until, self.host, self._take_in)
@@ -157,7 +157,7 @@ class Adapter:
 
     def next_arrival(self) -> float:
         """Return when the server gets a message sent now, after all messages sent before."""
-        self._sent_until = max(self._sent_until + _TICK, self._arrival())
+        self._sent_until = max(self._sent_until + _TICK, self.arrival())
         return self._sent_until
 
     def disconnect(self) -> None:
@@ -219,7 +219,7 @@ class Adapter:
         def arrive() -> None:
             if connection == self._connection and not server.down and not self.black_hole:
                 results.append(execute())
-                loop.at(self._arrival(), self.host, answer)
+                loop.at(self.arrival(), self.host, answer)
             elif writes and server.rng.random() < _ZOMBIES:
                 loop.at(loop.now + server.rng.uniform(*_LATE), None, haunt)
 
@@ -274,7 +274,8 @@ class Adapter:
             return OutcomeUnknownError("perhaps executed")
         return BackendUnavailableError("the connection was lost")
 
-    def _arrival(self) -> float:
+    def arrival(self) -> float:
+        """Return when a message arrives that is sent now."""
         return self.server.loop.now + self.server.rng.uniform(0.5, 1.5) * self.latency
 
 

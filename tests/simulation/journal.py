@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from resumable_stream import (
     AccessDeniedError,
@@ -18,10 +18,13 @@ from resumable_stream import (
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from simulation.adapters import Adapter
     from simulation.clock import Host, SimulatedLoop
     from simulation.timeline import Timeline
+
+T = TypeVar("T")
 
 # The share of the lost writes that are executed later, and the delay.
 _ZOMBIES = 0.5
@@ -51,12 +54,14 @@ class Habits:
     """How this journal differs from others that keep the contract, and its present troubles.
 
     Attributes:
+        elsewhere: it is not at the broker, whose troubles it does not share.
         front_expires: each record expires for itself; otherwise all live as long as the last one.
         takes_gaps: an append that leaves a gap is written.
         lost_reply: the chance that an append is executed, and nobody knows.
         lost_write: the chance that it is not, or only later, and nobody knows.
     """
 
+    elsewhere: bool = False
     front_expires: bool = False
     takes_gaps: bool = False
     max_record_size: int = 65_536
@@ -219,7 +224,7 @@ class Logs:
 
 
 class SimulatedJournal:
-    """One host's journal: its calls suffer what the calls to the broker suffer, and more."""
+    """One host's journal: unless it is elsewhere, its calls suffer what those to the broker do."""
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
@@ -247,18 +252,34 @@ class SimulatedJournal:
                 server.loop.at(server.loop.now + server.rng.uniform(*_LATE), None, execute)
             await asyncio.sleep(server.rng.uniform(0, 1))
             raise OutcomeUnknownError("perhaps executed")
-        written = await self._adapter.call(execute, writes=True)
+        written = await self._call(execute, writes=True)
         if habits.lost_reply and chance() < habits.lost_reply:
             raise OutcomeUnknownError("executed, and nobody knows")
         return written
 
     async def read(self, log: str, index: int, *, max_bytes: int) -> list[bytes] | None:
         await self._suffer()
-        return await self._adapter.call(partial(self._logs.read, log, index, max_bytes))
+        return await self._call(partial(self._logs.read, log, index, max_bytes))
 
     async def delete(self, log: str) -> None:
         await self._suffer()
-        await self._adapter.call(partial(self._logs.delete, log), writes=True)
+        await self._call(partial(self._logs.delete, log), writes=True)
+
+    async def _call(self, execute: Callable[[], T], *, writes: bool = False) -> T:
+        adapter, loop = self._adapter, self._server.loop
+        if not self._logs.habits.elsewhere:
+            return await adapter.call(execute, writes=writes)
+        answered: asyncio.Future[T] = loop.create_future()
+
+        def arrive() -> None:
+            loop.at(adapter.arrival(), adapter.host, partial(answer, execute()))
+
+        def answer(result: T) -> None:
+            if not answered.done():
+                answered.set_result(result)
+
+        loop.at(adapter.arrival(), None, arrive)
+        return await answered
 
     async def _suffer(self) -> None:
         mishaps = self._logs.habits.mishaps

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from simulation.journal import LOSSES, Habits, Mishap
-from simulation.troubles import ClientPlan, Climate, Kind, Trouble
+from simulation.troubles import PRODUCER, ClientPlan, Climate, Kind, Trouble
 
 if TYPE_CHECKING:
     from resumable_stream import Options
+    from simulation.sources import Script
 
 # Seeds that leave this remainder have a journal. The others mean what they meant without one.
 _EVERY = 4
 _JOURNALED = 3
 
 _AMPLE = 10**9
+_ELSEWHERE = 0.4
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,15 @@ class JournalPlan:
     clients: tuple[tuple[str, ClientPlan], ...] = ()
     lasts: float = field(default=0.0)
     """When the last client comes, in seconds from the beginning."""
+    outlasts: float = 0.0
+    """How long a stream's first source takes at least: longer than its host is cut off."""
+
+    def paced(self, script: Script, run: int) -> Script:
+        """Return what the n-th run of a stream produces."""
+        if run or not self.outlasts:
+            return script
+        pause = self.outlasts / len(script.pauses)
+        return replace(script, pauses=tuple(max(pause, one) for one in script.pauses))
 
     def options(self, options: Options, host: int) -> Options:
         durability = self.unlike.get(host, self.durability)
@@ -71,8 +82,12 @@ def draw_journal(
     if seed % _EVERY != _JOURNALED:
         return None
     rng = random.Random(f"journal {seed}")
+    apart = random.Random(f"journal elsewhere {seed}")
+    elsewhere = apart.random() < _ELSEWHERE
+    cuts = _draw_cuts(apart, climate, options, storm) if elsewhere else ()
     retention = rng.choice((3600.0, 3600.0, 3600.0, 60.0, 8.0))
     clients = tuple((stream, _late_client(rng, storm, retention)) for stream in streams * 3)
+    clients += tuple((apart.choice(streams), _successor(apart, cut)) for cut in cuts)
     return JournalPlan(
         durability=rng.choice(("exit", "async", "async", "sync", "sync")),
         unlike={
@@ -82,16 +97,17 @@ def draw_journal(
         },
         retention=retention,
         limit=rng.choice((_AMPLE, _AMPLE, _AMPLE, _AMPLE, 2_000)),
-        habits=_draw_habits(rng, climate),
+        habits=replace(_draw_habits(rng, climate), elsewhere=elsewhere),
         after_outage=rng.choice(("as keys", "as keys", "kept", "none")),
         troubles=_draw_troubles(rng, climate, storm),
         deletes=tuple(
             (rng.choice(streams), rng.uniform(0, 2 * storm), rng.randrange(99))
             for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 2)))
         ),
-        host_troubles=_draw_host_troubles(rng, climate, options, hosts, storm),
+        host_troubles=(*_draw_host_troubles(rng, climate, options, hosts, storm), *cuts),
         clients=clients,
         lasts=max(client.at for _, client in clients),
+        outlasts=max((cut.at + cut.lasts for cut in cuts), default=0.0),
     )
 
 
@@ -138,6 +154,40 @@ def _draw_host_troubles(
             restart=rng.random() < 0.8,
         )
         for _ in range(rng.choice((0, 1, 1, 2)))
+    )
+
+
+def _draw_cuts(
+    rng: random.Random, climate: Climate, options: Options, storm: float
+) -> tuple[Trouble, ...]:
+    """Draw for how long who produces reaches the journal, and not the broker."""
+    if climate not in {Climate.BROKER, Climate.ALL}:
+        return ()
+    return tuple(
+        Trouble(
+            at=rng.uniform(0.1, storm / 2),
+            kind=rng.choice((Kind.UNPLUG, Kind.BLACK_HOLE)),
+            host=PRODUCER,
+            lasts=rng.uniform(1.2, 4.0) * options.lease,
+        )
+        for _ in range(rng.choice((0, 1, 1, 2)))
+    )
+
+
+def _successor(rng: random.Random, cut: Trouble) -> ClientPlan:
+    """Draw a client that starts the stream anew while its producer may be cut off."""
+    return ClientPlan(
+        at=cut.at + rng.uniform(0.3, 1.0) * cut.lasts,
+        starts=True,
+        create=False,
+        offset=0,
+        by_event=0.0,
+        pause=0.0,
+        stays=None,
+        patience=None,
+        cancelled_after=None,
+        leaves_by="aclose",
+        moves=True,
     )
 
 

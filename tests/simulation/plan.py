@@ -49,7 +49,8 @@ class Plan:
     def script(self, stream_id: str, run: int) -> Script:
         """Draw what the n-th run of a stream produces."""
         rng = random.Random(f"{self.scripts_seed} {stream_id} {run}")
-        return draw_script(rng, self.storm, plain=self.typescript is not TypeScript.ABSENT)
+        script = draw_script(rng, self.storm, plain=self.typescript is not TypeScript.ABSENT)
+        return script if self.journal is None else self.journal.paced(script, run)
 
     def options_of(self, host: int) -> Options:
         """Return the options of a host, by its number."""

@@ -32,6 +32,10 @@ class Kind(StrEnum):
     CLOSE = "close"
 
 
+# Stands for the host that produces just then.
+PRODUCER = -1
+
+
 @dataclass(frozen=True)
 class Trouble:
     at: float

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from simulation.broker import Weather
 from simulation.journal import LOSSES
-from simulation.troubles import Kind
+from simulation.troubles import PRODUCER, Kind
 
 if TYPE_CHECKING:
     from simulation.journal_plan import JournalTrouble
@@ -51,7 +51,7 @@ class Weatherman:
     async def _cause(self, trouble: Trouble) -> None:
         world = self._world
         await asyncio.sleep(trouble.at)
-        machine = world.machines[trouble.host]
+        machine = self._producer() if trouble.host == PRODUCER else world.machines[trouble.host]
         begin = world.loop.now
         if trouble.kind is Kind.OUTAGE:
             if world.server.down:
@@ -64,16 +64,22 @@ class Weatherman:
         await self._act(trouble, machine)
         world.timeline.note(machine.host, "mended", str(trouble.kind))
 
+    def _producer(self) -> Machine:
+        """Return a machine that produces, or any if none does."""
+        world = self._world
+        for machine in reversed(world.machines):
+            for source in world.sources.values():
+                if any(run.host is machine.host and run.closed is None for run in source.runs):
+                    return machine
+        return world.machines[0]
+
     async def _act(self, trouble: Trouble, machine: Machine) -> None:
         world, adapter = self._world, machine.adapter
         match trouble.kind:
             case Kind.OUTAGE:
                 world.server.stop()
                 await asyncio.sleep(trouble.lasts)
-                journal = world.plan.journal
-                after = "kept" if journal is None else journal.after_outage
-                keeps = trouble.keys == "kept" or after == "as keys"
-                world.server.start(trouble.keys, trouble.keys if keeps else after)
+                world.server.start(trouble.keys, self._logs_after(trouble))
             case Kind.UNPLUG:
                 adapter.held_back = True
                 adapter.disconnect()
@@ -102,6 +108,14 @@ class Weatherman:
                 await asyncio.wait({closing})
                 closing.result()
                 self._restart(trouble, machine)
+
+    def _logs_after(self, trouble: Trouble) -> str:
+        """Tell what an outage of the broker leaves of the logs."""
+        journal = self._world.plan.journal
+        if journal is None or journal.habits.elsewhere:
+            return "kept"
+        keeps = trouble.keys == "kept" or journal.after_outage == "as keys"
+        return trouble.keys if keeps else journal.after_outage
 
     async def _disturb(self, trouble: JournalTrouble) -> None:
         """Cause a trouble of the journal alone."""
