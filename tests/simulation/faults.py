@@ -279,11 +279,11 @@ MUTANTS = (
     Mutant(
         "a chunk is taken before the reader is there to have it",
         "_reading/remote.py",
-        "            await self.unread.arrival()\n",
-        "            await self.unread.arrival()\n"
-        "            await asyncio.sleep(0)\n"
-        "            if self.unread._runs:\n"
-        "                self.unread._runs.append(self.unread._runs.popleft())\n",
+        "                await self.unread.arrival()\n",
+        "                await self.unread.arrival()\n"
+        "                await asyncio.sleep(0)\n"
+        "                if self.unread._runs:\n"
+        "                    self.unread._runs.append(self.unread._runs.popleft())\n",
     ),
     Mutant(
         "an unframed message makes a listener speak version 1",

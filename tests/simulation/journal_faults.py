@@ -147,10 +147,6 @@ JOURNAL_MUTANTS = (
         "[(key, outcome), (sentinel, DONE)]",
         found=True,
     ),
-)
-
-# It is not known yet how many seeds it takes to catch these: they have no row in the table.
-UNMEASURED = (
     Mutant(
         "a seal is ignored",
         "_producing/journal_log.py",
