@@ -37,9 +37,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "no pointer leads to what a dead producer wrote",
         "_producing/journal_writer.py",
-        "                    await self._point()\n"
-        "                    await self._log.append(record)\n",
-        "                    await self._log.append(record)\n",
+        "        await self._point()\n        if self._ended:\n",
+        "        if self._ended:\n",
     ),
     Mutant(
         "the next record leaves a chunk out",

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from resumable_stream import ProducerLostError, StreamSupersededError
-from support.journals import ending_with, journaled
+from resumable_stream import OutcomeUnknownError, ProducerLostError, StreamSupersededError
+from support.journals import ending_with, generation, journaled, kept, outcome
 from support.virtual_time import in_virtual_time
 from support.world import ID, SENTINEL, Source, rest, world
 
@@ -56,4 +56,40 @@ async def test_readers_that_wait_for_its_journal_are_told_of_no_other_end(
             await rest(sealed)
         broker.away, notebook.away = False, not journal_is_back
         with pytest.raises(StreamSupersededError):
-            await asyncio.wait_for(rest(stream), 30)
+            await asyncio.wait_for(rest(stream), 90)
+
+
+@pytest.mark.rule("P3", "JNL-5")
+@pytest.mark.parametrize("durability", ["async", "sync"])
+@in_virtual_time
+async def test_an_end_of_its_own_that_another_found_in_its_log_is_its_end(durability: str) -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, durability, retention=40)
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        assert await anext(stream) == "a"
+        await asyncio.sleep(2)
+        append = notebook.append
+
+        async def untold(*arguments: Any, ttl: int) -> bool:
+            await append(*arguments, ttl=ttl)
+            broker.away = notebook.away = True
+            raise OutcomeUnknownError("executed, but who knows")
+
+        last: Any = untold
+        notebook.append = last  # type: ignore[method-assign]
+        source.put("b")
+        source.finish()
+        await asyncio.sleep(1)
+        await here.raw.delete(SENTINEL)
+        other, _, _ = journaled(here, durability)
+        assert await rest(await other.resumable_stream(ID, Source())) == ["a", "b"]
+        await asyncio.sleep(20)
+        notebook.append = append  # type: ignore[method-assign]
+        notebook.away = False
+        broker.reconnect()
+        assert await rest(stream) == ["b"]
+        await asyncio.sleep(5)
+        assert await kept(here, run) == (["a", "b"], ["completed"])
+        assert (await outcome(here)).ending.status == "completed"

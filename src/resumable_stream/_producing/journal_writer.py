@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from resumable_stream._backoff import Backoff
 from resumable_stream._options import Durability
+from resumable_stream._producing.claim import SupersededError
 from resumable_stream._producing.journal_log import (
     ForeignRecordError,
     JournalLog,
@@ -64,6 +65,8 @@ class JournalWriter:
 
     __slots__ = (
         "_claim",
+        "_end_record",
+        "_ended",
         "_generation",
         "_log",
         "_losses",
@@ -88,6 +91,8 @@ class JournalWriter:
         name = shared.names.journal(stream_id, generation)
         self._log = JournalLog(journal, name, self._options.retention_ttl)
         self._room = piece_size(live_id(stream_id, generation), journal.max_record_size - _END_ROOM)
+        self._end_record = b""  # what was sent as the last record
+        self._ended = False
         self._written = 0  # bytes
         self._losses = 0  # since a record was written
         self._point_at = 0.0  # when the pointer to the log has to be written again
@@ -108,6 +113,8 @@ class JournalWriter:
             ForeignRecordError, SupersededError: the stream was taken over.
             BackendError: the journal has failed for good, or been away for too long.
         """
+        if self._ended:
+            return False
         if self.doubtful:
             await self._insist(None)
             return True
@@ -124,6 +131,8 @@ class JournalWriter:
         if not frames:
             return False
         record = encode_record(self._stream_id, *frames)
+        if frames[-1] is end:
+            self._end_record = record
         size = self._written + len(record)
         if size > self._options.journal_limit:
             limit = self._options.journal_limit
@@ -144,12 +153,9 @@ class JournalWriter:
         while True:
             try:
                 if record is not None and not self.doubtful:
-                    await self._point()
-                    await self._log.append(record)
-                    self._losses = 0
-                    return True
+                    return await self._append(record)
                 await self._find_place()
-                if self.index:
+                if self.index and not self._ended:
                     await self._point()
                 self.doubtful = False
                 return False
@@ -169,6 +175,14 @@ class JournalWriter:
                         f"the journal has been away for {self._tolerance:g} s: {error}"
                     ) from error
                 await asyncio.sleep(backoff.next())
+
+    async def _append(self, record: bytes) -> bool:
+        await self._point()
+        if self._ended:
+            return False
+        await self._log.append(record)
+        self._losses = 0
+        return True
 
     def _note_loss(self) -> None:
         """Look where the log ends, unless that goes on and on."""
@@ -194,8 +208,10 @@ class JournalWriter:
         except MalformedFrameError as error:
             raise ForeignRecordError from error
         if isinstance(frame, EndFrame):
-            raise ForeignRecordError
-        if frame.partial:
+            if last != self._end_record:
+                raise ForeignRecordError
+            self._ended, self.place = True, Place(frame.end)
+        elif frame.partial:
             size = len(frame.joined.parts()[-1])
             at = frame.place.sequence + frame.joined.number - 1
             byte = frame.place.byte if frame.joined.number == 1 else 0
@@ -209,5 +225,12 @@ class JournalWriter:
         if self._options.durability is Durability.EXIT or clock() < self._point_at:
             return
         retention = self._options.retention
-        await self._claim.point(math.ceil(sentinel.wall_clock() + retention))
+        try:
+            await self._claim.point(math.ceil(sentinel.wall_clock() + retention))
+        except SupersededError:
+            # Who took it for dead may have found its own end in the log, and recorded that.
+            if self._end_record:
+                await self._find_place()
+            if not self._ended:
+                raise
         self._point_at = clock() + retention / 2

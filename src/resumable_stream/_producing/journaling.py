@@ -53,6 +53,7 @@ class Journaling:
 
     Attributes:
         draft: what the source writes to.
+        superseded: the claim is known to be lost.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Journaling:
         "_ticks",
         "_writer",
         "draft",
+        "superseded",
     )
 
     def __init__(
@@ -91,6 +93,7 @@ class Journaling:
             self.draft = Log(sys.maxsize)
             tolerance = self._options.outage_timeout
         self._writer = JournalWriter(stream_id, claim, shared, journal, tolerance)
+        self.superseded = False
         self._kept = True
         self._began = 0.0  # when the last write did
         self._hurry = asyncio.Event()
@@ -135,12 +138,6 @@ class Journaling:
             return 0
         return math.ceil(sentinel.wall_clock() + self._options.retention)
 
-    def supersede(self) -> None:
-        """Another run has the stream: readers who still wait are told so, and of no other end."""
-        self._kept = False
-        if self.drafts:
-            self._text.finish(Ending(Status.SUPERSEDED))
-
     def cut_off(self) -> None:
         """Write nothing more, as the event loop ends: the stream has an ending all the same."""
         if self.drafts:
@@ -155,6 +152,8 @@ class Journaling:
         if ending.status is Status.COMPLETED and self._text.end < self.draft.end:
             lost = "the journal did not take the end of the text"
             ending = Ending(Status.FAILED, "BackendUnavailableError", lost)
+            if self.superseded:
+                ending = Ending(Status.SUPERSEDED)
         self._text.finish(ending)
 
     def _on_block(self) -> None:
@@ -194,7 +193,10 @@ class Journaling:
             logger.warning("stream %r: its text is not kept: %s", self._stream_id, error)
             await self._relay()
         except (ForeignRecordError, SupersededError):
+            self._kept = False
             self._on_gone(Ending(Status.SUPERSEDED))
+            if self.drafts:
+                self._text.finish(Ending(Status.SUPERSEDED))
         except BackendError as error:
             logger.error("stream %r: its text is not kept: %s", self._stream_id, error)  # noqa: TRY400
             self._fail(error)
@@ -253,9 +255,9 @@ class Journaling:
 
     def _publish(self) -> None:
         """With "sync", hand the readers what is written."""
-        text, until = self._text, self._writer.place.sequence
-        if not self.drafts or text.ending is not None:
+        if not self.drafts:
             return
+        text, until = self._text, self._writer.place.sequence
         while text.end < until:
             for chunk in self.draft.texts(text.end)[: until - text.end]:
                 text.append(chunk)

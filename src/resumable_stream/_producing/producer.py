@@ -329,8 +329,8 @@ class Producer:
 
     def _give_up(self, ending: Ending) -> None:
         self.stop(ending)
-        if self._journaling is not None and ending.status is Status.SUPERSEDED:
-            self._journaling.supersede()
+        if self._journaling is not None:
+            self._journaling.superseded = ending.status is Status.SUPERSEDED
 
     def _on_cancel(self) -> None:
         self.stop(Ending(Status.CANCELLED))
