@@ -6,23 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
 from resumable_stream._arguments import check_drain_timeout, check_id, check_on_end, start_at
+from resumable_stream._asking import cancel, status
 from resumable_stream._binding import Binding
 from resumable_stream._deleting import delete
-from resumable_stream._finding import Here
 from resumable_stream._instance import Instance
-from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over, Unknown
-from resumable_stream._reading.canceller import cancel_elsewhere
 from resumable_stream._source import check_source
-from resumable_stream._status import (
-    CancelResult,
-    DeleteResult,
-    StreamState,
-    StreamStatus,
-    cancel_result,
-    status_of,
-)
+from resumable_stream._status import StreamState, status_of
 from resumable_stream._stream import NotFound, ResumableStream
-from resumable_stream._text.endings import Ending, Status
+from resumable_stream._text.endings import Status
 from resumable_stream.errors import (
     HandshakeTimeoutError,
     StreamExistsError,
@@ -37,6 +28,7 @@ if TYPE_CHECKING:
     from resumable_stream._options import Options
     from resumable_stream._protocol.names import Names
     from resumable_stream._source import MakeStream
+    from resumable_stream._status import CancelResult, DeleteResult, StreamStatus
     from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend
 
@@ -196,8 +188,7 @@ class ResumableStreamContext:
         Raises:
             BackendUnavailableError: the broker is away.
         """
-        status = await self.stream_status(stream_id)
-        match status.state:
+        match (await self.stream_status(stream_id)).state:
             case StreamState.NOT_FOUND:
                 return None
             case StreamState.ACTIVE:
@@ -212,19 +203,7 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
         check_id(stream_id)
-        match await self._binding.get().finding.look_up(stream_id):
-            case Here(producer):
-                known = producer.log.ending if producer.stored.done() else None
-                return status_of(known, producer.generation, producer.kept_until)
-            case Elsewhere(generation):
-                return status_of(None, generation)
-            case Over() as over:
-                kept_until = over.outcome.kept_until if over.outcome else 0
-                return status_of(over.ending, over.generation, kept_until)
-            case Left(run):
-                return status_of(Ending(Status.LOST), run.generation, run.kept_until)
-            case Unknown():
-                return StreamStatus(StreamState.NOT_FOUND)
+        return await status(self._binding.get(), stream_id)
 
     async def wait_for_end(self, stream_id: str) -> StreamStatus:
         """Wait until a stream that this context produces is over; return what became of it.
@@ -255,18 +234,7 @@ class ResumableStreamContext:
             BackendUnavailableError: the broker is away, and the stream is not produced here.
         """
         check_id(stream_id)
-        instance = self._binding.get()
-        match await instance.finding.look_up(stream_id):
-            case Here(producer):
-                stopped = producer.stop(Ending(Status.CANCELLED))
-                await asyncio.wait({producer.settled}, timeout=self._options.cancel_timeout)
-                return CancelResult.CANCELLED if stopped else CancelResult.ALREADY_OVER
-            case Elsewhere(generation):
-                return cancel_result(await cancel_elsewhere(instance.shared, stream_id, generation))
-            case Over() | Left():
-                return CancelResult.ALREADY_OVER
-            case Unknown():
-                return CancelResult.NOT_FOUND
+        return await cancel(self._binding.get(), stream_id)
 
     async def delete_stream(self, stream_id: str) -> DeleteResult:
         """Erase a stream that is over: its text in the journal, its ending, and that it was there.
