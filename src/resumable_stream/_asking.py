@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from resumable_stream._finding import Here
+from resumable_stream._producing.journal_log import JournalLog, end_in
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over, Unknown
 from resumable_stream._reading.canceller import cancel_elsewhere
 from resumable_stream._status import (
@@ -19,13 +20,15 @@ from resumable_stream._text.endings import Ending, Status
 
 if TYPE_CHECKING:
     from resumable_stream._instance import Instance
+    from resumable_stream._shared import Shared
 
 
 async def status(instance: Instance, stream_id: str) -> StreamStatus:
     """Tell what has become of a stream.
 
     Raises:
-        BackendError: it is not produced here, and the broker did not answer.
+        BackendError: it is not produced here, and the broker did not answer, or the journal that
+            has the text of a dead producer.
     """
     match await instance.finding.look_up(stream_id):
         case Here(producer):
@@ -37,9 +40,19 @@ async def status(instance: Instance, stream_id: str) -> StreamStatus:
             kept_until = over.outcome.kept_until if over.outcome else 0
             return status_of(over.ending, over.generation, kept_until)
         case Left(run):
-            return status_of(Ending(Status.LOST), run.generation, run.kept_until)
+            ending = await _ending_left(instance.shared, stream_id, run.generation)
+            return status_of(ending, run.generation, run.kept_until)
         case Unknown():
             return StreamStatus(StreamState.NOT_FOUND)
+
+
+async def _ending_left(shared: Shared, stream_id: str, generation: int) -> Ending:
+    """Return how the text of a producer ends that may have died after it had written that."""
+    end = None
+    if shared.journal is not None:
+        log = JournalLog(shared.journal, shared.names.journal(stream_id, generation), ttl=1)
+        end = await end_in(log, stream_id, generation)
+    return end.ending if end is not None else Ending(Status.LOST)
 
 
 async def cancel(instance: Instance, stream_id: str) -> CancelResult:

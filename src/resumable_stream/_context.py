@@ -200,7 +200,8 @@ class ResumableStreamContext:
         """Tell what has become of the stream.
 
         Raises:
-            BackendUnavailableError: the broker is away, and the stream is not produced here.
+            BackendUnavailableError: the broker is away, and the stream is not produced here; or the
+                journal is, and only that knows how the stream of a dead producer has ended.
         """
         check_id(stream_id)
         return await status(self._binding.get(), stream_id)

@@ -298,3 +298,52 @@ async def begun(dying: Dying) -> ResumableStream:
     stream = await dying.late.resumable_stream(ID, Source("never"))
     assert stream is not None
     return stream
+
+
+@pytest.mark.rule("P3", "JNL-7")
+@in_virtual_time
+async def test_the_status_of_a_text_whose_end_is_written_is_that_end() -> None:
+    async with world() as here:
+        dying = Dying(here, "async")
+        await dying.begin()
+        dying.die_before(OUTCOME, "completed")
+        dying.source.put(*(f"{number:0100}" for number in range(2000)))
+        await asyncio.sleep(2)
+        dying.source.finish()
+        await asyncio.sleep(20)
+        texts, ends = await kept(here, dying.run)
+        assert ends == ["completed"]
+        calls, status = dying.read_from.calls, await dying.reading.stream_status(ID)
+        assert (status.state, status.generation) == (StreamState.COMPLETED, dying.run)
+        assert status.kept_until is not None
+        assert dying.read_from.calls - calls <= 2 * len(texts).bit_length() + 2
+        assert await dying.reading.has_existing_stream(ID) == "DONE"
+
+
+@pytest.mark.rule("P3", "JNL-7")
+@in_virtual_time
+async def test_the_status_of_a_text_without_its_end_is_lost() -> None:
+    async with world() as here:
+        dying = Dying(here, "async")
+        await dying.begin()
+        await asyncio.sleep(2)
+        dying.die()
+        await asyncio.sleep(20)
+        assert (await dying.reading.stream_status(ID)).state is StreamState.LOST
+        dying.read_from.away = True
+        with pytest.raises(BackendUnavailableError):
+            await dying.reading.stream_status(ID)
+
+
+@pytest.mark.rule("P3")
+@in_virtual_time
+async def test_the_status_of_a_text_that_cannot_be_read_is_lost() -> None:
+    async with world() as here:
+        dying = Dying(here, "async")
+        await dying.begin()
+        dying.die()
+        await asyncio.sleep(20)
+        log = NAMES.journal(ID, dying.run)
+        await dying.read_from.delete(log)
+        assert await dying.read_from.append(log, 0, b"nonsense", ttl=60)
+        assert (await dying.reading.stream_status(ID)).state is StreamState.LOST

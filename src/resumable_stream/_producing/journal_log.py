@@ -100,6 +100,23 @@ def end_of(frame: Recorded) -> int:
     return frame.place.sequence + frame.joined.number - frame.partial
 
 
+async def end_in(log: JournalLog, stream_id: str, generation: int) -> EndFrame | None:
+    """Return how a log ends; None if it has no end, or cannot be read.
+
+    It reads few records, however many there are.
+
+    Raises:
+        BackendError: the journal did not answer.
+    """
+    last = await log.find_end()
+    try:
+        frames = decode_record(stream_id, generation, last) if last else []
+    except MalformedFrameError:
+        return None
+    end = frames[-1] if frames else None
+    return end if isinstance(end, EndFrame) else None
+
+
 async def seal(log: JournalLog, stream_id: str, generation: int) -> EndFrame | None:
     """End a dead producer's log, unless it has ended; return its end.
 
