@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from resumable_stream._finding import Here
-from resumable_stream._protocol.sentinel import DONE, Outcome
+from resumable_stream._protocol.sentinel import DONE, Outcome, Running
 from resumable_stream._protocol.whereabouts import Left, Over, Unknown
 from resumable_stream._protocol.wire import Request, RequestType
 from resumable_stream._status import DeleteResult
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resumable_stream._instance import Instance
     from resumable_stream._producing.producer import Producer
     from resumable_stream._shared import Shared
+    from resumable_stream.ports import KeyValue
 
 # The least time to live. A key is let run out, because only then no other value can be hit.
 _TTL = 1
@@ -74,25 +75,44 @@ async def _erase(shared: Shared, stream_id: str, generation: int | None) -> None
     The producer may still serve the text elsewhere. It is asked again and again, since it may not
     hear all that is said meanwhile.
     """
-    store, names = shared.backend, shared.names
+    store, names, clock = shared.backend, shared.names, asyncio.get_running_loop().time
     await _erase_text(shared, stream_id, generation)
     sentinel, key = names.sentinel(stream_id), names.outcome(stream_id)
-    outcome = await store.get(key)
-    ended = Outcome.decode(outcome)
-    if outcome is not None and ended is not None and ended.kept_until:
-        # Without its sentinel, an outcome that leads to text would hold the id.
-        unkept = ended._replace(kept_until=0).encode()
-        if await store.compare_and_set(key, outcome, unkept, ttl=shared.options.outcome_ttl):
-            outcome = unkept
-    # The sentinel goes first: without its outcome, it would say that the stream has completed.
-    expiring = [(sentinel, DONE)] if outcome is None else [(sentinel, DONE), (key, outcome)]
     forgetting = Request(secrets.token_hex(16), type=RequestType.ERASE, generation=generation)
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
-    for name, value in expiring:
-        await store.compare_and_set(name, value, value, ttl=_TTL)
-        while await store.get(name) == value:
-            if generation is not None:
-                await shared.ask(stream_id, forgetting)
-            if asyncio.get_running_loop().time() > deadline:
-                raise BackendUnavailableError(f"the key {name!r} does not expire; try again")
-            await asyncio.sleep(_LOOK_EVERY)
+    expiring: set[tuple[str, str]] = set()
+    deadline = clock() + _PATIENCE
+    while clock() <= deadline:
+        value, record = await store.get(sentinel), await store.get(key)
+        if _is_of_another(record, generation) or (record is None and value != DONE):
+            return
+        if generation is not None:
+            await shared.ask(stream_id, forgetting)
+        kept = Outcome.decode(record)
+        if record is not None and kept is not None and kept.kept_until:
+            # Without its sentinel, an outcome that leads to text would hold the id.
+            unkept = kept._replace(kept_until=0).encode()
+            await store.compare_and_set(key, record, unkept, ttl=shared.options.outcome_ttl)
+            continue
+        # The sentinel goes first: without its outcome, it would say that the stream has completed.
+        entry = (key, record) if record is not None and value != DONE else (sentinel, DONE)
+        if entry not in expiring and await _expire(store, *entry):
+            expiring.add(entry)
+            if entry[0] == sentinel and _is_of_another(await store.get(key), generation):
+                # This run's DONE was gone, and it is a later one's: it stays for its time.
+                await store.compare_and_set(sentinel, DONE, DONE, ttl=shared.options.end_ttl)
+                return
+        await asyncio.sleep(_LOOK_EVERY)
+    raise BackendUnavailableError(f"the keys of stream {stream_id!r} do not expire; try again")
+
+
+async def _expire(store: KeyValue, name: str, value: str) -> bool:
+    return await store.compare_and_set(name, value, value, ttl=_TTL)
+
+
+def _is_of_another(record: str | None, generation: int | None) -> bool:
+    """Tell whether a record beside a sentinel is that of another run.
+
+    Each run's record is there before its ``DONE``, so it tells whose that is.
+    """
+    there = Outcome.decode(record) or Running.decode(record)
+    return there is not None and there.generation != generation

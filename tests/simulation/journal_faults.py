@@ -142,8 +142,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "an erased stream's outcome goes before its sentinel",
         "_deleting.py",
-        "[(sentinel, DONE), (key, outcome)]",
-        "[(key, outcome), (sentinel, DONE)]",
+        "(key, record) if record is not None and value != DONE else (sentinel, DONE)",
+        "(key, record) if record is not None else (sentinel, DONE)",
         found=True,
     ),
     Mutant(

@@ -12,6 +12,7 @@ from resumable_stream import (
     NOT_FOUND,
     DeleteResult,
     OffsetOutOfRangeError,
+    ProducerLostError,
     StreamFailedError,
 )
 from resumable_stream._protocol.wire import Refusal, RefusalFrame, RequestType
@@ -227,3 +228,92 @@ async def test_only_a_run_that_is_over_forgets_and_only_its_own_text() -> None:
         assert (refusal.refusal, refusal.start) == (Refusal.TRIMMED, 2)
         await peer.ask(generation=run, skip=2, window=1000)
         assert ends_of(peer.frames()) == ["completed"]
+
+
+@pytest.mark.rule("P3", "JNL-8")
+@in_virtual_time
+async def test_a_run_that_begins_and_ends_while_an_older_one_is_deleted_stays() -> None:
+    async with world() as here:
+        await produced(here, ["old"])
+        context, _, _ = journaled(here, "async")
+        other, _, _ = journaled(here, "async")
+
+        async def produce_once_it_is_free() -> None:
+            for _ in range(3000):
+                if await here.sentinel() is None:
+                    break
+                await asyncio.sleep(0.001)
+            assert await rest(await other.resumable_stream(ID, ending_with("new"))) == ["new"]
+            assert await here.sentinel() == "DONE"
+
+        began = asyncio.get_running_loop().time()
+        producing = asyncio.create_task(produce_once_it_is_free())
+        assert await context.delete_stream(ID) is DeleteResult.DELETED
+        assert asyncio.get_running_loop().time() < began + 3
+        await producing
+        await asyncio.sleep(100)
+        assert await here.sentinel() == "DONE"
+        assert await rest(await context.resume_existing_stream(ID)) == ["new"]
+
+
+@pytest.mark.rule("P3", "JNL-8")
+@pytest.mark.parametrize("moment", ["get", "compare_and_set"])
+@in_virtual_time
+async def test_a_run_that_ended_just_before_keys_are_let_run_out_stays(moment: str) -> None:
+    async with world() as here:
+        await produced(here, ["old"])
+        broker: Any
+        context, broker, _ = journaled(here, "async")
+        other, _, _ = journaled(here, "async")
+        call, calls = getattr(broker, moment), 0
+
+        async def late(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            # The sentinel is read by the look-up; the outcome is written to before the sentinel is.
+            if calls == (3 if moment == "get" else 2):
+                setattr(broker, moment, call)
+                for name in (SENTINEL, OUTCOME):
+                    await here.raw.delete(name)
+                assert await rest(await other.resumable_stream(ID, ending_with("new"))) == ["new"]
+                await asyncio.sleep(1)
+            return await call(*arguments, **options)
+
+        setattr(broker, moment, late)
+        assert await context.delete_stream(ID) is DeleteResult.DELETED
+        await asyncio.sleep(100)
+        assert await here.sentinel() == "DONE"
+        assert await rest(await context.resume_existing_stream(ID)) == ["new"]
+
+
+@pytest.mark.rule("P3", "JNL-8")
+@in_virtual_time
+async def test_a_stream_that_two_delete_is_gone_for_both() -> None:
+    async with world() as here:
+        await produced(here, ["a"])
+        deleting = [journaled(here, "async")[0].delete_stream(ID) for _ in range(2)]
+        assert await asyncio.gather(*deleting) == [DeleteResult.DELETED] * 2
+        assert await here.sentinel() is None
+        assert await here.raw.get(OUTCOME) is None
+
+
+@pytest.mark.rule("P3", "JNL-5", "JNL-8")
+@in_virtual_time
+async def test_what_another_buries_meanwhile_is_deleted_too() -> None:
+    async with world() as here:
+        run = await died(here, "a")
+        broker: Any
+        context, broker, _ = journaled(here, "async")
+        other, _, _ = journaled(here, "async")
+        swap = broker.compare_and_set
+
+        async def late(*arguments: Any, ttl: int) -> bool:
+            broker.compare_and_set = swap
+            with pytest.raises(ProducerLostError):
+                await rest(await other.resumable_stream(ID, Source()))
+            return bool(await swap(*arguments, ttl=ttl))
+
+        broker.compare_and_set = late
+        assert await context.delete_stream(ID) is DeleteResult.DELETED
+        assert await context.resume_existing_stream(ID) is NOT_FOUND
+        assert (await kept(here, run))[0] == []
