@@ -254,7 +254,7 @@ MUTANTS = (
     Mutant(
         "a listener has room for everything",
         "_reading/listener.py",
-        "        if self._unread.room <= 0:\n",
+        "        if room <= 0:\n",
         "        if False:\n",
     ),
     Mutant(

@@ -88,12 +88,15 @@ class DataFrame:
     last: bool = False
     offset: int | None = None
     _texts: list[str] | None = field(default=None, init=False, repr=False, compare=False)
+    _after: Place | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def after(self) -> Place:
-        """The place after this frame; only if it is not ``partial``."""
-        count = self.joined.number
-        return Place(self.place.sequence + count) if count else self.place
+        """The place after this frame, one for all who ask; only if it is not ``partial``."""
+        if self._after is None:
+            count = self.joined.number
+            self._after = Place(self.place.sequence + count) if count else self.place
+        return self._after
 
     @property
     def texts(self) -> list[str]:

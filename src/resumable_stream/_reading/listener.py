@@ -210,31 +210,32 @@ class Listener:
         self._look_on()
 
     def _take(self, frame: DataFrame, *, own: bool) -> None:
-        now, assembly = self._reader.loop.time(), self._assembly
+        reader, assembly, unread = self._reader, self._assembly, self._unread
+        now = reader.loop.time()
         self._liveness.heard(now)
         if not own and not frame.joined.number and assembly.knows(frame):
             return  # most frames of a stream on which nothing happens
         if own and frame.last:
             # Before the reader is woken: it may read for long before the task has its turn.
-            self._reader.wake()
-        if assembly.place is None and frame.offset is not None:
+            reader.wake()
+        before, room = assembly.place, unread.room
+        if before is None and frame.offset is not None:
             self._begin(frame, frame.offset)
-        if self._unread.room <= 0:
+        if room <= 0:
             assembly.note(frame)
         else:
-            before, room = assembly.place, self._unread.room
             whole = assembly.accept_whole(frame)
-            self._reader.deliver(frame if whole else assembly.accept(frame))
+            reader.deliver(frame if whole else assembly.accept(frame))
             self._came_bytes += len(frame.joined.data)
-            self._came_cost += room - self._unread.room
+            self._came_cost += room - unread.room
             if assembly.place != before:
                 # A reply is on its way: give it time before asking again.
                 self._retry_at = max(self._retry_at, now + self._liveness.pauses.upcoming)
         if own:
             self._resync = False
             if self._enrolment is None:
-                self._enrolment = self._enrolments.enter(self._reader, self._generation, assembly)
-            self._reader.join()
+                self._enrolment = self._enrolments.enter(reader, self._generation, assembly)
+            reader.join()
             if frame.last and assembly.place != self._asked_place:
                 self._retry_at = now  # served: ask on at once; not if that brought nothing
         self._look_on()

@@ -161,7 +161,7 @@ class RemoteReader(RunReader):
 
     async def fetch(self) -> None:
         while not self._begin_next():
-            self._begin_run([])  # what was read is not held while nothing comes
+            self._drop_run()  # what was read is not held while nothing comes
             try:
                 await self.unread.arrival()
             except (OffsetOutOfRangeError, ProducerLostError) as error:
@@ -179,11 +179,13 @@ class RemoteReader(RunReader):
             self._begin_run(run)
 
     def _begin_next(self) -> bool:
-        if self._run and self.unread.give_back():
+        unread = self.unread
+        if self._run and unread.give_back():
             self.wake()
-        if (taken := self.unread.take()) is not None:
-            self._begin_run(*taken)
-        return taken is not None
+        if not unread.count or (taken := unread.take()) is None:
+            return False
+        self._begin_run(*taken)
+        return True
 
     # For the dialect
 

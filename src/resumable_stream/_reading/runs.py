@@ -54,9 +54,10 @@ class RunReader(ABC):
     @property
     def offset(self) -> int:
         """How much of the text was read, from its beginning."""
-        counted, read = self._counted, self._read
+        size = len(self._run)
+        counted, read = self._counted, size - length_hint(self.ahead)
         if counted < read:
-            if self._units is not None and not counted and read == len(self._run):
+            if self._units is not None and not counted and read == size:
                 self._offset += self._units
             else:
                 self._offset += length("".join(self._run[counted:read]), self._unit)
@@ -123,6 +124,12 @@ class RunReader(ABC):
             self._offset, self._counted, self._begun = self.offset, 0, True
         self._run, self._units, self.ahead = run, units, iter(run)
         self._unbroken += len(run)
+
+    def _drop_run(self) -> None:
+        """Hold a run no longer that was read to its end."""
+        if self._run:
+            self._offset, self._counted, self._begun = self.offset, 0, True
+            self._run, self._units = [], None  # nothing is ahead of ``ahead``, as it was
 
     async def _give_way(self) -> None:
         """Let the event loop have its turn."""

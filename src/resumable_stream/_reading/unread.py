@@ -90,8 +90,14 @@ class Unread:
             self._put(chunks, are_ascii=False)
             return
         joined = chunks.joined
-        if joined.number <= _RUN_CHUNKS or self._skip.remaining:
+        if self._skip.remaining:
             self._put(chunks.texts, are_ascii=joined.data.isascii())
+            return
+        if joined.number <= _RUN_CHUNKS:
+            if joined.number:
+                are_units = joined.data.isascii() or self._unit is OffsetUnit.CODE_POINTS
+                self._add(chunks.texts, are_units=are_units)
+                self._wake()
             return
         cost = len(joined.data) + len(joined.lengths)
         self._runs.append((joined, cost, None))
@@ -189,7 +195,8 @@ class Unread:
         self.room -= cost
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        if self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
