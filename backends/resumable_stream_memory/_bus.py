@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
@@ -120,63 +121,54 @@ class Inbox:
 
     __slots__ = (
         "_closed",
-        "_lock",
-        "_loop",
         "_on_loss",
         "_on_message",
         "_overflowed",
         "_pending",
         "_pending_bytes",
-        "_scheduled",
-        "_thread",
+        "_turn",
     )
 
     def __init__(
         self, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._turn = _turn_here()
         self._on_message = on_message
         self._on_loss = on_loss
-        self._lock = threading.Lock()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._overflowed = False
-        self._scheduled = False
         self._closed = False
 
     def put(self, message: bytes) -> None:
-        with self._lock:
-            if self._closed or self._loop.is_closed():
+        turn = self._turn
+        with turn.lock:
+            if self._closed or turn.loop.is_closed():
                 return
+            pending, size = self._pending, len(message)
+            if not (pending or self._overflowed):
+                turn.add(self)
             if (
-                len(self._pending) >= MAX_PENDING_MESSAGES
-                or self._pending_bytes + len(message) > MAX_PENDING_BYTES
+                len(pending) >= MAX_PENDING_MESSAGES
+                or self._pending_bytes + size > MAX_PENDING_BYTES
             ):
                 self._overflowed = True
             else:
-                self._pending.append(message)
-                self._pending_bytes += len(message)
-            if not self._scheduled:
-                self._scheduled = True
-                if threading.get_ident() == self._thread:
-                    self._loop.call_soon(self._drain)
-                else:
-                    self._loop.call_soon_threadsafe(self._drain)
+                pending.append(message)
+                self._pending_bytes += size
 
     def close(self) -> None:
-        with self._lock:
+        with self._turn.lock:
             self._closed = True
             self._pending.clear()
 
     def report_closed(self) -> None:
         self.close()
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call_safely, self._on_loss, Loss.CLOSED)
+        if not self._turn.loop.is_closed():
+            self._turn.loop.call_soon_threadsafe(call_safely, self._on_loss, Loss.CLOSED)
 
-    def _drain(self) -> None:
-        with self._lock:
-            self._scheduled = False
+    def drain(self) -> None:
+        with self._turn.lock:
             messages, self._pending = self._pending, []
             self._pending_bytes = 0
             overflowed, self._overflowed = self._overflowed, False
@@ -186,3 +178,55 @@ class Inbox:
             call_safely(self._on_message, message)
         if overflowed and not self._closed:
             call_safely(self._on_loss, Loss.OVERFLOW)
+
+
+class _Turn:
+    """Drains, by one call for all, the inboxes of one event loop that have something to handle.
+
+    Attributes:
+        lock: of these inboxes, too.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.lock = threading.Lock()
+        self.loop = loop
+        self._thread = threading.get_ident()
+        self._waiting: deque[Inbox] = deque()
+
+    def add(self, inbox: Inbox) -> None:
+        """Drain the inbox soon. The caller holds the lock."""
+        if not self._waiting:
+            self._begin()
+        self._waiting.append(inbox)
+
+    def _begin(self) -> None:
+        if threading.get_ident() == self._thread:
+            self.loop.call_soon(self._drain)
+        else:
+            self.loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        with self.lock:
+            waiting, self._waiting = self._waiting, deque()
+        try:
+            while waiting:
+                waiting.popleft().drain()
+        finally:
+            if waiting:  # somebody has interrupted the program, and may go on
+                with self.lock:
+                    self._waiting.extendleft(reversed(waiting))
+                    self._begin()
+
+
+_turns: WeakValueDictionary[asyncio.AbstractEventLoop, _Turn] = WeakValueDictionary()
+_turns_lock = threading.Lock()
+
+
+def _turn_here() -> _Turn:
+    """Return the turn of the running loop, which its inboxes keep."""
+    loop = asyncio.get_running_loop()
+    with _turns_lock:
+        turn = _turns.get(loop)
+        if turn is None:
+            turn = _turns[loop] = _Turn(loop)
+    return turn
