@@ -67,7 +67,8 @@ def encode_event(item: object) -> str:
     """
     if isinstance(item, str):
         return f"{_data_lines(item)}\n"
-    if not isinstance(item, _EventLike):
+    # To look for an event's attributes takes twenty times as long.
+    if not isinstance(item, ServerSentEvent) and not isinstance(item, _EventLike):
         return f"{_data_lines(to_json(item))}\n"
     if getattr(item, "id", None) is not None:
         raise ValueError("an event has an id: leave it out, the stream gives each event its own")

@@ -97,7 +97,8 @@ class _SseResponse(StreamingResponse):
             watching.cancel()
             with anyio.move_on_after(_LEAVE_TIMEOUT, shield=True):
                 await self._body.aclose()
-                await asyncio.wait({watching})
+                if not watching.done():
+                    await asyncio.wait({watching})
         if failure is not None:
             raise failure
         if self.background is not None:
