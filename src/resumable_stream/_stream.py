@@ -31,6 +31,10 @@ class Reader(Protocol):
 
     async def next_run(self) -> list[str]: ...
 
+    @property
+    def left(self) -> bool:
+        """``close`` would certainly release nothing more."""
+
     def close(self) -> None: ...
 
     async def aclose(self) -> None: ...
@@ -122,8 +126,10 @@ class ResumableStream:
         await self.aclose()
 
     def __del__(self) -> None:
-        # This may run in any thread, at any point, so it only schedules the close.
-        self.close()
+        # This may run in any thread, at any point, so it only schedules the close. To do so writes
+        # to the loop's own socket, so most streams, which were read to their end, do without.
+        if not self._reader.left:
+            self.close()
 
 
 @final

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -28,6 +29,33 @@ async def test_a_reader_at_its_end_unsubscribes_at_once() -> None:
         assert await rest(remote) == ["a"]
         await asyncio.sleep(0.1)
         assert not here.brokers[1]._subscriptions
+
+
+@pytest.mark.parametrize(
+    ("where", "closed"), [("here", True), ("elsewhere", True), ("elsewhere", False)]
+)
+@in_virtual_time
+async def test_a_stream_that_was_left_does_not_wake_its_loop_when_it_is_dropped(
+    where: str, *, closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+    async with world() as here:
+        source, own, _ = await begin(here, "a")
+        stream = own if where == "here" else await join(here)
+        if closed:
+            await stream.aclose()
+        else:
+            source.finish()
+            assert await rest(stream) == ["a"]
+        await asyncio.sleep(0.1)
+        with monkeypatch.context() as patch:
+            loop = asyncio.get_running_loop()
+            patch.setattr(loop, "call_soon_threadsafe", lambda *call: calls.append(call))
+            del stream
+            if where == "here":
+                del own
+            gc.collect()
+    assert not calls
 
 
 @pytest.mark.rule("P4", "P10")

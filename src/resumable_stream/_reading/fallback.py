@@ -93,6 +93,11 @@ class Fallback:
         if self._closed and self._reader is not None:
             await self._reader.aclose()
 
+    @property
+    def left(self) -> bool:
+        """``close`` would release nothing."""
+        return self._reader is None
+
     def close(self) -> None:
         self._closed = True
         if self._reader is not None:

@@ -166,6 +166,10 @@ class LocalReader(RunReader):
         if not settled.done() and now < self._grace_until:
             await asyncio.wait({settled}, timeout=self._grace_until - now)
 
+    @property
+    def left(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         self._closed = True
         self._sequence += self._read

@@ -141,6 +141,10 @@ class RemoteReader(RunReader):
             await self.aclose()
         return attachment
 
+    @property
+    def left(self) -> bool:
+        return self._releasing and (self.fallback is None or self.fallback.left)
+
     def close(self) -> None:
         """Leave the stream: what the task has opened is released by the task itself."""
         self._left_at = self.last_event_id

@@ -99,6 +99,11 @@ class RunReader(ABC):
     def last_event_id(self) -> str | None:
         """The id of the place after the last chunk handed out, if it has one."""
 
+    @property
+    def left(self) -> bool:
+        """``close`` would certainly release nothing more."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Read no more."""
