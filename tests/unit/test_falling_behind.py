@@ -332,3 +332,22 @@ async def test_a_slow_page_gets_every_event() -> None:
         )
         await response(scope, receive, send)
         assert [event.data for event in events_of(bodies)][:-1] == LINES[:100]
+
+
+@pytest.mark.rule("P2")
+@in_virtual_time
+async def test_no_event_id_names_a_cut_chunk_that_was_not_taken_yet() -> None:
+    async with world() as here:
+        context, _, _ = journaled(here, "async", buffer_limit=SMALL)
+        there, _, _ = journaled(here, None, window=WINDOW)
+        source = Source(LINES[0], LINES[1])
+        await context.create_new_resumable_stream(ID, source)
+        readers: list[Any] = [
+            await instance.resume_existing_stream(ID, 90_500) for instance in (context, there)
+        ]
+        await put_all(source, LINES[2:200])
+        for reader in readers:
+            await reader._reader.fetch()
+            assert (reader.offset, reader.last_event_id) == (90_500, None)
+            await anext(reader)
+            assert (reader.offset, reader.last_event_id) == (91_000, f"{await generation(here)}-91")

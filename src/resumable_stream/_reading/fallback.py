@@ -26,9 +26,22 @@ class Fallback:
         find: gives a reader of what follows a place, for the reason that the producer gives no
             more; None if nothing is there.
         tolerance: for how many seconds the broker or the journal may be away meanwhile.
+
+    Attributes:
+        unnamed: the first chunk read from here, if it may be cut, so that no event id names its
+            beginning; None if there is none.
     """
 
-    __slots__ = ("_closed", "_find", "_reader", "_sought", "_tolerance", "_turn")
+    __slots__ = (
+        "_closed",
+        "_find",
+        "_named",
+        "_reader",
+        "_sought",
+        "_tolerance",
+        "_turn",
+        "unnamed",
+    )
 
     def __init__(
         self,
@@ -40,6 +53,8 @@ class Fallback:
         self._sought = False
         self._reader: RunReader | None = None
         self._closed = False
+        self._named = False  # the place where reading from here began
+        self.unnamed: int | None = None
         self._turn = asyncio.Lock()
 
     @property
@@ -70,15 +85,19 @@ class Fallback:
             if self._reader is None:
                 raise why
             try:
-                return await self._reader.next_run()
+                run = await self._reader.next_run()
             except ProducerLostError as error:
                 if error.offset >= reader.offset:
                     raise
                 # What is there may end before this reader's place.
                 raise ProducerLostError(error.stream_id, reader.offset) from None
+            if not self._named and (after := self.after) is not None:
+                self._named, self.unnamed = True, after.sequence - len(run)
+            return run
 
     async def _seek(self, reader: RunReader, why: StreamError) -> None:
         place = reader.last_event_id
+        self._named = place is not None
         start = Start(reader.offset) if place is None else Start(0, EventId.parse(place))
         clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
         since = clock()

@@ -94,9 +94,11 @@ class LocalReader(RunReader):
 
     @property
     def last_event_id(self) -> str | None:
-        if self._index or self._skip.remaining:
+        sequence = self._sequence + self._read
+        cut = self.fallback is not None and self.fallback.unnamed == sequence
+        if self._index or self._skip.remaining or cut:
             return None
-        return str(EventId(self._generation, self._sequence + self._read))
+        return str(EventId(self._generation, sequence))
 
     async def fetch(self) -> None:
         if self._unbroken >= _YIELD_EVERY:

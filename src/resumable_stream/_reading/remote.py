@@ -119,7 +119,9 @@ class RemoteReader(RunReader):
             return self._left_at
         unread = len(self._run) - self._read
         if self.fallback is not None and (after := self.fallback.after) is not None:
-            return str(after._replace(sequence=after.sequence - unread))
+            sequence = after.sequence - unread
+            cut = sequence == self.fallback.unnamed
+            return None if cut else str(after._replace(sequence=sequence))
         unread += self.unread.count
         return self._dialect.event_id(unread, begun=self._begun or self._read > 0)
 
