@@ -11,7 +11,6 @@ from resumable_stream._finding import Here
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over
 from resumable_stream._reading.local import LocalReader
 from resumable_stream._reading.replay import Replay
-from resumable_stream._text.endings import Status
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendUnavailableError,
@@ -84,8 +83,10 @@ class Replaying:
                     return await self.replay(stream_id, generation, start)
         return None
 
-    async def _following(self, stream_id: str, generation: int, start: Start) -> RunReader | None:
-        """Read on where a run's journal ends so far; None if nobody has more of it."""
+    async def _following(
+        self, stream_id: str, generation: int, start: Start
+    ) -> RunReader | Outcome | None:
+        """Read on where a run's journal ends so far; its outcome or None if nobody has more."""
         options, began = self._shared.options, self._loop.time()
         while True:
             try:
@@ -94,8 +95,8 @@ class Replaying:
                         return LocalReader(producer, start, options.unit)
                     case Elsewhere(present) if present == generation:
                         return await self._finding.attached(stream_id, generation, start)
-                    case Over(outcome) if _is_unkept(outcome, generation):
-                        raise OffsetOutOfRangeError(stream_id, start.offset)
+                    case Over(outcome) if outcome and outcome.generation == generation:
+                        return outcome
                     case _:
                         return None
             except InvalidEventIdError:
@@ -108,13 +109,3 @@ class Replaying:
                 if self._loop.time() > began + options.outage_timeout:
                     raise
             await asyncio.sleep(_PAUSE)
-
-
-def _is_unkept(outcome: Outcome | None, generation: int) -> bool:
-    """Tell whether the run has ended, and nobody has the rest of its text."""
-    return (
-        outcome is not None
-        and outcome.generation == generation
-        and not outcome.kept_until
-        and outcome.ending.status is not Status.LOST
-    )

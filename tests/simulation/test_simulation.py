@@ -40,6 +40,7 @@ _RARE = {
     "text that reads as a TypeScript end hid what was lost after it": 67_336,
     "the end of a stream that had lost its claim was written over its successor's": 110_961,
     "a replay that was given up moved its place on": 3_851,
+    "how a run had ended was not told to who had read all of it, since it was not kept": 3_635,
     "a place beyond a log was forgotten where the live text began": 41_123,
     "a place in a successor's text was refused beside a producer that was taken for dead": 5_527,
     "a later run's keys were erased, and its text was not": 25_763,

@@ -28,6 +28,7 @@ from resumable_stream.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from resumable_stream._protocol.sentinel import Outcome
     from resumable_stream._shared import Shared
     from resumable_stream.journal import Journal
 
@@ -82,7 +83,7 @@ class Replay(RunReader):
         stream_id: str,
         generation: int,
         start: Start,
-        go_on: Callable[[Start], Awaitable[RunReader | None]],
+        go_on: Callable[[Start], Awaitable[RunReader | Outcome | None]],
     ) -> None:
         unit = shared.options.unit
         offset, self._wanted = (start.offset, 0)
@@ -160,7 +161,7 @@ class Replay(RunReader):
 
     def _end(self, final: EndFrame) -> None:
         """Raise as the stream has ended, if all of its text was there."""
-        if self._place < final.end:
+        if self._come < final.end:
             final = final._replace(ending=_LOST)
         elif self._wanted > final.end and final.ending.status not in _UNFINISHED:
             raise InvalidEventIdError(
@@ -179,19 +180,24 @@ class Replay(RunReader):
         following = max(self._come, self._wanted)
         start = Start(0, EventId(self._generation, following), named=True)
         try:
-            self._following = None if self._loss else await self._go_on(start)
+            found = None if self._loss else await self._go_on(start)
         except OffsetOutOfRangeError as error:
             # A record with what was dropped may be under way.
             await self._wait_for_records(error)
             return
-        if self._following is not None:
+        if isinstance(found, RunReader):
+            self._following = found
             if self._closed:
-                await self._following.aclose()
+                await found.aclose()
             if following > self._come:
-                self._offset, self._come = self._following.offset, following
+                self._offset, self._come = found.offset, following
         # It may have ended meanwhile.
         elif records := await self._next_records():
             self._take(records)
+        elif found is not None and not found.kept_until:
+            if found.end > self._come and found.ending.status is not Status.LOST:
+                raise self._gone()
+            self._final = EndFrame(self._generation, found.end, found.ending)
         else:
             final = self._loss or _LOST
             self._final = EndFrame(self._generation, self._place, final)
