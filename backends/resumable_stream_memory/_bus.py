@@ -185,12 +185,13 @@ class _Turn:
 
     Attributes:
         lock: of these inboxes, too.
+        thread: the one in which the loop runs.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.lock = threading.Lock()
         self.loop = loop
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
         self._waiting: deque[Inbox] = deque()
 
     def add(self, inbox: Inbox) -> None:
@@ -200,7 +201,7 @@ class _Turn:
         self._waiting.append(inbox)
 
     def _begin(self) -> None:
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self.thread:
             self.loop.call_soon(self._drain)
         else:
             self.loop.call_soon_threadsafe(self._drain)
@@ -229,4 +230,5 @@ def _turn_here() -> _Turn:
         turn = _turns.get(loop)
         if turn is None:
             turn = _turns[loop] = _Turn(loop)
+        turn.thread = threading.get_ident()  # a loop may go on in another one
     return turn
