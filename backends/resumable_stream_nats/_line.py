@@ -13,6 +13,7 @@ import nats.errors
 from resumable_stream_nats import _driver
 from resumable_stream_nats._answers import Answers, Question, fail, settle
 from resumable_stream_nats._errors import DeniedError, LineLostError, denial_in
+from resumable_stream_nats._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,27 +29,6 @@ logger = logging.getLogger("resumable_stream")
 MAX_MESSAGE_SIZE = 512 * 1024
 
 _GRACE = 0.1
-
-
-class Watch:
-    """Collects what the server denies while messages are sent or subjects subscribed."""
-
-    def __init__(self, kind: str, subjects: Iterable[str]) -> None:
-        self._kind = kind
-        self._subjects = subjects
-        self._denied: dict[str, DeniedError] = {}
-
-    def hear(self, denial: DeniedError) -> None:
-        if denial.kind == self._kind and denial.subject in map(str.lower, self._subjects):
-            self._denied[denial.subject] = denial
-
-    @property
-    def quiet(self) -> bool:
-        """Nothing was denied."""
-        return not self._denied
-
-    def denial_of(self, subject: str) -> DeniedError | None:
-        return self._denied.get(subject.lower())
 
 
 class Line:

@@ -18,8 +18,9 @@ from resumable_stream_nats._errors import BACKEND, failed, lost, refused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resumable_stream_nats._line import Line, Watch
+    from resumable_stream_nats._line import Line
     from resumable_stream_nats._link import Link
+    from resumable_stream_nats._watch import Watch
 
     Messages = Sequence[tuple[str, bytes]]
 
