@@ -32,7 +32,7 @@ async def status(instance: Instance, stream_id: str) -> StreamStatus:
     """
     match await instance.finding.look_up(stream_id):
         case Here(producer):
-            known = producer.log.ending if producer.stored.done() else None
+            known = producer.log.ending if producer.life.stored.done() else None
             return status_of(known, producer.generation, producer.kept_until)
         case Elsewhere(generation):
             return status_of(None, generation)

@@ -219,7 +219,7 @@ class ResumableStreamContext:
         check_id(stream_id)
         producer = self._binding.get().local(stream_id)
         if producer is not None:
-            await asyncio.wait({producer.drained})
+            await asyncio.wait({producer.life.drained})
             ending = producer.log.ending
             if ending is not None and ending.status is not Status.SUPERSEDED:
                 return status_of(ending, producer.generation, producer.kept_until)

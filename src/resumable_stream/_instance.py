@@ -119,7 +119,7 @@ class Instance:
     async def drain(self, patience: float) -> None:
         """Take no new streams, and wait up to ``patience`` seconds for the running ones."""
         self._closing = True
-        if running := {producer.drained for producer in self.running}:
+        if running := {producer.life.drained for producer in self.running}:
             await asyncio.wait(running, timeout=patience)
 
     async def end(self, *, close_backend: bool) -> None:
@@ -197,18 +197,18 @@ class Instance:
         producer.start(make_stream, on_end)
         if self._wait_until is not None:
             try:
-                self._wait_until(producer.drained)
+                self._wait_until(producer.life.drained)
             except BaseException:
                 producer.stop(Ending(Status.LOST))
                 raise
 
     def _forget(self, producer: Producer) -> None:
         """Forget what the producer no longer is, in the stage that it has come to."""
-        if producer.stage >= Stage.DRAINED:
+        if producer.life.stage >= Stage.DRAINED:
             self.running.pop(producer, None)
             if self.producers.get(producer.stream_id) is producer:
                 del self.producers[producer.stream_id]
-        if producer.stage >= Stage.RELEASED:
+        if producer.life.stage >= Stage.RELEASED:
             self._unreleased.pop(producer, None)
 
 

@@ -105,7 +105,7 @@ class Joining:
             with contextlib.suppress(OffsetOutOfRangeError):
                 return self.read(producer, start)
         # A caller that learns of the end must find what ``on_end`` stores.
-        await asyncio.wait({producer.stored})
+        await asyncio.wait({producer.life.stored})
         if replay and producer.kept_until:
             try:
                 return self.read(producer, start)

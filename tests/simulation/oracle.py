@@ -64,7 +64,7 @@ class Oracle:
         """Wait until every living producer has ended by itself."""
         while True:
             running = [
-                producer.drained
+                producer.life.drained
                 for machine in self._world.machines
                 if not machine.gone and (bound := machine.context._binding.instance) is not None
                 for producer in bound.running

@@ -175,7 +175,7 @@ class Sources:
             run.fails = script.fails
             self.runs.append(run)
             if run.producer is not None:
-                run.producer.drained.add_done_callback(partial(self._released, run))
+                run.producer.life.drained.add_done_callback(partial(self._released, run))
             self._timeline.note(host, "runs the source as generation", run.generation)
             return self._produce(run, script)
 

@@ -45,6 +45,8 @@ class Stage(IntEnum):
 class Life:
     """The stage a producer is in, and futures that are done once it has come to another.
 
+    The futures never raise.
+
     Attributes:
         stage: the present one.
     """
@@ -58,17 +60,20 @@ class Life:
 
     @property
     def stored(self) -> asyncio.Future[None]:
-        """Done from RECORDING on."""
+        """Done from RECORDING on: ``on_end`` has been called, if there is one.
+
+        Only now may anybody be told that the stream is over.
+        """
         return self._until(Stage.RECORDING)
 
     @property
     def settled(self) -> asyncio.Future[None]:
-        """Done from SERVING on."""
+        """Done from SERVING on: the end is recorded, or cannot be."""
         return self._until(Stage.SERVING)
 
     @property
     def drained(self) -> asyncio.Future[None]:
-        """Done from DRAINED on."""
+        """Done from DRAINED on: nobody waits for anything more of the stream."""
         return self._until(Stage.DRAINED)
 
     def reach(self, stage: Stage) -> None:

@@ -46,6 +46,7 @@ class Producer:
         on_further: called with this producer when it has come to another stage.
 
     Attributes:
+        life: how far it is, for those who wait for it to get further.
         log: the text; local readers are cursors into it.
     """
 
@@ -56,7 +57,6 @@ class Producer:
         "_journaling",
         "_kept",
         "_lease",
-        "_life",
         "_on_further",
         "_outlet",
         "_publisher",
@@ -64,6 +64,7 @@ class Producer:
         "_requests",
         "_shared",
         "_work",
+        "life",
         "log",
         "stream_id",
     )
@@ -86,7 +87,7 @@ class Producer:
         self._kept = kept
         self._audience = audience
         self._publisher = publisher
-        self._life = Life()
+        self.life = Life()
         self._on_further = on_further
         self._requests = Requests(
             stream_id, shared, on_request=self._on_request, on_loss=self._on_loss
@@ -120,27 +121,9 @@ class Producer:
         return self._journaling is not None
 
     @property
-    def stage(self) -> Stage:
-        """How far it is in its life."""
-        return self._life.stage
-
-    @property
-    def stored(self) -> asyncio.Future[None]:
-        """Done once ``on_end`` has been called, if there is one. Never raises.
-
-        Only now may anybody be told that the stream is over.
-        """
-        return self._life.stored
-
-    @property
     def settled(self) -> asyncio.Future[None]:
         """Done once the end is recorded, or cannot be. Never raises."""
-        return self._life.settled
-
-    @property
-    def drained(self) -> asyncio.Future[None]:
-        """Done once nobody waits for anything more of the stream. Never raises."""
-        return self._life.drained
+        return self.life.settled
 
     async def listen(self) -> None:
         """Hear requests, before the claim is taken and can be seen."""
@@ -168,7 +151,7 @@ class Producer:
 
     def erase(self) -> None:
         """Forget the text, once the end is recorded: whoever still reads it finds it trimmed."""
-        if self._life.stage < Stage.SERVING:
+        if self.life.stage < Stage.SERVING:
             return
         self.log.clear()
         if self._kept.discard(self):
@@ -190,7 +173,7 @@ class Producer:
         await self._release()
 
     def _reach(self, stage: Stage) -> None:
-        self._life.reach(stage)
+        self.life.reach(stage)
         self._on_further(self)
 
     @property
@@ -222,17 +205,17 @@ class Producer:
             await self._end_at_once()
             raise
         self._reach(Stage.DRAINED)
-        if superseded or self.stage > Stage.DRAINED or not self._kept.add(self):
+        if superseded or self.life.stage > Stage.DRAINED or not self._kept.add(self):
             await self._release()
 
     async def _end_journal(self, patience: float = 0.0) -> None:
         """Write what is left of the text, and the end, before anybody learns that it is over."""
-        if self._journaling is not None and self._life.stage < Stage.TELLING:
+        if self._journaling is not None and self.life.stage < Stage.TELLING:
             self._recording.kept_until = await self._journaling.finish(patience)
 
     async def _tell_owner(self, patience: float) -> None:
         """Call ``on_end``, once, before anybody can learn elsewhere that the stream is over."""
-        if self._life.stage < Stage.TELLING:
+        if self.life.stage < Stage.TELLING:
             ending = await self._recording.checked_ending()
             self._reach(Stage.TELLING)  # from here on it is not told again
             await self._recording.tell_owner(ending, patience)
@@ -257,7 +240,7 @@ class Producer:
         await self._drive.close(_LAST_MOMENT)
         await self._end_journal(_LAST_MOMENT)
         await self._tell_owner(_LAST_MOMENT)
-        if self._life.stage < Stage.SERVING:
+        if self.life.stage < Stage.SERVING:
             await self._made_outlet().dismiss(await self._recording.record(_LAST_MOMENT))
             self._reach(Stage.SERVING)
         await self._release()
@@ -300,7 +283,7 @@ class Producer:
         error = None if work.cancelled() else work.exception()
         if error is not None:
             logger.error("stream %r: its producer failed", self.stream_id, exc_info=error)
-        elif not work.cancelled() or self._life.stage is Stage.RELEASED:
+        elif not work.cancelled() or self.life.stage is Stage.RELEASED:
             return False
         self.stop(Ending(Status.LOST))
         return True
