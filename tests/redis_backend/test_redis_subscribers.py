@@ -262,14 +262,14 @@ async def test_made_up_listeners_cost_other_streams_nothing(
 def absent(context: ResumableStreamContext) -> int:
     """The number of listeners that are absent now."""
     running: Any = context._binding.instance
-    presences = [producer._made_outlet().outgoing._v1._presence for producer in running.running]
+    presences = [producer._service.opened().outgoing._v1._presence for producer in running.running]
     return sum(len(presence._absent) for presence in presences)
 
 
 def pending(context: ResumableStreamContext) -> bool:
     """Whether a producer still serves a listener or waits for one to subscribe."""
     running: Any = context._binding.instance
-    return any(producer._made_outlet().outgoing._v1 for producer in running.running)
+    return any(producer._service.opened().outgoing._v1 for producer in running.running)
 
 
 @pytest.mark.rule("V1-7", "P11")

@@ -232,7 +232,7 @@ class Oracle:
                 kept += sum(map(len, log._open))
                 if kept > plan.options.buffer_limit * 5 // 4 + 2 * largest:
                     self.fail("P7", f"a log keeps {kept}")
-                outlet = producer._outlet
+                outlet = producer._service.outlet
                 owed = len(outlet.outgoing._replies) if outlet is not None else 0
                 if owed > len(self._world.visits) + 1:
                     self.fail("P7", "more replies are owed than there are readers")

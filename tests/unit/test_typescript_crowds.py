@@ -134,7 +134,7 @@ async def test_a_request_that_comes_too_late_starts_nothing() -> None:
     async with world() as here:
         await begin(here, "a")
         running: Any = here.contexts[0]._binding.instance
-        await running.producers[ID]._made_outlet().aclose()
+        await running.producers[ID]._service.opened().aclose()
         await told(here, "late")
         await asyncio.sleep(0.01)
         assert not any("presence" in task.get_name() for task in asyncio.all_tasks())

@@ -11,10 +11,9 @@ from resumable_stream._producing.drive import Drive
 from resumable_stream._producing.journaling import journaling_of
 from resumable_stream._producing.lease import Lease
 from resumable_stream._producing.life import Life, Stage
-from resumable_stream._producing.outgoing import Outgoing
-from resumable_stream._producing.outlet import Outlet
 from resumable_stream._producing.recording import Recording
 from resumable_stream._producing.requests import Requests
+from resumable_stream._producing.service import Service
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.log import Log
 
@@ -51,17 +50,15 @@ class Producer:
     """
 
     __slots__ = (
-        "_audience",
         "_claim",
         "_drive",
         "_journaling",
         "_kept",
         "_lease",
         "_on_further",
-        "_outlet",
-        "_publisher",
         "_recording",
         "_requests",
+        "_service",
         "_shared",
         "_work",
         "life",
@@ -85,8 +82,6 @@ class Producer:
         self._claim = claim
         self._shared = shared
         self._kept = kept
-        self._audience = audience
-        self._publisher = publisher
         self.life = Life()
         self._on_further = on_further
         self._requests = Requests(
@@ -99,11 +94,11 @@ class Producer:
         self._drive = Drive(
             stream_id, draft, log_tracebacks=options.log_tracebacks, throttle=throttle
         )
-        self._outlet: Outlet | None = None  # once a remote listener has asked
-        self._lease = Lease(
-            stream_id, claim, shared, on_lapsed=self._on_news, on_gone=self._give_up
-        )
         self._recording = Recording(stream_id, claim, self.log, options)
+        self._service = Service(self, claim, self._recording, shared, audience, publisher)
+        self._lease = Lease(
+            stream_id, claim, shared, on_lapsed=self._service.wake, on_gone=self._give_up
+        )
         self._work: asyncio.Task[None] | None = None
 
     @property
@@ -193,11 +188,11 @@ class Producer:
             end = await self._recording.record(options.outage_timeout + options.lease)
             superseded = end.ending.status is Status.SUPERSEDED
             if superseded:
-                await self._made_outlet().dismiss(end)
-            elif self._outlet is not None:
-                self._outlet.outgoing.announce(end)
+                await self._service.dismiss(end)
+            else:
+                self._service.announce(end)
             self._reach(Stage.SERVING)
-            await self._farewell()
+            await self._service.farewell()
         except asyncio.CancelledError:
             # The context or the event loop is being shut down, while there is still a moment.
             self._shared.background.notice_end()
@@ -221,14 +216,9 @@ class Producer:
             await self._recording.tell_owner(ending, patience)
         self._reach(Stage.RECORDING)
 
-    async def _farewell(self) -> None:
-        """Wait until nobody needs this producer any more, among those who have asked by now."""
-        if self._outlet is not None:
-            await self._outlet.farewell()
-
     async def _part(self) -> None:
         try:
-            await self._farewell()
+            await self._service.farewell()
         except asyncio.CancelledError:
             await self._release()
             raise
@@ -241,13 +231,13 @@ class Producer:
         await self._end_journal(_LAST_MOMENT)
         await self._tell_owner(_LAST_MOMENT)
         if self.life.stage < Stage.SERVING:
-            await self._made_outlet().dismiss(await self._recording.record(_LAST_MOMENT))
+            await self._service.dismiss(await self._recording.record(_LAST_MOMENT))
             self._reach(Stage.SERVING)
         await self._release()
 
     async def _release(self) -> None:
         self._kept.discard(self)
-        await self._made_outlet().aclose()
+        await self._service.aclose()
         await self._requests.aclose()
         self._reach(Stage.RELEASED)
 
@@ -288,39 +278,14 @@ class Producer:
         self.stop(Ending(Status.LOST))
         return True
 
-    def _made_outlet(self) -> Outlet:
-        """Return what serves remote listeners: most streams have none, and need nothing of it."""
-        if self._outlet is None:
-            outgoing = Outgoing(
-                self.stream_id,
-                self._claim,
-                self.log,
-                self._shared,
-                self._audience,
-                on_news=self._on_news,
-                on_cancel=self._on_cancel,
-                on_erase=self.erase,
-            )
-            self._outlet = Outlet(outgoing, self._publisher, self._shared)
-            if self._recording.end is not None:
-                outgoing.announce(self._recording.end)
-        return self._outlet
-
-    def _on_news(self) -> None:
-        if self._outlet is not None:
-            self._outlet.wake()
-
     def _give_up(self, ending: Ending) -> None:
         self.stop(ending)
         if self._journaling is not None:
             self._journaling.superseded = ending.status is Status.SUPERSEDED
 
-    def _on_cancel(self) -> None:
-        self.stop(Ending(Status.CANCELLED))
-
     def _on_request(self, message: bytes) -> None:
         if not self._is_cancelled():
-            self._made_outlet().outgoing.handle(message)
+            self._service.handle(message)
 
     def _on_loss(self, loss: Loss) -> None:
         logger.debug("stream %r: requests may have been lost: %s", self.stream_id, loss)
@@ -328,8 +293,7 @@ class Producer:
             self._lease.renew_now()
             if self._journaling is not None:
                 self._journaling.doubt()
-            if self._outlet is not None:
-                self._outlet.outgoing.resync()
+            self._service.resync()
 
     def _is_cancelled(self) -> bool:
         """The event loop may be ending: no task may be born."""
