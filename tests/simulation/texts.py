@@ -153,7 +153,14 @@ def _check_error(
         StreamSupersededError: ("P5", lambda: any(map(excuses.superseded, runs))),
         HandshakeTimeoutError: ("P4", lambda: excuses.unanswered(visit)),
         ProducerLostError: ("P3", lambda: any(excuses.lost(visit, run) for run in runs)),
-        OffsetOutOfRangeError: ("P7", lambda: any(map(excuses.trimmed, runs))),
+        OffsetOutOfRangeError: (
+            "P7",
+            lambda: (
+                any(map(excuses.trimmed, runs))
+                # A deletion makes its producer drop the text, under whoever still reads it.
+                or excuses.kept.deleted(visit.stream_id, visit.ended)
+            ),
+        ),
         InvalidOffsetError: (
             "P1",
             lambda: any(expected_chunks(visit, run, world.plan.unit) is None for run in runs),
