@@ -179,15 +179,13 @@ class Excuses:
                     claims.setdefault(generation, []).append(write)
         return claims
 
-    def buries(self, stream_id: str, at: float) -> bool:
+    def buries(self, stream_id: str, claim: Write) -> bool:
         """Whoever claimed the stream then had a dead producer's end to record."""
-        left = self.kept.record(stream_id, at)
-        if isinstance(left, Running) or (left is not None and left.kept_until > at):
+        left = self.kept.record(stream_id, claim.at)
+        if isinstance(left, Running) or (left is not None and left.kept_until > claim.at):
             return True
-        # A broker that comes back with old keys may bring a pointer back.
-        return self.kept.pointed(stream_id, at) and any(
-            damage.keys == "old" and damage.begin <= at for damage in self._outages()
-        )
+        # The pointer may have come after the claim, or with the old keys of the broker.
+        return self.kept.buried(stream_id, claim, claim.at + self._options.lease)
 
     def gave_up(self, visit: Visit) -> bool:
         """The caller left, or was cut off for long, without knowing that it had won."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._options import Durability
 from resumable_stream._protocol.records import Recorded, decode_record
-from resumable_stream._protocol.sentinel import Outcome, Running
+from resumable_stream._protocol.sentinel import Outcome, Running, generation_of
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._text.endings import Status
 from simulation.journal import Append, Gone
@@ -176,8 +176,9 @@ class Kept:
                 return recorded_in(write.after)
         return self.record(deletion.stream_id, deletion.began)
 
-    def pointed(self, stream_id: str, by: float) -> bool:
-        """Tell whether a pointer to any run of the stream was ever written by then."""
+    def buried(self, stream_id: str, claim: Write, by: float) -> bool:
+        """Tell whether the claimant recorded the end of another run of the stream by then."""
+        mine = generation_of(claim.after)
         return any(
             write.at <= by
             and write.key.endswith(_OUTCOME + stream_id)

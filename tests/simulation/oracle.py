@@ -172,7 +172,7 @@ class Oracle:
                     for visit in self._world.visits
                     if visit.stream_id == stream_id and visit.host is host and visit.began <= at
                 ]
-                if excuses.cancelled_unstarted(stream_id) or excuses.buries(stream_id, at):
+                if excuses.cancelled_unstarted(stream_id) or excuses.buries(stream_id, writes[0]):
                     continue
                 if not any(excuses.gave_up(visit) for visit in callers):
                     self.fail("P5", f"nobody runs the claim {generation}, won at {at - 1000:.4f}")
