@@ -180,9 +180,11 @@ class Kept:
         """Tell whether the claimant recorded the end of another run of the stream by then."""
         mine = generation_of(claim.after)
         return any(
-            write.at <= by
+            write.by.host is claim.by.host
+            and claim.at <= write.at <= by
             and write.key.endswith(_OUTCOME + stream_id)
-            and isinstance(recorded_in(write.after), Running)
+            and isinstance(recorded := recorded_in(write.after), Outcome)
+            and recorded.generation != mine
             for write in self._world.server.writes
         )
 

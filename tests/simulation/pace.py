@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._options import Durability
 from resumable_stream._protocol.sentinel import generation_of
 from resumable_stream._text.log import PACE
+from resumable_stream._text.offsets import OffsetUnit
 from simulation.texts import runs_of
 from simulation.troubles import Climate, Kind
 
@@ -108,6 +109,9 @@ def _check_heartbeats(world: World, visit: Visit, run: Run) -> Iterator[Problem]
     """P4: a listener of a silent producer hears its heartbeats."""
     if world.plan.climate is not Climate.CALM or not world.plan.weather.fair:
         return
+    length = run.text(OffsetUnit.UTF16).length
+    if run.durability is not None and length > world.plan.options.buffer_limit:
+        return  # whoever falls behind leaves the producer, and reads on in the journal
     begin, end = visit.attached or 0.0, min(visit.ended, run.closed or visit.ended)
     times = [time for time in world.oracle.heard.get(run.generation, ()) if begin < time < end]
     longest = world.plan.options.heartbeat_interval + _soon(world)
