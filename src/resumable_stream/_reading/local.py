@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import length_hint
 from typing import TYPE_CHECKING, Protocol
 
 from resumable_stream._protocol.places import EventId, Start
@@ -65,6 +66,7 @@ class LocalReader(RunReader):
         "_grace_until",
         "_index",
         "_log",
+        "_loop",
         "_producer",
         "_sequence",
         "_skip",
@@ -77,6 +79,7 @@ class LocalReader(RunReader):
         self._stream_id = producer.stream_id
         self._generation = producer.generation
         self._log = producer.log
+        self._loop = asyncio.get_running_loop()
         self._producer = producer
         self._closed = False
         self._fallen: OffsetOutOfRangeError | None = None  # once its text was dropped
@@ -104,8 +107,8 @@ class LocalReader(RunReader):
         if self._unbroken >= _YIELD_EVERY:
             await self._give_way()
         log = self._log
-        while self._read == len(self._run):
-            following = self._sequence + self._read
+        while not length_hint(self.ahead):
+            following = self._sequence + len(self._run)
             if self._closed:
                 raise StopAsyncIteration
             if self._fallen is not None:
@@ -124,7 +127,13 @@ class LocalReader(RunReader):
                 raise StopAsyncIteration
             else:
                 self._unbroken = 0
-                await log.changed()
+                # As ``Log.changed`` does: one coroutine less for each chunk of a slow stream.
+                waiter = self._loop.create_future()
+                log.watch(waiter)
+                try:
+                    await waiter
+                finally:
+                    log.unwatch(waiter)
 
     def _begin_next(self) -> bool:
         following = self._sequence + self._read

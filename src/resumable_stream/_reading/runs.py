@@ -54,6 +54,11 @@ class RunReader(ABC):
     @property
     def offset(self) -> int:
         """How much of the text was read, from its beginning."""
+        self._count()
+        return self._offset
+
+    def _count(self) -> None:
+        """Count the offset after all chunks of the run that were handed out."""
         size = len(self._run)
         counted, read = self._counted, size - length_hint(self.ahead)
         if counted < read:
@@ -62,7 +67,6 @@ class RunReader(ABC):
             else:
                 self._offset += length("".join(self._run[counted:read]), self._unit)
             self._counted = read
-        return self._offset
 
     @property
     def _read(self) -> int:
@@ -125,15 +129,18 @@ class RunReader(ABC):
 
     def _begin_run(self, run: list[str], units: int | None = None) -> None:
         """Begin a run; ``units`` says how much text it has, if that is known."""
-        if self._run and self._read:
-            self._offset, self._counted, self._begun = self.offset, 0, True
+        if self._run:
+            self._count()
+            if self._counted:
+                self._counted, self._begun = 0, True
         self._run, self._units, self.ahead = run, units, iter(run)
         self._unbroken += len(run)
 
     def _drop_run(self) -> None:
         """Hold a run no longer that was read to its end."""
         if self._run:
-            self._offset, self._counted, self._begun = self.offset, 0, True
+            self._count()
+            self._counted, self._begun = 0, True
             self._run, self._units = [], None  # nothing is ahead of ``ahead``, as it was
 
     async def _give_way(self) -> None:

@@ -231,7 +231,8 @@ class Log:
         if now < self._woken_at + PACE:
             self._timer = loop.call_at(self._woken_at + PACE, self._wake, loop)
         else:
-            self._wake(loop)
+            self._woken_at = now
+            self.notify()
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         self._woken_at = loop.time()
