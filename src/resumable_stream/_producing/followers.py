@@ -22,15 +22,19 @@ class _Follower(NamedTuple):
 
 
 class Followers:
-    """The listeners of one stream that follow it live."""
+    """The listeners of one stream that follow it live.
 
-    __slots__ = ("_known", "_options", "_progress_at", "_stream_id", "_swept_at")
+    Attributes:
+        look_at: when to call ``expire`` next: twice in a heartbeat interval.
+    """
+
+    __slots__ = ("_known", "_options", "_progress_at", "_stream_id", "look_at")
 
     def __init__(self, stream_id: str, options: Options) -> None:
         self._stream_id = stream_id
         self._options = options
         self._known: dict[str, _Follower] = {}
-        self._swept_at = 0.0
+        self.look_at = 0.0
         self._progress_at = 0.0
 
     def __len__(self) -> int:
@@ -62,16 +66,12 @@ class Followers:
         """Note that somebody reads."""
         self._progress_at = asyncio.get_running_loop().time()
 
-    def expire(self, *, ended: bool) -> None:
+    def expire(self, now: float, *, ended: bool) -> None:
         """Drop followers that were silent for too long.
 
-        After the end, drop all once none has progressed for ``linger_timeout``. Looks at most twice
-        in a heartbeat interval.
+        After the end, drop all once none has progressed for ``linger_timeout``.
         """
-        now = asyncio.get_running_loop().time()
-        if now < self._swept_at + self._options.heartbeat_interval / 2:
-            return
-        self._swept_at = now
+        self.look_at = now + self._options.heartbeat_interval / 2
         for listener in [k for k, follower in self._known.items() if follower.expires < now]:
             # Usually its instance signs for it, as another listener.
             logger.debug("stream %r: a listener expired", self._stream_id)

@@ -57,6 +57,7 @@ class Outgoing:
         "_cancellers",
         "_claim",
         "_followers",
+        "_left_out",
         "_live",
         "_live_id",
         "_notices",
@@ -94,6 +95,7 @@ class Outgoing:
         self._live = Live(claim.generation, log, options.heartbeat_interval)
         self._followers = Followers(stream_id, options)
         self._replies = Replies(claim.generation, log, options.unit)
+        self._left_out = False  # the batch had no room for all live text
         self._notices: dict[str, Frame] = {}
         self._cancellers: dict[str, None] = {}
         self._v1 = V1Followers(stream_id, log, shared, audience, on_news)
@@ -138,9 +140,10 @@ class Outgoing:
         """Give listeners their time to read the rest, from now on."""
         self._followers.progress()
 
-    def expire(self) -> None:
+    def expire(self, now: float) -> None:
         """Drop the listeners that were silent for too long."""
-        self._followers.expire(ended=self._live.end is not None)
+        if now >= self._followers.look_at:
+            self._followers.expire(now, ended=self._live.end is not None)
 
     async def aclose(self) -> None:
         """Look for nobody any more. Idempotent."""
@@ -163,15 +166,12 @@ class Outgoing:
         return self._shared.options.heartbeat_interval
 
     def has_more(self) -> bool:
-        """Tell whether there is something to send now, heartbeats aside."""
-        live = self._live
-        return self._may_answer() and bool(
-            self._replies
-            or self._notices
-            or (live.end and self._cancellers)
-            or live.owes_end
-            or (self._followers and live.has_text())
-            or self._v1.has_news()
+        """Tell, after ``take_news``, whether there is something left to send now."""
+        left = self._replies or self._v1 or self._left_out
+        return (
+            bool(left)
+            and self._may_answer()
+            and bool(self._replies or self._left_out or self._v1.has_news())
         )
 
     @property
@@ -195,9 +195,10 @@ class Outgoing:
             size += self._add(batch, listener, notice)
         self._notices.clear()
         size += self._take_live(batch, now)
-        messages = self._v1.take(self._shared.backend.max_message_size)
-        size += sum(len(message) for _, message in messages)
-        batch += messages
+        if self._v1:
+            messages = self._v1.take(self._shared.backend.max_message_size)
+            size += sum(len(message) for _, message in messages)
+            batch += messages
         if self._live.end is not None:
             for listener in self._cancellers:
                 size += self._add(batch, listener, self._live.end)
@@ -258,12 +259,14 @@ class Outgoing:
 
     def _take_live(self, batch: Batch, now: float) -> int:
         live, size = self._live, 0
+        self._left_out = False
         if not self._followers:
             live.skip_end()
             return 0
         room = piece_size(self._live_id, self._shared.backend.max_message_size)
         while size < _MOST_LIVE and (text := live.next_text(now, room)) is not None:
             size += self._add(batch, self._live_id, text)
+        self._left_out = size >= _MOST_LIVE and live.has_text()
         if (sign := live.next_sign(now)) is not None:
             size += self._add(batch, self._live_id, sign)
         return size

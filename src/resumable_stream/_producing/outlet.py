@@ -27,6 +27,7 @@ class Outlet:
 
     Attributes:
         outgoing: what the stream has to send.
+        apart: its messages were refused: it may not share a batch until some are taken.
     """
 
     __slots__ = (
@@ -38,24 +39,21 @@ class Outlet:
         "_shared",
         "_stopped",
         "_tick",
+        "apart",
         "outgoing",
     )
 
     def __init__(self, outgoing: Outgoing, publisher: Publisher, shared: Shared) -> None:
         self.outgoing = outgoing
+        self.apart = False
         self._publisher = publisher
         self._shared = shared
         self._open = False
         self._stopped = False
         self._tick: int | None = None
         self._paused = False  # until the tick
-        self._backoff: Backoff | None = None  # while its messages are refused
+        self._backoff: Backoff | None = None  # while it is apart
         self._left: asyncio.Future[None] | None = None  # while somebody waits for the listeners
-
-    @property
-    def apart(self) -> bool:
-        """Its messages were refused: it may not share a batch until some are taken."""
-        return self._backoff is not None
 
     def wake(self) -> None:
         """Look for something to send, if anybody listens."""
@@ -96,16 +94,16 @@ class Outlet:
 
     # For the publisher
 
-    def expire(self) -> None:
+    def expire(self, now: float) -> None:
         """Give listeners up that were silent for too long."""
         if not self.apart:  # else they could not have heard of the stream
-            self.outgoing.expire()
+            self.outgoing.expire(now)
 
     def sent(self, *, heard: bool) -> None:
         """Note that what was taken has been sent, or that there was nothing."""
         self.outgoing.sent()
-        if heard and self._backoff is not None:
-            self._backoff = None
+        if heard and self.apart:
+            self.apart, self._backoff = False, None
             self.outgoing.resync()
 
     def failed(self, error: BackendError) -> None:
@@ -119,7 +117,7 @@ class Outlet:
         """Try again later, apart from all others."""
         if self._open:
             self._backoff = self._backoff or Backoff(_FIRST_PAUSE)
-            self._paused = True
+            self.apart = self._paused = True
             self._look_in(self._backoff.next())
 
     def look_again(self) -> None:

@@ -134,10 +134,11 @@ class Publisher:
 
     async def _serve(self, outlets: Sequence[Outlet]) -> None:
         """Send what some streams have due as one batch."""
+        now = self._loop.time()
         if self._backoff is None:  # else nobody could have been heard
             for outlet in outlets:
-                outlet.expire()
-        batch = self._fill(outlets)
+                outlet.expire(now)
+        batch = self._fill(outlets, now)
         try:
             if batch:
                 await self._shared.backend.publish_many(batch)
@@ -152,16 +153,17 @@ class Publisher:
         else:
             self._sent(outlets, heard=bool(batch))
 
-    def _fill(self, outlets: Sequence[Outlet]) -> Batch:
-        now = self._loop.time()
+    def _fill(self, outlets: Sequence[Outlet], now: float) -> Batch:
         batch: Batch = []
+        owing: deque[Outlet] = deque()
         size = 0
         for outlet in outlets:
             if size < _BATCH_BYTES:
                 size += outlet.outgoing.take_news(batch, now)
             else:
                 self._marked[outlet] = None
-        owing = deque(outlet for outlet in outlets if outlet.outgoing.owes_answers)
+            if outlet.outgoing.owes_answers:
+                owing.append(outlet)
         newcomers = 0
         for outlet in owing:
             newcomers += outlet.outgoing.answer_newcomers(batch)
