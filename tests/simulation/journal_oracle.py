@@ -209,6 +209,8 @@ def _check_left(world: World, excuses: Excuses, visit: Visit) -> Iterator[Proble
     run = _generation(world, visit, runs[-1].generation) if runs else None
     if run is None or run.durability not in _WRITES_AHEAD or not run.host.dead:
         return
+    if visit.generation not in {None, run.generation}:
+        return  # it has read an earlier run, whose producer was taken for dead and claims again
     if not kept.lives(run, visit.ended) or len(world.sources[visit.stream_id].runs) > len(runs):
         return
     before = [one for one in kept.of(run) if one.append.at <= visit.began]
