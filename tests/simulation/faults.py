@@ -271,7 +271,7 @@ MUTANTS = (
     ),
     Mutant(
         "a reader that leaves stays subscribed",
-        "_reading/remote.py",
+        "_reading/reader_task.py",
         "        for subscription in self._subscriptions:\n"
         "            await subscription.aclose()\n",
         "",

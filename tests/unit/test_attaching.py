@@ -97,8 +97,8 @@ async def test_a_task_that_never_began_is_a_refusal() -> None:
     async with world() as here:
         reader = reader_of(here, NOBODY)
         attaching = await begun(reader)
-        assert reader._task is not None
-        reader._task.cancel()
+        assert reader.task._task is not None
+        reader.task._task.cancel()
         attachment = await attaching
         assert isinstance(attachment, Refused)
         assert isinstance(attachment.error, ContextClosedError)

@@ -138,9 +138,9 @@ async def test_a_reader_whose_leaving_was_cut_short_is_not_signed_for() -> None:
         context, broker = here.instance()
         stream = await join(context)
         reader: Any = stream._reader
-        subscriptions, reader._subscriptions = reader._subscriptions, [Stuck()]
+        subscriptions, reader.task._subscriptions = reader.task._subscriptions, [Stuck()]
         for _ in range(2):  # the second time while it unsubscribes
-            reader._task.cancel()
+            reader.task._task.cancel()
             await asyncio.sleep(0)
         await asyncio.sleep(3 * INTERVAL)
         assert not signs(broker)

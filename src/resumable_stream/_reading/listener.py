@@ -98,7 +98,7 @@ class Listener:
         channel_ids = (live_id(self._reader.stream_id, self._generation), self._id)
         tasks = [
             self._reader.loop.create_task(
-                self._reader.subscribe(
+                self._reader.task.subscribe(
                     channel_id, partial(self._on_message, channel_id), self._on_loss
                 )
             )
@@ -199,7 +199,7 @@ class Listener:
             case None:
                 # A damaged frame, or a TypeScript producer has taken over: the sentinel tells.
                 self._liveness.suspect(self._reader.loop.time())
-                self._reader.wake()
+                self._reader.task.wake()
 
     def _take_end(self, frame: EndFrame) -> None:
         if frame.ending.status is Status.SUPERSEDED:
@@ -217,7 +217,7 @@ class Listener:
             return  # most frames of a stream on which nothing happens
         if own and frame.last:
             # Before the reader is woken: it may read for long before the task has its turn.
-            reader.wake()
+            reader.task.wake()
         before, room = assembly.place, unread.room
         if before is None and frame.offset is not None:
             self._begin(frame, frame.offset)
@@ -247,7 +247,7 @@ class Listener:
             self._reader.end_as(assembly.final.ending)
         behind = assembly.behind
         if behind and not self._was_behind:
-            self._reader.wake()
+            self._reader.task.wake()
         self._was_behind = behind
 
     def _begin(self, frame: DataFrame, offset: int) -> None:
@@ -275,7 +275,7 @@ class Listener:
                 )
             case Refusal.OTHER_GENERATION:
                 self._liveness.contradicted(reader.loop.time())
-                reader.wake()
+                reader.task.wake()
 
     def _on_loss(self, loss: Loss) -> None:
         self._reader.on_loss(loss)

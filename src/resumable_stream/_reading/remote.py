@@ -1,9 +1,8 @@
-"""Read a stream that is produced elsewhere: one task owns the subscriptions and the end."""
+"""Read a stream that is produced elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from itertools import chain
 from operator import length_hint
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._protocol.whereabouts import look_up
 from resumable_stream._reading.attachment import Joined, Moved, Refused
 from resumable_stream._reading.liveness import Verdict
+from resumable_stream._reading.reader_task import ReaderTask
 from resumable_stream._reading.runs import RunReader
 from resumable_stream._reading.unread import Unread
 from resumable_stream._text.endings import Ending, Status, error_of
@@ -20,7 +20,6 @@ from resumable_stream.errors import (
     BackendError,
     BackendFaultError,
     BackendUnavailableError,
-    ContextClosedError,
     HandshakeTimeoutError,
     InvalidOffsetError,
     OffsetOutOfRangeError,
@@ -41,16 +40,11 @@ if TYPE_CHECKING:
     from resumable_stream._reading.liveness import Liveness
     from resumable_stream._shared import Shared
     from resumable_stream.errors import StreamError
-    from resumable_stream.ports import Subscription
 
-logger = logging.getLogger("resumable_stream")
-
-_LEAVE_TIMEOUT = 2.0
 # Chunks after which a reader gives way, so that its task can ask for more meanwhile.
 _YIELD_EVERY = 2048
 # Errors that do not pass by themselves.
 _LASTING = (AccessDeniedError, BackendFaultError, WrongKeyTypeError)
-_CLOSED = "the context was closed under its reader"
 
 
 class RemoteReader(RunReader):
@@ -64,24 +58,21 @@ class RemoteReader(RunReader):
         speak: makes the dialect for this reader.
 
     Attributes:
+        task: what acts for it, and is woken when something may be due.
         fallback: what is read once the producer is lost, or has dropped the text, if anything.
     """
 
     __slots__ = (
         "_attached",
-        "_changed",
         "_dialect",
         "_left_at",
-        "_releasing",
-        "_subscriptions",
-        "_task",
-        "_tick",
         "fallback",
         "liveness",
         "loop",
         "shared",
         "start",
         "stream_id",
+        "task",
         "unread",
     )
 
@@ -102,14 +93,10 @@ class RemoteReader(RunReader):
         self.liveness = liveness
         self.unread = Unread(options.window, options.unit)
         self._attached: asyncio.Future[Attachment] = self.loop.create_future()
-        self._changed = asyncio.Event()
-        self._subscriptions: list[Subscription] = []
-        self._task: asyncio.Task[None] | None = None
-        self._tick = 0
-        self._releasing = False
         self._left_at: str | None = None
         self.fallback: Fallback | None = None
         self._dialect = speak(self)
+        self.task = ReaderTask(self, self._dialect)
 
     # For the caller
 
@@ -126,12 +113,8 @@ class RemoteReader(RunReader):
         return self._dialect.event_id(unread, begun=self._begun or self._read > 0)
 
     async def attach(self) -> Attachment:
-        """Shake hands with the producer, as a task of the background."""
-        self._task = self.shared.background.start(
-            self._follow(), f"resumable-stream listener {self.stream_id!r}"
-        )
-        # A task that is cancelled before its first step never runs its own ``finally``.
-        self._task.add_done_callback(lambda _task: self.end(ContextClosedError(_CLOSED)))
+        """Shake hands with the producer."""
+        self.task.begin()
         try:
             attachment = await self._attached
         except asyncio.CancelledError:
@@ -145,7 +128,7 @@ class RemoteReader(RunReader):
 
     @property
     def left(self) -> bool:
-        return self._releasing and (self.fallback is None or self.fallback.left)
+        return self.task.releasing and (self.fallback is None or self.fallback.left)
 
     def close(self) -> None:
         """Leave the stream: what the task has opened is released by the task itself."""
@@ -155,15 +138,13 @@ class RemoteReader(RunReader):
         self._begin_run([])
         if self.fallback is not None:
             self.fallback.close()
-        if self._task is not None and not self._releasing:
-            self._task.cancel()
+        self.task.leave()
 
     async def aclose(self) -> None:
         self.close()
         if self.fallback is not None:
             await self.fallback.aclose()
-        if self._task is not None and self._task is not asyncio.current_task():
-            await asyncio.wait({self._task})
+        await self.task.wait()
 
     async def fetch(self) -> None:
         while not self._begin_next():
@@ -187,28 +168,13 @@ class RemoteReader(RunReader):
     def _begin_next(self) -> bool:
         unread = self.unread
         if self._run and unread.give_back():
-            self.wake()
+            self.task.wake()
         if not unread.count or (taken := unread.take()) is None:
             return False
         self._begin_run(*taken)
         return True
 
     # For the dialect
-
-    async def subscribe(
-        self,
-        channel_id: str,
-        on_message: Callable[[bytes], None],
-        on_loss: Callable[[Loss], None],
-    ) -> None:
-        """Subscribe to a channel of text, until the reader leaves or ``unsubscribe``."""
-        channel, backend = self.shared.names.chunk(channel_id), self.shared.backend
-        self._subscriptions.append(await backend.subscribe(channel, on_message, on_loss))
-
-    async def unsubscribe(self, keep: int) -> None:
-        """Give up the subscriptions after the first ``keep``."""
-        while len(self._subscriptions) > keep:
-            await self._subscriptions.pop().aclose()
 
     def start_at(self, offset: int) -> None:
         """Count from this offset: where an event id lies in the text, only the producer knows."""
@@ -231,7 +197,7 @@ class RemoteReader(RunReader):
         """End the text: what has come is read first, then the error is raised."""
         if not self.unread.over:
             self._decide(Refused(error) if error is not None else Joined())
-            self.wake()
+            self.task.wake()
             self.unread.end(error)
 
     def end_as(self, ending: Ending) -> None:
@@ -243,16 +209,12 @@ class RemoteReader(RunReader):
         unread = chain(self._run[self._read :], self.unread)
         return self.offset + length("".join(unread), self._unit)
 
-    def wake(self) -> None:
-        """Make the task do what is due."""
-        self._changed.set()
-
     def on_loss(self, loss: Loss) -> None:
         """Messages may have been lost."""
         self.liveness.disturbed(self.loop.time())
         if loss is Loss.CLOSED:
             self.end(BackendUnavailableError("the backend was closed under its reader"))
-        self.wake()
+        self.task.wake()
 
     def broker_failed(self, error: BackendError) -> None:
         """Tolerate the failure, unless the broker has been away for too long."""
@@ -285,52 +247,6 @@ class RemoteReader(RunReader):
             case Verdict.TIMED_OUT:
                 timeout = self.liveness.handshake_timeout
                 self.end(HandshakeTimeoutError(self.stream_id, self.start.offset, timeout))
-
-    # The task
-
-    async def _follow(self) -> None:
-        try:
-            await self._dialect.open()
-            while not self.unread.over:
-                self._changed.clear()
-                wait = await self._dialect.act()
-                self._tick = self.shared.ticks.call_later(wait, self._look)
-                try:
-                    await self._changed.wait()
-                finally:
-                    self.shared.ticks.cancel(self._tick, self._look)
-        except asyncio.CancelledError:
-            # ``close`` has ended the text before it cancels; else the context or the loop ends.
-            if not self.unread.over:
-                self.shared.background.notice_end()
-            self.end(ContextClosedError(_CLOSED))
-            raise
-        except BackendError as error:
-            self.end(error)
-        except Exception:
-            logger.exception("stream %r: reading failed", self.stream_id)
-            self.end_as(Ending(Status.LOST))
-        finally:
-            self.end()
-            await self._release()
-
-    def _look(self) -> None:
-        """Wake the task if something is due; what has come meanwhile may have put it off."""
-        if (wait := self._dialect.due_in()) > 0:
-            self._tick = self.shared.ticks.call_later(wait, self._look)
-        else:
-            self.wake()
-
-    async def _release(self) -> None:
-        self._releasing = True
-        for subscription in self._subscriptions:
-            await subscription.aclose()
-        try:
-            async with asyncio.timeout(_LEAVE_TIMEOUT):
-                await self._dialect.leave()
-        except (BackendError, TimeoutError) as error:
-            # The producer forgets a follower that it no longer hears.
-            logger.debug("stream %r: left without a word: %r", self.stream_id, error)
 
     def _decide(self, attachment: Attachment) -> None:
         if not self._attached.done():

@@ -88,7 +88,7 @@ class V1Listener:
 
     async def _shake_hands(self) -> None:
         """Ask under a fresh listener id: the answer begins where this reader's text ends."""
-        await self._reader.unsubscribe(keep=0)
+        await self._reader.task.unsubscribe(keep=0)
         self._inbox.clear()
         self._inbox_bytes = 0
         self._overflowed = self._dropped = self._whole = False
@@ -99,7 +99,7 @@ class V1Listener:
 
     async def _probe(self) -> None:
         """Ask as another listener would: an answer to it proves the producer alive."""
-        await self._reader.unsubscribe(keep=1)
+        await self._reader.task.unsubscribe(keep=1)
         await self._ask(secrets.token_hex(16), lambda _message: self._hear(), lambda _loss: None)
 
     async def _ask(
@@ -111,7 +111,7 @@ class V1Listener:
         reader, liveness = self._reader, self._liveness
         began = reader.loop.time()
         liveness.asked(began)
-        await reader.subscribe(listener_id, on_message, on_loss)
+        await reader.task.subscribe(listener_id, on_message, on_loss)
         # Over a slow link a subscription alone takes long.
         liveness.sent(reader.loop.time())
         await reader.shared.ask(reader.stream_id, Request(listener_id, version=1, skip=self._units))
@@ -135,7 +135,7 @@ class V1Listener:
         else:
             self._inbox.append(message)
             self._inbox_bytes += len(message)
-        self._reader.wake()
+        self._reader.task.wake()
 
     async def act(self) -> float:
         reader, liveness = self._reader, self._liveness
@@ -153,7 +153,7 @@ class V1Listener:
             reader.broker_failed(error)
             return liveness.pauses.next()
         if not liveness.awaiting_answer:
-            await reader.unsubscribe(keep=1)  # the probe's
+            await reader.task.unsubscribe(keep=1)  # the probe's
         now = reader.loop.time()
         return max(_LEAST_WAIT, liveness.due(now) - now)
 
