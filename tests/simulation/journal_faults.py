@@ -29,8 +29,9 @@ JOURNAL_MUTANTS = (
         "        else:\n"
         "            from resumable_stream._protocol.records import encode_record\n\n"
         "            self._final = EndFrame(self._generation, self._place, _LOST)\n"
-        "            await self._journal.append(\n"
-        "                self._log, self._index, encode_record(self._stream_id, self._final),\n"
+        "            log = self._records\n"
+        "            await log._journal.append(\n"
+        "                log._name, log.index, encode_record(self._stream_id, self._final),\n"
         "                ttl=60,\n"
         "            )",
     ),
@@ -116,10 +117,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "an expired front reads as a shorter text",
         "_reading/replay.py",
-        "            if records is None:\n"
-        "                raise self._gone()\n"
-        "            return records",
-        "            return records or []",
+        "        if records is None:\n            raise self._gone()\n        return records",
+        "        return records or []",
     ),
     Mutant(
         "text that the journal lost is not written again",

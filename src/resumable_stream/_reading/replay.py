@@ -13,12 +13,11 @@ from resumable_stream._protocol.records import decode_record
 from resumable_stream._protocol.wire import EndFrame, MalformedFrameError
 from resumable_stream._reading.assembly import Assembly
 from resumable_stream._reading.local import LocalReader
+from resumable_stream._reading.log_records import LogRecords
 from resumable_stream._reading.runs import RunReader
 from resumable_stream._text.endings import Ending, Status, error_of
 from resumable_stream._text.offsets import Skip, length
 from resumable_stream.errors import (
-    AccessDeniedError,
-    BackendUnavailableError,
     InvalidEventIdError,
     OffsetOutOfRangeError,
     ProducerLostError,
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("resumable_stream")
 
-# How much is read at a time.
-_STEP = 256 * 1024
 _FIRST_PAUSE = 0.05
 _LOST = Ending(Status.LOST)
 _UNFINISHED = {Status.LOST, Status.SUPERSEDED}
@@ -64,12 +61,10 @@ class Replay(RunReader):
         "_following",
         "_generation",
         "_go_on",
-        "_index",
-        "_journal",
-        "_log",
         "_loss",
+        "_patience",
+        "_records",
         "_sequence",
-        "_shared",
         "_skip",
         "_stream_id",
         "_turn",
@@ -91,17 +86,17 @@ class Replay(RunReader):
             offset, self._wanted = (0, start.event_id.sequence)
         super().__init__(offset, unit)
         self._skip = Skip(offset, unit)
-        self._shared = shared
-        self._journal = journal
         self._stream_id = stream_id
         self._generation = generation
-        self._log = shared.names.journal(stream_id, generation)
+        self._records = LogRecords(
+            journal, shared.names.journal(stream_id, generation), shared.options.outage_timeout
+        )
+        self._patience = shared.options.handshake_timeout  # with a record that is under way
         self._go_on = go_on
         self._following: RunReader | None = None
         self._closed = False
         self._assembly = Assembly(hold=0, place=Place(0))
         self._final: EndFrame | None = None
-        self._index = 0  # of the record to read next
         self._come = 0  # how many of the first chunks have come, from wherever
         self._sequence = 0  # of the run's first chunk
         self._loss: Ending | None = None  # how the producer that it went on with was lost
@@ -205,7 +200,7 @@ class Replay(RunReader):
     async def _wait_for_records(self, error: OffsetOutOfRangeError) -> None:
         """Read what is written next; raise the error if nothing is."""
         clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
-        deadline = clock() + self._shared.options.handshake_timeout
+        deadline = clock() + self._patience
         while not (records := await self._next_records()):
             if clock() > deadline or self._closed:
                 raise OffsetOutOfRangeError(self._stream_id, self.offset, error.start)
@@ -231,7 +226,7 @@ class Replay(RunReader):
         """Begin a run of the chunks in these records that are new and wanted."""
         first, taken = self._place, list[str]()
         for record in records:
-            self._index += 1
+            self._records.index += 1
             try:
                 frames = decode_record(self._stream_id, self._generation, record)
             except MalformedFrameError as error:
@@ -269,22 +264,11 @@ class Replay(RunReader):
         return taken[before:]
 
     async def _next_records(self) -> Sequence[bytes]:
-        """Read on, however often the journal fails meanwhile; empty at the end of what is there."""
-        clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
-        since = clock()
-        while True:
-            try:
-                records = await self._journal.read(self._log, self._index, max_bytes=_STEP)
-            except AccessDeniedError:
-                raise
-            except BackendUnavailableError:
-                if not self._index or clock() - since >= self._shared.options.outage_timeout:
-                    raise
-                await asyncio.sleep(backoff.next())
-                continue
-            if records is None:
-                raise self._gone()
-            return records
+        """Read on; empty at the end of what is there."""
+        records = await self._records.read()
+        if records is None:
+            raise self._gone()
+        return records
 
     def _gone(self) -> OffsetOutOfRangeError:
         return OffsetOutOfRangeError(self._stream_id, self.offset)
