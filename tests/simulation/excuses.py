@@ -100,7 +100,8 @@ class Excuses:
     def unaware(self, host: Host, at: float) -> bool:
         """The host was cut off, or is back, and had no time to hear what it has missed."""
         slowest = max(latency for latency, _offset, _rate in self._plan.hosts)
-        soon = _HEARS + 10 * slowest
+        # Connections that break by themselves delay it.
+        soon = _HEARS + 10 * slowest + (_RECOVERY if self._plan.weather.reset else 0.0)
         return any(
             damage.begin <= at <= damage.end + soon
             for damage in self._damages
