@@ -63,7 +63,7 @@ def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
     if run.durability is Durability.SYNC:
         return  # the one beside the producer waits for the journal, too
     if not world.plan.shuffle:
-        for made, read in _pairs(visit, run):
+        for made, read in _pairs(visit, run.times):
             if read > max(made, attached) + PACE + _EPSILON:
                 yield "P6", f"a chunk came {read - made:.3f} s late: {visit}"
                 return
@@ -84,9 +84,10 @@ def _check_remote(world: World, visit: Visit, run: Run, excuses: Excuses) -> Ite
     if run.durability is not None and (kinds or excuses.kept.disturbed(0.0, visit.ended)):
         return
     written = 20 * _latency(world) + _WRITTEN if run.durability is not None else 0.0
-    events = [("a chunk", made, read) for made, read in _pairs(visit, run)]
-    if visit.ending == "complete" and run.closed is not None:
-        events.append(("the end", run.closed, visit.ended))
+    times, closed = _written(run, excuses)
+    events = [("a chunk", made, read) for made, read in _pairs(visit, times)]
+    if visit.ending == "complete" and closed is not None:
+        events.append(("the end", closed, visit.ended))
     unsure = world.plan.options.lease - world.plan.options.renew_interval
     for what, made, read in events:
         ready = _connected(world, max(made, visit.attached or 0.0))
@@ -177,12 +178,24 @@ def _check_fence(world: World, run: Run) -> Iterator[Problem]:
         yield "P5", f"generation {run.generation} goes on, {run.times[-1] - due:.3f} s too long"
 
 
-def _pairs(visit: Visit, run: Run) -> list[tuple[float, float]]:
+def _written(run: Run, excuses: Excuses) -> tuple[list[float], float | None]:
+    """Return when each chunk and the end could be read: with "sync", once they were written."""
+    if run.durability is not Durability.SYNC:
+        return run.times, run.closed
+    records = excuses.kept.of(run)
+    times = [
+        min((one.append.at for one in records if one.until > number), default=made)
+        for number, made in enumerate(run.times)
+    ]
+    return times, next((one.append.at for one in records if one.end), run.closed)
+
+
+def _pairs(visit: Visit, times: list[float]) -> list[tuple[float, float]]:
     """Return when each chunk was produced and read; nothing if the first chunk is unknown."""
     if visit.first_event_id is None:
         return []
     first = int(visit.first_event_id.partition("-")[2])
-    return list(zip(run.times[first:], visit.times, strict=False))
+    return list(zip(times[first:], visit.times, strict=False))
 
 
 def _connected(world: World, time: float) -> float:
