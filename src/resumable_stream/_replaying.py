@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from resumable_stream._finding import Here
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over
 from resumable_stream._reading.local import LocalReader
-from resumable_stream._reading.replay import Replay
 from resumable_stream.errors import (
     AccessDeniedError,
     BackendUnavailableError,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from resumable_stream._finding import Finding
     from resumable_stream._protocol.places import Start
     from resumable_stream._protocol.sentinel import Outcome
+    from resumable_stream._reading.replay import Replay
     from resumable_stream._reading.runs import RunReader
     from resumable_stream._shared import Shared
     from resumable_stream.errors import StreamError
@@ -47,6 +47,9 @@ class Replaying:
             return None
         if start.event_id is not None and start.event_id.generation != generation:
             raise StreamHistoryChangedError(stream_id)
+        # Imported here: most programs keep nothing.
+        from resumable_stream._reading.replay import Replay  # noqa: PLC0415
+
         go_on = partial(self._following, stream_id, generation)
         reader = Replay(self._shared, journal, stream_id, generation, start, go_on)
         return reader if await reader.open() else None

@@ -272,12 +272,3 @@ class Journaling:
             if self.draft.ending is not None:
                 return
             await self.draft.changed()
-
-
-def journaling_of(
-    stream_id: str, claim: Claim, text: Log, shared: Shared, on_gone: Callable[[Ending], object]
-) -> Journaling | None:
-    """Return what writes a stream's text, if it is to be kept."""
-    if shared.options.durability is None or shared.journal is None:
-        return None
-    return Journaling(stream_id, claim, text, shared, shared.journal, on_gone)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from resumable_stream._options import ON_END_TIMEOUT
 from resumable_stream._producing.drive import Drive
-from resumable_stream._producing.journaling import journaling_of
 from resumable_stream._producing.lease import Lease
 from resumable_stream._producing.life import Life, Stage
 from resumable_stream._producing.recording import Recording
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from resumable_stream._producing.claim import Claim
+    from resumable_stream._producing.journaling import Journaling
     from resumable_stream._producing.kept import Kept
     from resumable_stream._producing.publisher import Publisher
     from resumable_stream._producing.v1_audience import V1Audience
@@ -87,7 +87,7 @@ class Producer:
         self._requests = Requests(
             stream_id, shared, on_request=self._on_request, on_loss=self._on_loss
         )
-        self._journaling = journaling_of(stream_id, claim, self.log, shared, self._give_up)
+        self._journaling = self._journaling_of(shared)
         draft, throttle = self.log, None
         if self._journaling is not None and self._journaling.drafts:
             draft, throttle = self._journaling.draft, self._journaling.throttle
@@ -277,6 +277,16 @@ class Producer:
             return False
         self.stop(Ending(Status.LOST))
         return True
+
+    def _journaling_of(self, shared: Shared) -> Journaling | None:
+        if shared.options.durability is None or shared.journal is None:
+            return None
+        # Imported here: most programs keep nothing.
+        from resumable_stream._producing.journaling import Journaling  # noqa: PLC0415
+
+        return Journaling(
+            self.stream_id, self._claim, self.log, shared, shared.journal, on_gone=self._give_up
+        )
 
     def _give_up(self, ending: Ending) -> None:
         self.stop(ending)
