@@ -196,17 +196,8 @@ class StreamError(ResumableStreamError):
         self.stream_id = stream_id
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Not every subclass takes (message,): rebuild from the attributes.
-        return (_rebuild, (type(self), self.args, self.__dict__))
-
-
-def _rebuild(
-    kind: type[StreamError], args: tuple[object, ...], state: dict[str, object]
-) -> StreamError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
+        # Not every subclass takes (message,): it is made again without its ``__init__``.
+        return (Exception.__new__, (type(self), *self.args), self.__dict__)
 
 
 class StreamExistsError(StreamError):
