@@ -13,6 +13,7 @@ from resumable_stream._text.endings import Status
 from simulation.journal import Append, Gone
 
 if TYPE_CHECKING:
+    from simulation.actors import Visit
     from simulation.broker import Write
     from simulation.erasing import Deletion
     from simulation.sources import Run
@@ -151,6 +152,16 @@ class Kept:
 
     def deleted(self, stream_id: str, by: float) -> bool:
         return any(one.stream_id == stream_id and one.began <= by for one in self._world.deletions)
+
+    def denied(self, visit: Visit) -> bool:
+        """Tell whether a log was read to its end, and the rest was said not to be kept."""
+        outcome = self.record(visit.stream_id, visit.ended)
+        return (
+            visit.reader == "Replay"
+            and isinstance(outcome, Outcome)
+            and outcome.generation == visit.generation
+            and not outcome.kept_until
+        )
 
     def unwritten(self, run: Run) -> bool:
         """Tell whether a "sync" run ended before its readers could get all of its text."""

@@ -159,6 +159,7 @@ def _check_error(
                 any(map(excuses.trimmed, runs))
                 # A deletion makes its producer drop the text, under whoever still reads it.
                 or excuses.kept.deleted(visit.stream_id, visit.ended)
+                or excuses.kept.denied(visit)
             ),
         ),
         InvalidOffsetError: (
