@@ -39,16 +39,13 @@ _RARE = {
     "a heartbeat's timer went off a moment too early, again and again": 28_925,
     "text that reads as a TypeScript end hid what was lost after it": 67_336,
     "the end of a stream that had lost its claim was written over its successor's": 110_961,
-    "a replay that was given up moved its place on": 3_851,
-    "how a run had ended was not told to who had read all of it, since it was not kept": 3_635,
-    "a place beyond a log was forgotten where the live text began": 41_123,
+    "a place beyond a log was forgotten where the live text began": 84_979,
+    "what a lost producer had left was numbered from the last live place": 55_483,
     "a place in a successor's text was refused beside a producer that was taken for dead": 5_527,
-    "a later run's keys were erased, and its text was not": 25_763,
-    "a place that only the journal knew was called invalid": 47_019,
-    "readers were told that the journal had failed when their stream was taken over": 49_375,
+    "a later run's keys were erased, and its text was not": 64_219,
+    "a producer went on serving what was erased elsewhere": 12_231,
+    "readers were told that the journal had failed when their stream was taken over": 33_251,
     "a reader that was sent to the journal stayed attached once it was dropped": 61_715,
-    "a reader that had lost its producer did not wait for the journal": 67_335,
-    "a producer took its own end, which another had found, for a seal": 27_851,
 }
 
 
