@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo demo-web test check drivers simulate mutants bench bench-quick format clean
+.PHONY: demo demo-web test run-tests check lint types drivers simulate mutants bench bench-quick format clean
 
 $(VENV)/.ready: pyproject.toml requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit("resumable-stream needs Python 3.11 or newer; run: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -29,14 +29,22 @@ $(VENV)/.demo-web: $(VENV)/.demo
 demo-web: $(VENV)/.demo-web
 	$(BIN)/resumable-stream demo --web
 
+# The types are checked while the tests run.
+test: lint
+	$(MAKE) --no-print-directory --jobs=2 types run-tests
+
 # Most tests wait for something: more of them at a time than there are processors. They start hundreds
 # of programs: without bytecode, each of these would compile the library again.
-test: check
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=6 --dist=worksteal $(PYTEST_ARGS)
+run-tests: $(VENV)/.ready
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=7 --dist=worksteal $(PYTEST_ARGS)
 
-check: $(VENV)/.ready
+check: lint types
+
+lint: $(VENV)/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(VENV)/.ready
 	$(BIN)/mypy
 
 # The backends' tests, with the lowest and the newest client libraries that pyproject.toml allows.

@@ -82,21 +82,27 @@ def results_of(**metrics: float) -> Results:
     return Results(rendering.about(1), cells)
 
 
+_USUALLY_RUN = (
+    *((name, OURS_REDIS) for name in ("W2/2", "W3/100", "W4", "W6", "W9/exit", "W9r/100")),
+    *(("W1", OURS_MEMORY), ("W8/100", OURS_SSE), ("W8l/2", QUEUES), ("W9c/exit", OURS_NATS)),
+)
+_SELDOM_RUN = (
+    *((name, OURS_REDIS) for name in ("W4/2000", "W5", "W5/left", "W7")),
+    *((name, OURS_MEMORY) for name in ("W1b", "W2u/2")),
+    *(("W4", SOURCE), ("W2u/2", HIREDIS), ("W2u/2", NATS_PY)),
+    *((name, OURS_SSE) for name in ("W8l/2", "W8m", "W8i")),
+    *((name, QUEUES) for name in ("W8/100", "W8m", "W8i")),
+    *(("W8/100", contender) for contender in (OURS_CHUNKS, SSE_STARLETTE, STARLETTE)),
+    *((name, OURS_REDIS) for name in ("W9/async", "W9/sync", "W9c", "W9c/async")),
+    *((name, OURS_REDIS) for name in ("W9r/slow", "W9m", "W9l", "W9l/sync")),
+    *((name, OURS_SQLITE) for name in ("W9/async", "W9r/100", "W9m", "W9l/sync")),
+    *((name, OURS_NATS) for name in ("W9/sync", "W9r/100")),
+)
+
+
 @pytest.mark.parametrize(
     ("name", "contender"),
-    [
-        *((name, OURS_REDIS) for name in ("W2/2", "W3/100", "W4", "W4/2000", "W5", "W5/left")),
-        *(("W6", OURS_REDIS), ("W7", OURS_REDIS), ("W4", SOURCE)),
-        *((name, OURS_MEMORY) for name in ("W1", "W1b", "W2u/2")),
-        *(("W2u/2", floor) for floor in (HIREDIS, NATS_PY)),
-        *((name, OURS_SSE) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
-        *((name, QUEUES) for name in ("W8/100", "W8l/2", "W8m", "W8i")),
-        *(("W8/100", contender) for contender in (OURS_CHUNKS, SSE_STARLETTE, STARLETTE)),
-        *((name, OURS_REDIS) for name in ("W9/exit", "W9/async", "W9/sync", "W9c", "W9c/async")),
-        *((name, OURS_REDIS) for name in ("W9r/100", "W9r/slow", "W9m", "W9l", "W9l/sync")),
-        *((name, OURS_SQLITE) for name in ("W9/async", "W9r/100", "W9m", "W9l/sync")),
-        *((name, OURS_NATS) for name in ("W9/sync", "W9c/exit", "W9r/100")),
-    ],
+    [*_USUALLY_RUN, *(pytest.param(*one, marks=pytest.mark.long) for one in _SELDOM_RUN)],
     ids=lambda value: getattr(value, "name", value),
 )
 async def test_workload_runs_and_checks_out(

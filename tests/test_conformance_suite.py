@@ -81,7 +81,10 @@ EXPECTED = {
 
 def suite_of(law: str) -> type[BackendSuite]:
     capabilities = Capabilities(counts_subscribers=True, renews_many=True)
-    members = {"open": lambda _self: open_broken(f"x://{law}"), "capabilities": capabilities}
+    members = {
+        "open": lambda self: open_broken(f"x://{law}/{id(self)}"),
+        "capabilities": capabilities,
+    }
     return type("TestBroken", (BackendSuite,), members)
 
 
@@ -97,7 +100,8 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.timeout(240)
 def test_broken_laws_are_caught() -> None:
-    assert caught_by("ports", {law: suite_of(law) for law in EXPECTED}) == EXPECTED
+    suites = {law: suite_of(law) for law in EXPECTED}
+    assert caught_by("ports", suites, at_once=True) == EXPECTED
 
 
 async def test_failure_shows_the_values(strangers: dict[str, str], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from resumable_stream._cli.console import ExitStatus
+from support.brokers import MOSTLY_ON_REDIS
 from support.programs import PATIENCE, run, start
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from support.brokers import Broker
 
     Start = Callable[..., subprocess.Popen[bytes]]
+
+pytestmark = MOSTLY_ON_REDIS
 
 # The text fits into a pipe, so no program here waits until its output is read.
 TEXT = "".join(f"{number} grüße \N{ROCKET}\n" for number in range(1500))

@@ -6,10 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from processes.texts import Source
+from support.brokers import MOSTLY_ON_REDIS
 
 if TYPE_CHECKING:
     from processes.workers import Crew
     from support.brokers import Broker
+
+pytestmark = MOSTLY_ON_REDIS
 
 MEGABYTE = 1024 * 1024
 FLOW = Source(kind="bulk", count=1600, gated_from=16)

@@ -9,10 +9,13 @@ import pytest
 
 from processes.texts import Source
 from processes.workers import Reading, resume
+from support.brokers import MOSTLY_ON_REDIS
 
 if TYPE_CHECKING:
     from processes.workers import Crew
     from support.brokers import Broker
+
+pytestmark = MOSTLY_ON_REDIS
 
 HARD = [
     Source(kind="big", count=1),

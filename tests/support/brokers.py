@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+import pytest
 from nats.js.errors import NotFoundError
 
 from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
@@ -219,3 +220,8 @@ class NatsBroker(NatsServer):
 
 
 BROKERS: dict[str, type[Broker]] = {"redis": RedisBroker, "nats": NatsBroker}
+
+# For tests of what hardly differs between brokers: most runs leave NATS out.
+MOSTLY_ON_REDIS = pytest.mark.parametrize(
+    "broker", ["redis", pytest.param("nats", marks=pytest.mark.long)], indirect=True
+)

@@ -14,37 +14,54 @@ import pytest
 from resumable_stream_conformance._run import LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from resumable_stream_conformance import BackendSuite, JournalSuite
 
 TESTS = Path(__file__).parent.parent
+_AT_A_TIME = 64
 
 
 def caught_by(
-    layer: str, suites: Mapping[str, type[BackendSuite | JournalSuite]]
+    layer: str, suites: Mapping[str, type[BackendSuite | JournalSuite]], *, at_once: bool
 ) -> dict[str, set[str]]:
     """Return for each suite which tests of the layer fail.
 
-    The suites run at the same time, each in a thread: they mostly wait for something to expire.
+    Suites run at the same time, in threads: they mostly wait for something to expire. So do the
+    tests of one suite if they may (``at_once``), because each opens something of its own.
     """
-    with ThreadPoolExecutor(len(suites)) as pool:
-        failed = pool.map(lambda suite: _failed(layer, suite), suites.values())
-        return dict(zip(suites, failed, strict=True))
+    jobs: list[tuple[str, list[str]]] = []
+    for name, suite in suites.items():
+        tests = [test for test in dir(suite) if test.startswith("test_")]
+        chosen = [test for test in tests if _layer_has(layer, getattr(suite, test))]
+        jobs += [(name, [test]) for test in chosen] if at_once else [(name, chosen)]
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        failed = pool.map(
+            lambda job: [test for test in job[1] if _fails(suites[job[0]], test)], jobs
+        )
+        found: dict[str, set[str]] = {name: set() for name in suites}
+        for (name, _), tests in zip(jobs, failed, strict=True):
+            found[name].update(tests)
+    return found
 
 
-def _failed(layer: str, suite: type[BackendSuite | JournalSuite]) -> set[str]:
-    tests = {name: getattr(suite, name) for name in dir(suite) if name.startswith("test_")}
-    failed = set()
-    for name, test in tests.items():
-        if test.__module__.rpartition(".")[2] in LAYERS[layer]:
-            try:
-                asyncio.run(test(suite()))
-            except pytest.skip.Exception:
-                continue
-            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - broken in its own way
-                failed.add(name)
-    return failed
+def _layer_has(layer: str, test: Any) -> bool:
+    return test.__module__.rpartition(".")[2] in LAYERS[layer]
+
+
+def _failed(suite: type[BackendSuite | JournalSuite], tests: Sequence[str]) -> list[str]:
+    return [test for test in tests if _fails(suite, test)]
+
+
+def _fails(suite: type[BackendSuite | JournalSuite], test: str) -> bool:
+    try:
+        asyncio.run(getattr(suite(), test)())
+    except pytest.skip.Exception:
+        return False
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - broken in its own way
+        return True
+    return False
 
 
 def with_installed(site: Path, entry_points: str, **more: str) -> dict[str, str]:
