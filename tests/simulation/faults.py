@@ -122,12 +122,6 @@ MUTANTS = (
         "if True:",
     ),
     Mutant(
-        "a loss is not told to the lease",
-        "_producing/producer.py",
-        "            self._lease.renew_now()\n",
-        "",
-    ),
-    Mutant(
         "a replay is cut after an await: enrolled too late",
         "_producing/outgoing.py",
         "enrolled = self._followers.enrol(listener, request.place)",

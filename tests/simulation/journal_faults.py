@@ -93,14 +93,6 @@ JOURNAL_MUTANTS = (
         found=True,
     ),
     Mutant(
-        "a replay that is given up moves its place on",
-        "_reading/replay.py",
-        "            run = await following.next_run()\n",
-        "            self._sequence += len(self._run)\n"
-        "            run = await following.next_run()\n",
-        found=True,
-    ),
-    Mutant(
         "an outcome without DONE leads nowhere",
         "_protocol/sentinel.py",
         "    return outcome if outcome.is_kept() else None",
