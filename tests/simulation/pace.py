@@ -44,7 +44,7 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
         if len(runs) != 1:
             continue
         if visit.reader == "LocalReader" and visit.host.name not in still:
-            yield from _check_local(world, visit, runs[0])
+            yield from _check_local(world, visit, runs[0], excuses)
         if visit.reader == "Listener":
             yield from _check_remote(world, visit, runs[0], excuses)
             yield from _check_heartbeats(world, visit, runs[0])
@@ -57,11 +57,13 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
             yield from _check_fence(world, run)
 
 
-def _check_local(world: World, visit: Visit, run: Run) -> Iterator[Problem]:
+def _check_local(world: World, visit: Visit, run: Run, excuses: Excuses) -> Iterator[Problem]:
     """P6: the reader beside the producer does not wait for the broker."""
     attached = visit.attached or 0.0
     if run.durability is Durability.SYNC:
         return  # the one beside the producer waits for the journal, too
+    if run.durability is not None and excuses.trimmed(run):
+        return  # so does one that has fallen behind the buffer
     if not world.plan.shuffle:
         for made, read in _pairs(visit, run.times):
             if read > max(made, attached) + PACE + _EPSILON:
