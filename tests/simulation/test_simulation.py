@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulation.mutant import Mutant
 
 # Seeds of every run and of a long one, and how many of them one test takes.
-_SEEDS = 1_500
+_SEEDS = 1_050
 _LONG_SEEDS = 9_000
 _EACH = 75
 _RANGES = (
