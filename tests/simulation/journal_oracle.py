@@ -213,6 +213,9 @@ def _check_left(world: World, excuses: Excuses, visit: Visit) -> Iterator[Proble
         return  # it has read an earlier run, whose producer was taken for dead and claims again
     if not kept.lives(run, visit.ended) or len(world.sources[visit.stream_id].runs) > len(runs):
         return
+    record = kept.record(visit.stream_id, visit.began)
+    if isinstance(record, Outcome) and not record.kept_until:
+        return  # its own producer has said, before it died, that its text is not kept
     before = [one for one in kept.of(run) if one.append.at <= visit.began]
     if not before:
         return
