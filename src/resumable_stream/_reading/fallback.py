@@ -28,8 +28,8 @@ class Fallback:
         tolerance: for how many seconds the broker or the journal may be away meanwhile.
 
     Attributes:
-        unnamed: the first chunk read from here, if it may be cut, so that no event id names its
-            beginning; None if there is none.
+        unnamed: the number of the first chunk read from here, if that may be cut, so that no event
+            id names its beginning.
     """
 
     __slots__ = (
