@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import math
 import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVarTuple
@@ -49,7 +50,10 @@ class Host:
         return self.offset + time * self.rate
 
     def true(self, time: float) -> float:
-        return (time - self.offset) / self.rate
+        true = (time - self.offset) / self.rate
+        while self.local(true) < time:  # rounded: a timer would find that its time has not come
+            true = math.nextafter(true, math.inf)
+        return true
 
     def running(self) -> list[asyncio.Task[Any]]:
         tasks = [reference() for reference in self.tasks]

@@ -83,6 +83,8 @@ class Excuses:
             return True
         if visit.reader == "Replay" and self.kept.is_cut(run, visit.ended):
             return True
+        if run.durability is not None and self.trimmed(run) and self.kept.is_cut(run, visit.ended):
+            return True  # left behind by its producer, and the rest is not kept
         if any(self._over(run.host, visit.ended)):
             return True
         if run.generation == 0 and run.exhausted is not None:

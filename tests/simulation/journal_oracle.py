@@ -103,8 +103,8 @@ def _check_deletions(world: World, kept: Kept) -> Iterator[Problem]:
             ]
             if left:
                 yield "P12", f"generation {run.generation} was deleted, and its text is there"
-            over = run.host.dead or (run.closed is not None and run.closed < one.began)
-            if not over or kept.keys_lost():
+            # A producer that stood still, and was taken for dead, has its text when it wakes up.
+            if not kept.is_over_for_good(run, one.began) or kept.keys_lost():
                 continue
             for visit in world.visits:
                 if visit.began > one.ended and visit.generation == run.generation and visit.chunks:

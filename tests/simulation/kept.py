@@ -11,6 +11,7 @@ from resumable_stream._protocol.sentinel import Outcome, Running, generation_of
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._text.endings import Status
 from simulation.journal import Append, Gone
+from simulation.troubles import Kind
 
 if TYPE_CHECKING:
     from simulation.actors import Visit
@@ -186,6 +187,21 @@ class Kept:
             ):
                 return recorded_in(write.after)
         return self.record(deletion.stream_id, deletion.began)
+
+    def is_over_for_good(self, run: Run, by: float) -> bool:
+        """Tell whether the run's producer was dead by then, or had itself recorded the end."""
+        died = any(
+            damage.kind is Kind.KILL and damage.host == run.host.name and damage.begin <= by
+            for damage in self._world.oracle.damages
+        )
+        return died or any(
+            write.by.host is run.host
+            and write.at <= by
+            and write.key.endswith(_OUTCOME + run.stream_id)
+            and isinstance(recorded := recorded_in(write.after), Outcome)
+            and recorded.generation == run.generation
+            for write in self._world.server.writes
+        )
 
     def buried(self, stream_id: str, claim: Write, by: float) -> bool:
         """Tell whether the claimant recorded the end of another run of the stream by then."""

@@ -33,6 +33,8 @@ _RECONNECT = 0.5
 _CALL = 3.0
 # How much longer it takes if it has to be in the journal before.
 _WRITTEN = 0.2
+# How many times a message may be on its way for each record.
+_ROUND_TRIPS = 4
 _STANDSTILLS = {Kind.PAUSE, Kind.KILL, Kind.CLOSE}
 
 
@@ -85,7 +87,6 @@ def _check_remote(world: World, visit: Visit, run: Run, excuses: Excuses) -> Ite
         return
     if run.durability is not None and (kinds or excuses.kept.disturbed(0.0, visit.ended)):
         return
-    written = 20 * _latency(world) + _WRITTEN if run.durability is not None else 0.0
     times, closed = _written(run, excuses)
     events = [("a chunk", made, read) for made, read in _pairs(visit, times)]
     if visit.ending == "complete" and closed is not None:
@@ -103,7 +104,9 @@ def _check_remote(world: World, visit: Visit, run: Run, excuses: Excuses) -> Ite
             repair = world.plan.options.heartbeat_interval + _REPAIR
             losses = world.timeline.losses_between(made, ready + _soon(world) + repair)
             allowed = _soon(world) + losses * repair
-        if read > ready + allowed + written:
+        if run.durability is not None:
+            allowed += _journal_time(world, run, excuses, made, read)
+        if read > ready + allowed:
             yield "P3", f"{what} came {read - ready:.3f} s late: {visit}"
             return
 
@@ -190,6 +193,16 @@ def _written(run: Run, excuses: Excuses) -> tuple[list[float], float | None]:
         for number, made in enumerate(run.times)
     ]
     return times, next((one.append.at for one in records if one.end), run.closed)
+
+
+def _journal_time(world: World, run: Run, excuses: Excuses, made: float, read: float) -> float:
+    """Return how much longer it may take because the text is written, record after record."""
+    records = sum(made < one.append.at < read for one in excuses.kept.of(run))
+    time = _WRITTEN + (20 + _ROUND_TRIPS * records) * _latency(world)
+    if excuses.trimmed(run):
+        # Whoever is left behind learns that from a heartbeat, and goes on in the journal.
+        time += world.plan.options.heartbeat_interval + _REPAIR
+    return time
 
 
 def _pairs(visit: Visit, times: list[float]) -> list[tuple[float, float]]:

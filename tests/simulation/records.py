@@ -38,7 +38,7 @@ class Book:
         self._end: Append | None = None
 
     def forget(self, gone: Gone) -> None:
-        self._has_lost |= gone.why in {"lost", "expired"}
+        self._has_lost = True
         for index in range(gone.first, gone.until):
             self._present.pop(index, None)
 
@@ -78,9 +78,9 @@ class Book:
     def _was_overtaken(self, append: Append) -> bool:
         """Tell whether the producer could not know that the log had an end when it sent this.
 
-        Either the log had lost records, or had expired, and was written again while this one was
-        under way; or a seal has taken the place of a record that the producer had written, and that
-        the journal had lost. Neither the producer nor a store that keeps the contract can prevent
+        Either the log had lost records, or had expired or been deleted, and was written again while
+        this one was under way; or a seal has taken the place of a record that the producer had
+        written, and that was gone. Neither the producer nor a store that keeps the contract can prevent
         that, and nobody reads behind the end.
         """
         run, end = self.run, self._end

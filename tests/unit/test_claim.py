@@ -278,3 +278,27 @@ async def test_a_claim_that_is_held_again_after_an_outage_is_told_once() -> None
     assert len(lapses) == 1
     await lease.end()
     await broker.aclose()
+
+
+@pytest.mark.rule("JNL-3", "SEN-9")
+@in_virtual_time
+async def test_a_pointer_never_stands_without_its_sentinel() -> None:
+    """Or a reader would find a dead producer, while an emptied broker is filled again."""
+    async with world() as here:
+        claim = claim_on(here.raw)
+        assert await claim.take()
+        await here.raw.delete(SENTINEL)
+        await claim.point(kept_until=2_000_000_000)
+        assert generation_of(await here.sentinel() or "") == claim.generation
+        assert await here.raw.get(OUTCOME) is not None
+
+
+@pytest.mark.rule("JNL-3", "SEN-8")
+@in_virtual_time
+async def test_a_claim_that_is_another_s_points_at_nothing() -> None:
+    async with world() as here:
+        claim = claim_on(here.raw)
+        assert await claim.take()
+        await superseded_by(here.raw)
+        with pytest.raises(SupersededError):
+            await claim.point(kept_until=2_000_000_000)

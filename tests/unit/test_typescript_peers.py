@@ -314,3 +314,24 @@ async def test_a_damaged_frame_does_not_make_a_listener_speak_version_1() -> Non
         assert stream.last_event_id is not None, "a reader of version 1 has none"
         source.finish()
         assert await rest(stream) == ["a"]
+
+
+@pytest.mark.rule("V1-4", "P1", "P5")
+@in_virtual_time
+async def test_a_listener_of_a_typescript_producer_asks_nobody_else() -> None:
+    """The answer of who has the stream now would go on in another text."""
+    async with world() as here:
+        producer = TypeScriptProducer(here)
+        await producer.start()
+        await producer.send("ab")
+        context, broker = here.instance()
+        stream = await join(context)
+        assert await anext(stream) == "ab"
+        here.raw.drop = lambda channel, _message: channel.startswith(NAMES.chunk(""))
+        await producer.finish()
+        here.raw.drop = lambda _channel, _message: False
+        await here.raw.delete(SENTINEL)
+        await begin(here, "another text")
+        broker.reconnect()
+        with pytest.raises(ProducerLostError, match="reached 2"):
+            await asyncio.wait_for(rest(stream), 2 * LEASE)

@@ -158,6 +158,11 @@ class Claim:
             BackendError: the broker is away; try again, which is safe at any point.
         """
         options = self._options
+        present = await self._store.get(self._key)
+        if present is None:
+            await self.renew()  # a pointer without a sentinel would say that the producer is dead
+        elif generation_of(present) != self.generation:
+            raise SupersededError
         pointer = Running(self.generation, kept_until, options.retention_ttl).encode()
         await self._record(pointer, options.pointer_ttl)
         self._pointer = pointer

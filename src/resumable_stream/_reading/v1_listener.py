@@ -114,7 +114,10 @@ class V1Listener:
         await reader.task.subscribe(listener_id, on_message, on_loss)
         # Over a slow link a subscription alone takes long.
         liveness.sent(reader.loop.time())
-        await reader.shared.ask(reader.stream_id, Request(listener_id, version=1, skip=self._units))
+        # Whoever has the stream now would answer with another text, and the answer would not tell.
+        if not liveness.attached or await self._is_produced():
+            request = Request(listener_id, version=1, skip=self._units)
+            await reader.shared.ask(reader.stream_id, request)
         liveness.answered(began, reader.loop.time())
 
     def _hear(self) -> None:
@@ -213,10 +216,15 @@ class V1Listener:
 
         The sentinel turns before the marker is sent, and nothing is sent after it.
         """
-        came, shared = len(self._inbox), self._reader.shared
-        where = await look_up(shared.backend, shared.names, self._reader.stream_id)
-        produced = where == Elsewhere(None)
+        came = len(self._inbox)
+        produced = await self._is_produced()
         return not produced and not self._dropped and len(self._inbox) == came
+
+    async def _is_produced(self) -> bool:
+        """Tell whether the sentinel is that of a TypeScript producer that runs."""
+        shared = self._reader.shared
+        where = await look_up(shared.backend, shared.names, self._reader.stream_id)
+        return where == Elsewhere(None)
 
     async def _catch_up(self) -> bool:
         """Wait until what the producer has sent so far is here: a message sent now comes after."""
