@@ -49,7 +49,7 @@ class Hub:
         self._subscribers: Subscribers[bytes] = Subscribers(
             self._join, self._leave, timeout=timeout, unconfirmed=lambda: refused(self._trouble)
         )
-        self._outbox: deque[tuple[bytes, Channel[bytes] | None]] = deque()
+        self._outbox: deque[tuple[list[bytes], Channel[bytes] | None]] = deque()
         # One entry for each command that is not answered yet; replies come in order.
         self._expected: deque[Channel[bytes] | None] = deque()
         self._crowds = Crowds()
@@ -186,10 +186,10 @@ class Hub:
         else:
             raise InvalidResponse(f"the server sent {reply!r} unasked")
 
-    def _next_batch(self) -> bytes:
+    def _next_batch(self) -> list[bytes]:
         batch = [self._outbox.popleft() for _ in range(min(len(self._outbox), _BATCH_COMMANDS))]
         self._expected.extend(channel for _, channel in batch)
-        return b"".join(command for command, _ in batch)
+        return _wire.gather(part for command, _ in batch for part in command)
 
     def _answered(self, channel: Channel[bytes] | None, reply: object) -> None:
         if channel is None or not channel.subscribers:

@@ -9,7 +9,7 @@ from resumable_stream_redis import _driver
 from resumable_stream_redis._errors import REPLY_ERRORS, outside_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from resumable_stream_redis._driver import Connection
 
@@ -57,17 +57,18 @@ class Line(asyncio.Protocol):
         """Everything written has left this process: nothing is ahead of the next ``write``."""
         return not self._transport.is_closing() and not self._transport.get_write_buffer_size()
 
-    def write(self, data: bytes) -> None:
+    def write(self, parts: Iterable[bytes]) -> None:
         """Send, without waiting for the server to take it."""
-        self._transport.write(data)
+        for part in parts:
+            self._transport.write(part)
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, parts: Iterable[bytes]) -> None:
         """Send, and wait until the server has taken most of it.
 
         Raises:
             TimeoutError: it did not, for some seconds.
         """
-        self._transport.write(data)
+        self.write(parts)
         async with asyncio.timeout(_SEND_TIMEOUT):
             await self._writable.wait()
 

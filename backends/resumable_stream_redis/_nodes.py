@@ -118,7 +118,7 @@ class Nodes:
             # The server said that it has not run the script: nothing is repeated.
             return await self.execute(key, b"EVAL", script.source, *arguments, write=write)
 
-    async def _call(self, node: str, commands: Sequence[bytes], *, write: bool) -> object:
+    async def _call(self, node: str, commands: Sequence[Sequence[bytes]], *, write: bool) -> object:
         if self._at_once is None:
             return await self.pipe(node).call(commands, write=write)
         turns = self._turns.get(node)

@@ -76,7 +76,7 @@ class Pipe:
         self._open = open_connection
         self._timeout = timeout
         self._watch = watch
-        self._calls: Calls[bytes, _Commands] = Calls()
+        self._calls: Calls[Sequence[bytes], _Commands] = Calls()
         # One entry for each command that was sent; replies come in order.
         self._unanswered: deque[_Commands] = deque()
         self._wake = asyncio.Event()
@@ -99,7 +99,7 @@ class Pipe:
         """The event loop is being shut down."""
         return self._worker.cut_off
 
-    async def call(self, commands: Sequence[bytes], *, write: bool) -> object:
+    async def call(self, commands: Sequence[Sequence[bytes]], *, write: bool) -> object:
         """Send the commands, adjacent and in order; return the last one's reply.
 
         The place in the order is taken before the first suspension.
@@ -256,15 +256,15 @@ class Pipe:
         if self._stale and not self._unanswered:
             self._wake.set()
 
-    def _next_batch(self) -> bytes:
+    def _next_batch(self) -> list[bytes]:
         parts: list[bytes] = []
         size = 0
         while size < _BATCH_BYTES and (taken := self._calls.take()):
             command, call = taken
             self._unanswered.append(call)
-            parts.append(command)
-            size += len(command)
-        return b"".join(parts)
+            parts += command
+            size += sum(map(len, command))
+        return _wire.gather(parts)
 
     def _give_up(self, calls: Iterable[_Commands], error: BackendError) -> None:
         for call in calls:

@@ -80,8 +80,8 @@ class Book:
 
         Either the log had lost records, or had expired or been deleted, and was written again while
         this one was under way; or a seal has taken the place of a record that the producer had
-        written, and that was gone. Neither the producer nor a store that keeps the contract can prevent
-        that, and nobody reads behind the end.
+        written, and that was gone. Neither the producer nor a store that keeps the contract can
+        prevent that, and nobody reads behind the end.
         """
         run, end = self.run, self._end
         if run is None or end is None or append.by is not run.host or not self._has_lost:

@@ -15,7 +15,7 @@ from resumable_stream._producing.journal_log import (
     JournalLog,
     LostRecordsError,
 )
-from resumable_stream._producing.pieces import cut, piece_size
+from resumable_stream._producing.pieces import cut_blocks, piece_size
 from resumable_stream._protocol import sentinel
 from resumable_stream._protocol.names import live_id
 from resumable_stream._protocol.places import Place
@@ -121,11 +121,11 @@ class JournalWriter:
         if self.place.sequence < text.first:
             raise NotKeptError("its buffer_limit was reached before it was written")
         frames: list[DataFrame | EndFrame] = []
-        piece = cut(text, self.place, self._room)
-        if piece.joined.number:
-            data = DataFrame(self._generation, self.place, piece.joined, piece.partial, text.end)
-            frames.append(data)
-        done = piece.after == Place(text.end)
+        place = self.place
+        for piece in cut_blocks(text, place, self._room):
+            frames.append(DataFrame(self._generation, place, piece.joined, piece.partial, text.end))
+            place = piece.after
+        done = place == Place(text.end)
         if end is not None and done:
             frames.append(end)
         if not frames:
@@ -139,7 +139,7 @@ class JournalWriter:
             raise NotKeptError(f"it is longer than journal_limit, {limit} bytes")
         if not await self._insist(record):
             return True
-        self.place = piece.after
+        self.place = place
         self._written = size
         return not done
 

@@ -49,9 +49,8 @@ def cut(log: Log, place: Place, size: int) -> Piece:
     sequence, byte = place
     if size <= 0:
         return Piece(Joined(), False, place)
-    # Live text is in no block yet, and mostly fits.
-    if not byte and (tail := log.tail(sequence)) is not None and _cost(tail) <= size:
-        return Piece(tail, False, Place(sequence + tail.number))
+    if (rest := _rest(log, place, size)) is not None:
+        return rest
     taken: list[Joined] = []
     number, end = 0, log.end
     while sequence < end:
@@ -76,6 +75,44 @@ def cut(log: Log, place: Place, size: int) -> Piece:
         if sequence < block.end:
             break
     return Piece(_together(taken) if taken else Joined(), False, Place(sequence, byte))
+
+
+def cut_blocks(log: Log, place: Place, size: int) -> list[Piece]:
+    """Return up to ``size`` bytes from ``place`` on, in pieces that are as the log has them.
+
+    Each piece counts with a header. The list is empty if nothing is there. The place is not trimmed
+    away.
+    """
+    pieces: list[Piece] = []
+    while place.sequence < log.end:
+        if (rest := _rest(log, place, size)) is not None:
+            pieces.append(rest)
+            break
+        block = log.block(place.sequence)
+        if pieces and _cost(block.joined) > size:
+            break
+        at = place.sequence - block.first
+        taken = _take(block, at, place.byte, size)
+        if taken.number:
+            piece = Piece(taken, False, Place(place.sequence + taken.number))
+        else:
+            piece = _part(block, place, size)
+        if not piece.joined.number:
+            break
+        pieces.append(piece)
+        place = piece.after
+        size -= _cost(piece.joined) + HEADER_ROOM
+        if place.byte or place.sequence < block.end:
+            break
+    return pieces
+
+
+def _rest(log: Log, place: Place, size: int) -> Piece | None:
+    """Return all that follows, if it is in no block yet, as live text is, and fits."""
+    tail = None if place.byte else log.tail(place.sequence)
+    if tail is None or _cost(tail) > size:
+        return None
+    return Piece(tail, False, Place(place.sequence + tail.number))
 
 
 def _take(block: Block, at: int, byte: int, size: int) -> Joined:

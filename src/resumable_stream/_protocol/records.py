@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from resumable_stream._protocol.data_header import USUAL_HEADER
@@ -12,8 +13,8 @@ from resumable_stream._protocol.wire import (
     EndFrame,
     MalformedFrameError,
     decode_frame,
-    encode_frame,
     frame_prefix,
+    parts_of,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ Recorded = DataFrame | EndFrame
 
 def encode_record(stream_id: str, *frames: Recorded) -> bytes:
     """Return frames of one generation as a record."""
-    return b"".join(encode_frame(live_id(stream_id, frame.generation), frame) for frame in frames)
+    parts = (parts_of(live_id(stream_id, frame.generation), frame) for frame in frames)
+    return b"".join(chain.from_iterable(parts))
 
 
 def decode_record(stream_id: str, generation: int, record: bytes) -> list[Recorded]:

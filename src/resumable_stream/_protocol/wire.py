@@ -184,10 +184,14 @@ def _request(fields: dict[str, Any]) -> Request:
 
 def encode_frame(channel_id: str, frame: Frame) -> bytes:
     """Encode a frame for the channel with the given listener id."""
+    return b"".join(parts_of(channel_id, frame))
+
+
+def parts_of(channel_id: str, frame: Frame) -> tuple[bytes, ...]:
+    """Encode a frame, without copying its text."""
     match frame:
         case DataFrame():
-            head = frame_prefix(channel_id) + data_header(frame)
-            return b"".join((head, b"\n", frame.joined.data))
+            return frame_prefix(channel_id), data_header(frame), b"\n", frame.joined.data
         case EndFrame():
             header: dict[str, object] = {
                 "type": "end",
@@ -201,7 +205,7 @@ def encode_frame(channel_id: str, frame: Frame) -> bytes:
                 "reason": frame.refusal,
                 "start": frame.start,
             }
-    return b"".join((frame_prefix(channel_id), dump(header), b"\n"))
+    return frame_prefix(channel_id), dump(header), b"\n"
 
 
 def frame_prefix(channel_id: str) -> bytes:
