@@ -44,7 +44,7 @@ class Scale:
     idle_seconds: float = 10.0
     imports: int = 5
     kept_chunks: int = 100_000
-    kept_turns: int = 4
+    kept_turns: int = 12
     kept_seconds: float = 6.0
     web_clients: tuple[int, ...] = (1, 100, 1_000)
     web_deliveries: int = 200_000

@@ -55,13 +55,16 @@ class Program:
         chunks: int,
         spread: float = 0.0,
         timed: bool = False,
+        kept: bool = True,
         **settings: Any,
     ) -> dict[str, Any]:
         """Start the streams and a reader of each, and wait until the sources reach their gates.
 
-        ``spread`` is the time over which the first chunks of the streams are distributed.
+        Without ``kept``, no text is kept, whatever the durability is. ``spread`` is the time over
+        which the first chunks of the streams are distributed.
         """
         self._watch()
+        begin = self._adapter.start if kept else cast("Keeper", self._adapter).start_unkept
 
         async def start(number: int, stream: str) -> None:
             text = self._text(stream, chunks)
@@ -69,7 +72,7 @@ class Program:
             source = Source(text, timed=timed, phase=phase, **settings)
             self._sources[stream] = source
             reading = self._own[stream] = Reading(stream, text, timed=timed)
-            self._read(reading, await self._adapter.start(stream, source))
+            self._read(reading, await begin(stream, source))
             if settings.get("gate_at"):
                 await source.at_gate.wait()
 
@@ -117,12 +120,12 @@ class Program:
             "faults": faults_of(self._own.values(), counts),
         }
 
-    async def do_settle(self, streams: Sequence[str]) -> dict[str, Any]:
+    async def do_settle(self, streams: Sequence[str], *, kept: bool = True) -> dict[str, Any]:
         """Wait until everybody can know that the streams are over; return the measurements."""
         await self._lag.aclose()
         adapter = cast("Keeper", self._adapter)
         for stream in streams:
-            await adapter.settle(stream)
+            await adapter.settle(stream, kept=kept)
         return self._gauges()
 
     async def do_attach(

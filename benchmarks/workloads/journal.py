@@ -81,24 +81,20 @@ def _counts(contender: Contender) -> bool:
 
 
 async def _beside_none(stage: Stage, *, durability: str) -> Metrics:
-    plain: list[Metrics] = []
-    kept: list[Metrics] = []
-    async with (
-        stage.producer() as without,
-        stage.process("keeper", durability=durability) as keeping,
-    ):
-        turns = [(without, plain), (keeping, kept)]
-        for process, _ in turns:
-            # The first stream of a process connects, and on NATS creates the bucket.
-            await _produce(process, stage.stream(), chunks=2)
-        for _ in range(stage.scale.kept_turns):
-            for process, found in turns:
-                stream = stage.stream()
-                found.append(await _produce(process, stream, chunks=stage.scale.kept_chunks))
-            turns.reverse()
+    """Compare streams that are kept with others of the same process, by turns."""
+    found: dict[bool, list[Metrics]] = {False: [], True: []}
+    async with stage.producer(durability) as process:
+        for keeps in found:
+            # The first stream of a context connects, and on NATS creates the bucket.
+            await _produce(process, stage.stream(), chunks=2, kept=keeps)
+        for turn in range(stage.scale.kept_turns):
+            for keeps in (bool(turn % 2), not turn % 2):
+                stream, chunks = stage.stream(), stage.scale.kept_chunks
+                found[keeps].append(await _produce(process, stream, chunks=chunks, kept=keeps))
+    plain, kept = found[False], found[True]
     rates, costs = _ratios(plain, kept, "chunks_per_s"), _ratios(plain, kept, "cpu_us")
     return {
-        **{name: statistics.median(found[name] for found in kept) for name in kept[0]},
+        **{name: statistics.median(one[name] for one in kept) for name in kept[0]},
         "rate_beside": 100 * statistics.median(rates),
         "cpu_beside": 100 * statistics.median(costs),
     }
@@ -108,12 +104,14 @@ def _ratios(plain: list[Metrics], kept: list[Metrics], name: str) -> list[float]
     return [one[name] / other[name] for other, one in zip(plain, kept, strict=True)]
 
 
-async def _produce(producer: Process, stream: str, *, chunks: int, pace: float = 0.0) -> Metrics:
+async def _produce(
+    producer: Process, stream: str, *, chunks: int, pace: float = 0.0, kept: bool = True
+) -> Metrics:
     """Run one stream until its text is kept, if it is to be; by default as fast as it goes."""
     await producer.ask("prepare", streams=[stream], chunks=chunks)
-    await producer.ask("produce", streams=[stream], chunks=chunks, pace=pace)
+    await producer.ask("produce", streams=[stream], chunks=chunks, pace=pace, kept=kept)
     finished = await producer.ask("finish")
-    settled = await producer.ask("settle", streams=[stream])
+    settled = await producer.ask("settle", streams=[stream], kept=kept)
     check_exact("the own reader", finished["faults"])
     await producer.ask("forget")
     return {

@@ -30,7 +30,11 @@ class Adapter(Protocol):
 class Keeper(Adapter, Protocol):
     """Ours, which also tells when a stream is over for everybody."""
 
-    async def settle(self, stream: str) -> None:
+    async def start_unkept(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
+        """As ``start``, but whatever the durability is, the text is not kept."""
+        ...
+
+    async def settle(self, stream: str, *, kept: bool = True) -> None:
         """Wait until the end of a stream that has ended here is recorded.
 
         Raises:

@@ -24,15 +24,18 @@ class Ours:
     async def start(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
         return await self._context.create_new_resumable_stream(stream, make_stream)
 
+    async def start_unkept(self, stream: str, make_stream: MakeStream) -> AsyncIterator[str]:
+        return await self.elsewhere.create_new_resumable_stream(stream, make_stream)
+
     async def attach(self, stream: str) -> ResumableStream:
         resumed = await self.elsewhere.resume_existing_stream(stream)
         if not resumed:
             raise RuntimeError(f"resuming gave {resumed!r}")
         return resumed
 
-    async def settle(self, stream: str) -> None:
+    async def settle(self, stream: str, *, kept: bool = True) -> None:
         status = await self._context.wait_for_end(stream)
-        if self._keeps and not status.kept_until:
+        if kept and self._keeps and not status.kept_until:
             raise RuntimeError(f"the text is not kept: {status}")
 
     async def aclose(self) -> None:
