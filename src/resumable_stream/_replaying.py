@@ -87,9 +87,12 @@ class Replaying:
         return None
 
     async def _following(
-        self, stream_id: str, generation: int, start: Start
+        self, stream_id: str, generation: int, start: Start, patience: float
     ) -> RunReader | Outcome | None:
-        """Read on where a run's journal ends so far; its outcome or None if nobody has more."""
+        """Read on where a run's journal ends so far; its outcome or None if nobody has more.
+
+        ``patience`` is for how many seconds the place may lie beyond what its producer has.
+        """
         options, began = self._shared.options, self._loop.time()
         while True:
             try:
@@ -103,8 +106,7 @@ class Replaying:
                     case _:
                         return None
             except InvalidEventIdError:
-                # With "sync", a producer learns that text is written after others can read it.
-                if self._loop.time() > began + options.handshake_timeout:
+                if self._loop.time() > began + patience:
                     raise
             except AccessDeniedError:
                 raise

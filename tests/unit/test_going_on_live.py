@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resumable_stream import ProducerLostError
+from resumable_stream import BackendUnavailableError, ProducerLostError, StreamFailedError
 from support.journals import generation, journaled
 from support.virtual_time import in_virtual_time
 from support.world import ID, LEASE, SENTINEL, Source, rest, world
@@ -91,8 +91,9 @@ async def test_text_that_was_written_and_trimmed_at_the_end_of_the_log_is_read_f
 
 
 @pytest.mark.rule("P1", "JNL-6")
+@pytest.mark.parametrize("late_by", [2, 10])
 @in_virtual_time
-async def test_a_place_that_only_the_journal_knows_is_not_beyond_the_text() -> None:
+async def test_a_place_that_only_the_journal_knows_is_not_beyond_the_text(late_by: float) -> None:
     async with world() as here:
         context, _, notebook = journaled(here, "sync")
         source = Source("a")
@@ -103,7 +104,7 @@ async def test_a_place_that_only_the_journal_knows_is_not_beyond_the_text() -> N
 
         async def slowly(*arguments: Any, ttl: int) -> bool:
             written = await append(*arguments, ttl=ttl)
-            await asyncio.sleep(2)
+            await asyncio.sleep(late_by)
             return written
 
         late: Any = slowly
@@ -119,6 +120,35 @@ async def test_a_place_that_only_the_journal_knows_is_not_beyond_the_text() -> N
         source.finish()
         assert [await rest(reader) for reader in readers] == [["c"], ["c"]]
         assert await rest(stream) == ["b", "c"]
+
+
+@pytest.mark.rule("P3", "JNL-6")
+@in_virtual_time
+async def test_who_reads_more_than_a_failed_producer_knows_learns_that_it_failed() -> None:
+    async with world() as here:
+        context, _, notebook = journaled(here, "sync", outage_timeout=10)
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        assert await anext(stream) == "a"
+        notebook.lose_replies = 10**6
+        read = notebook.read
+
+        async def blind(log: str, index: int, *, max_bytes: int) -> list[bytes]:
+            if max_bytes == 1:  # as its writer looks
+                raise BackendUnavailableError("no answer")
+            return await read(log, index, max_bytes=max_bytes)
+
+        notebook.read = blind  # type: ignore[method-assign]
+        source.put("b")
+        await asyncio.sleep(1)
+        other, _, _ = journaled(here, "sync", outage_timeout=10)
+        readers: list[Any] = [
+            await one.resume_existing_stream(ID, last_event_id=f"{run}-2")
+            for one in (context, other)
+        ]
+        ends = await asyncio.gather(*map(rest, readers), return_exceptions=True)
+        assert list(map(type, ends)) == [StreamFailedError] * 2
 
 
 @pytest.mark.rule("P10")

@@ -50,7 +50,8 @@ class Replay(RunReader):
         generation: whose run.
         start: where to begin.
         go_on: gives a reader of what follows a log without an end; None if nobody has that text,
-            and ``OffsetOutOfRangeError`` if its producer has dropped it.
+            and ``OffsetOutOfRangeError`` if its producer has dropped it. It is told for how many
+            seconds the place may lie beyond what the producer has.
     """
 
     __slots__ = (
@@ -62,7 +63,7 @@ class Replay(RunReader):
         "_generation",
         "_go_on",
         "_loss",
-        "_patience",
+        "_options",
         "_records",
         "_sequence",
         "_skip",
@@ -78,7 +79,7 @@ class Replay(RunReader):
         stream_id: str,
         generation: int,
         start: Start,
-        go_on: Callable[[Start], Awaitable[RunReader | Outcome | None]],
+        go_on: Callable[[Start, float], Awaitable[RunReader | Outcome | None]],
     ) -> None:
         unit = shared.options.unit
         offset, self._wanted = (start.offset, 0)
@@ -91,7 +92,7 @@ class Replay(RunReader):
         self._records = LogRecords(
             journal, shared.names.journal(stream_id, generation), shared.options.outage_timeout
         )
-        self._patience = shared.options.handshake_timeout  # with a record that is under way
+        self._options = shared.options
         self._go_on = go_on
         self._following: RunReader | None = None
         self._closed = False
@@ -158,7 +159,7 @@ class Replay(RunReader):
         """Raise as the stream has ended, if all of its text was there."""
         if self._come < final.end:
             final = final._replace(ending=_LOST)
-        elif self._wanted > final.end and final.ending.status not in _UNFINISHED:
+        elif self._wanted > max(final.end, self._come) and final.ending.status not in _UNFINISHED:
             raise InvalidEventIdError(
                 f"last event id '{self._generation}-{self._wanted}' is beyond the stream"
             )
@@ -174,8 +175,12 @@ class Replay(RunReader):
         """Go on where the log ends without an end: its producer lives, or is lost."""
         following = max(self._come, self._wanted)
         start = Start(0, EventId(self._generation, following), named=True)
+        # With "sync", a producer learns that text is written after others can read it, and its
+        # journal may be away meanwhile.
+        read = self._come >= self._wanted
+        patience = self._options.outage_timeout if read else self._options.handshake_timeout
         try:
-            found = None if self._loss else await self._go_on(start)
+            found = None if self._loss else await self._go_on(start, patience)
         except OffsetOutOfRangeError as error:
             # A record with what was dropped may be under way.
             await self._wait_for_records(error)
@@ -200,7 +205,7 @@ class Replay(RunReader):
     async def _wait_for_records(self, error: OffsetOutOfRangeError) -> None:
         """Read what is written next; raise the error if nothing is."""
         clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
-        deadline = clock() + self._patience
+        deadline = clock() + self._options.handshake_timeout  # for a record that is under way
         while not (records := await self._next_records()):
             if clock() > deadline or self._closed:
                 raise OffsetOutOfRangeError(self._stream_id, self.offset, error.start)
