@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._backoff import Backoff
 from resumable_stream._options import Durability
@@ -51,6 +51,14 @@ class NotKeptError(Exception):
     """The text is not kept, for this reason."""
 
 
+class _Record(NamedTuple):
+    """The text between two places, as the journal gets it."""
+
+    begin: Place
+    data: bytes
+    after: Place
+
+
 class JournalWriter:
     """Writes one run's text, record by record.
 
@@ -70,6 +78,7 @@ class JournalWriter:
         "_generation",
         "_log",
         "_losses",
+        "_next",
         "_options",
         "_point_at",
         "_room",
@@ -95,6 +104,7 @@ class JournalWriter:
         self._ended = False
         self._written = 0  # bytes
         self._losses = 0  # since a record was written
+        self._next: _Record | None = None  # prepared
         self._point_at = 0.0  # when the pointer to the log has to be written again
         self.doubtful = False
         self.place = Place(0)
@@ -120,28 +130,41 @@ class JournalWriter:
             return True
         if self.place.sequence < text.first:
             raise NotKeptError("its buffer_limit was reached before it was written")
-        frames: list[DataFrame | EndFrame] = []
-        place = self.place
-        for piece in cut_blocks(text, place, self._room):
-            frames.append(DataFrame(self._generation, place, piece.joined, piece.partial, text.end))
-            place = piece.after
-        done = place == Place(text.end)
-        if end is not None and done:
-            frames.append(end)
-        if not frames:
+        record, self._next = self._next, None
+        if record is None or record.begin != self.place:
+            record = self._encode(text, self.place, end)
+        if not record.data:
             return False
-        record = encode_record(self._stream_id, *frames)
-        if frames[-1] is end:
-            self._end_record = record
-        size = self._written + len(record)
+        done = record.after == Place(text.end)
+        if end is not None and done:
+            self._end_record = record.data
+        size = self._written + len(record.data)
         if size > self._options.journal_limit:
             limit = self._options.journal_limit
             raise NotKeptError(f"it is longer than journal_limit, {limit} bytes")
-        if not await self._insist(record):
+        if not done:
+            asyncio.get_running_loop().call_soon(self._prepare, text, record.after)
+        if not await self._insist(record.data):
             return True
-        self.place = place
+        self.place = record.after
         self._written = size
         return not done
+
+    def _encode(self, text: Log, place: Place, end: EndFrame | None) -> _Record:
+        """Return a record of what follows a place, with the end if all does; it may be empty."""
+        begin, frames = place, list[DataFrame | EndFrame]()
+        for piece in cut_blocks(text, place, self._room):
+            frames.append(DataFrame(self._generation, place, piece.joined, piece.partial, text.end))
+            place = piece.after
+        if end is not None and place == Place(text.end):
+            frames.append(end)
+        return _Record(begin, encode_record(self._stream_id, *frames), place)
+
+    def _prepare(self, text: Log, place: Place) -> None:
+        """Encode the next record while the journal takes this one, if the next one is full, too."""
+        if place.sequence >= text.first:
+            record = self._encode(text, place, None)
+            self._next = record if record.after != Place(text.end) else None
 
     async def _insist(self, record: bytes | None) -> bool:
         """Append the record, or find the end of the log, however often that takes.
