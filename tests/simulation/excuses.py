@@ -36,6 +36,8 @@ _MANY = 3
 _HANDSHAKE = 5
 _CANCEL = 8
 _CLAIMS = 3
+# For how long a claim that was let go of may still be seen, with a margin for slow links.
+_RELEASE = 1.5
 
 
 class Excuses:
@@ -122,8 +124,11 @@ class Excuses:
             return True  # a TypeScript peer that fails leaves its sentinel behind
         if self._plan.weather.reset or self._missed(begin, visit.ended, _HANDSHAKE):
             return True
-        if len(self.abandoned(visit.stream_id)) >= _CLAIMS:
+        abandoned = len(self.abandoned(visit.stream_id))
+        if abandoned >= _CLAIMS:
             return True  # one caller after another claims and leaves
+        if abandoned and self._options.handshake_timeout <= _RELEASE:
+            return True  # and each claim is there for as long
         return self._plan.climate is not Climate.CALM and (
             bool(self._around(begin - 2 * self._options.lease, visit.ended))
             or bool(self.abandoned(visit.stream_id))

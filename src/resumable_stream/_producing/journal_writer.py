@@ -174,6 +174,7 @@ class JournalWriter:
         clock, backoff = asyncio.get_running_loop().time, Backoff(_FIRST_PAUSE)
         since = clock()
         while True:
+            began = clock()
             try:
                 if record is not None and not self.doubtful:
                     return await self._append(record)
@@ -193,7 +194,7 @@ class JournalWriter:
             except BackendError as error:
                 if backoff.upcoming == _FIRST_PAUSE:
                     logger.warning("stream %r: its journal is away: %s", self._stream_id, error)
-                if clock() - since >= self._tolerance:
+                if began - since >= self._tolerance:
                     raise BackendUnavailableError(
                         f"the journal has been away for {self._tolerance:g} s: {error}"
                     ) from error

@@ -39,6 +39,8 @@ _SYNC_INTERVAL = 0.02
 _MOST_BLOCKS = 256
 # How long an ending waits for a journal that does not get on, unless readers wait for it, too.
 _END_PATIENCE = 5.0
+# It is counted in looks, not in seconds: a journal has no time while this process stands still.
+_LOOK_EVERY = 0.5
 
 
 class Journaling:
@@ -170,13 +172,15 @@ class Journaling:
     async def _end(self, patience: float) -> None:
         """Wait for the task while it gets on, then cancel it."""
         self._hurry.set()
-        task, known = self._task, -1
+        task, known = self._task, self._writer.index
         if task is None:
             self._kept = False
             return
-        while patience and not task.done() and known != self._writer.index:
+        looks = most = math.ceil(patience / _LOOK_EVERY)
+        while looks and not task.done():
+            await asyncio.wait({task}, timeout=min(patience, _LOOK_EVERY))
+            looks = looks - 1 if known == self._writer.index else most
             known = self._writer.index
-            await asyncio.wait({task}, timeout=patience)
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
