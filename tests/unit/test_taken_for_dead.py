@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from resumable_stream import OutcomeUnknownError, ProducerLostError, StreamSupersededError
-from support.journals import ending_with, generation, journaled, kept, outcome
+from resumable_stream._producing.journal_log import JournalLog, end_in, seal
+from resumable_stream._protocol.places import Place
+from resumable_stream._protocol.records import encode_record
+from resumable_stream._protocol.wire import DataFrame
+from resumable_stream._text.endings import Status
+from resumable_stream._text.joined import join
+from support.journals import Notebook, ending_with, generation, journaled, kept, outcome, produced
 from support.virtual_time import in_virtual_time
-from support.world import ID, SENTINEL, Source, rest, world
+from support.world import ID, NAMES, SENTINEL, Source, rest, world
 
 
 @pytest.mark.rule("P1", "JNL-7")
@@ -93,3 +99,23 @@ async def test_an_end_of_its_own_that_another_found_in_its_log_is_its_end(durabi
         await asyncio.sleep(5)
         assert await kept(here, run) == (["a", "b"], ["completed"])
         assert (await outcome(here)).ending.status == "completed"
+
+
+@pytest.mark.rule("P3", "JNL-5")
+@in_virtual_time
+async def test_a_record_that_comes_late_does_not_hide_the_end() -> None:
+    """It can come behind the end if the journal had lost records, which were written again."""
+    async with world() as here:
+        run = await produced(here, ["a", "b"])
+        log = NAMES.journal(ID, run)
+        notebook = Notebook(here.bus)
+        late = encode_record(ID, DataFrame(run, Place(0), join(["a"]), end=2))
+        index = 0
+        while records := await notebook.read(log, index, max_bytes=10**6):
+            index += len(records)
+        assert await notebook.append(log, index, late, ttl=3600)
+        journal_log = JournalLog(notebook, log, 3600)
+        for find in (end_in, seal):
+            end = await find(journal_log, ID, run)
+            assert end is not None
+            assert (end.end, end.ending.status) == (2, Status.COMPLETED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from resumable_stream._protocol.records import decode_record, encode_record
 from resumable_stream._protocol.wire import EndFrame, MalformedFrameError
 from resumable_stream._text.endings import Ending, Status
-from resumable_stream.errors import BackendUnavailableError, OutcomeUnknownError
+from resumable_stream.errors import BackendFaultError, BackendUnavailableError, OutcomeUnknownError
 
 if TYPE_CHECKING:
     from resumable_stream._protocol.records import Recorded
@@ -18,6 +18,8 @@ logger = logging.getLogger("resumable_stream")
 
 # How often somebody else may append before a log that is being sealed.
 _SEAL_ATTEMPTS = 32
+# No log is as long as this.
+_MOST_RECORDS = 2**40
 
 
 class ForeignRecordError(Exception):
@@ -71,11 +73,16 @@ class JournalLog:
         """Go to the end of what is there; return the last record, if it is.
 
         Raises:
-            BackendError: the journal did not answer.
+            BackendError: the journal did not answer, or its log has no end.
         """
         known, beyond, last = 0, 1, None
         while (there := await self._look(beyond - 1)) is not None:
             known, beyond, last = beyond, beyond * 2, there
+            if beyond > _MOST_RECORDS:
+                raise BackendFaultError(
+                    f"the journal says that log {self._name!r} has record {known - 1}: prove the "
+                    "journal with the conformance suite"
+                )
         while beyond - known > 1:
             middle = (known + beyond) // 2
             if (there := await self._look(middle - 1)) is not None:
@@ -84,6 +91,14 @@ class JournalLog:
                 beyond = middle
         self.index = known
         return last or None
+
+    async def record_before_last(self) -> bytes | None:
+        """Return the record before the one that ``find_end`` returned; None or empty without one.
+
+        Raises:
+            BackendError: the journal did not answer.
+        """
+        return await self._look(self.index - 2) if self.index > 1 else None
 
     async def _look(self, index: int) -> bytes | None:
         """Return the record, empty if only later ones are there; None if it was not written."""
@@ -111,10 +126,22 @@ async def end_in(log: JournalLog, stream_id: str, generation: int) -> EndFrame |
     last = await log.find_end()
     try:
         frames = decode_record(stream_id, generation, last) if last else []
+        return _end_of(frames) or await _end_before(log, stream_id, generation)
     except MalformedFrameError:
         return None
-    end = frames[-1] if frames else None
-    return end if isinstance(end, EndFrame) else None
+
+
+async def _end_before(log: JournalLog, stream_id: str, generation: int) -> EndFrame | None:
+    """Return the end in the record before the last one, which came late if there is one."""
+    before = await log.record_before_last()
+    try:
+        return _end_of(decode_record(stream_id, generation, before)) if before else None
+    except MalformedFrameError:
+        return None
+
+
+def _end_of(frames: list[Recorded]) -> EndFrame | None:
+    return frames[-1] if frames and isinstance(frames[-1], EndFrame) else None
 
 
 async def seal(log: JournalLog, stream_id: str, generation: int) -> EndFrame | None:
@@ -130,11 +157,12 @@ async def seal(log: JournalLog, stream_id: str, generation: int) -> EndFrame | N
         last = await log.find_end()
         try:
             frames = decode_record(stream_id, generation, last) if last else []
+            there = _end_of(frames) or await _end_before(log, stream_id, generation)
         except MalformedFrameError as error:
             logger.error("stream %r: its journal cannot be read: %s", stream_id, error)  # noqa: TRY400
             return None
-        if frames and isinstance(frames[-1], EndFrame):
-            return frames[-1]
+        if there is not None:
+            return there
         end = EndFrame(generation, end_of(frames[-1]) if frames else 0, Ending(Status.LOST))
         try:
             await log.append(encode_record(stream_id, end))

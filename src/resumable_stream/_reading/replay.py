@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("resumable_stream")
 
 _FIRST_PAUSE = 0.05
+# A record that was written late may repeat others, but not so many.
+_MOST_REPEATED = 1000
 _LOST = Ending(Status.LOST)
 _UNFINISHED = {Status.LOST, Status.SUPERSEDED}
 
@@ -65,6 +67,7 @@ class Replay(RunReader):
         "_loss",
         "_options",
         "_records",
+        "_repeated",
         "_sequence",
         "_skip",
         "_stream_id",
@@ -99,6 +102,7 @@ class Replay(RunReader):
         self._assembly = Assembly(hold=0, place=Place(0))
         self._final: EndFrame | None = None
         self._come = 0  # how many of the first chunks have come, from wherever
+        self._repeated = 0  # how many records in succession had nothing new
         self._sequence = 0  # of the run's first chunk
         self._loss: Ending | None = None  # how the producer that it went on with was lost
         self._turn = asyncio.Lock()
@@ -229,7 +233,7 @@ class Replay(RunReader):
 
     def _take(self, records: Sequence[bytes]) -> None:
         """Begin a run of the chunks in these records that are new and wanted."""
-        first, taken = self._place, list[str]()
+        first, begin, taken = self._place, self._assembly.place, list[str]()
         for record in records:
             self._records.index += 1
             try:
@@ -247,6 +251,10 @@ class Replay(RunReader):
                 taken += self._assembly.accept(frame)
             if self._final is not None:
                 break  # a record that comes late may stand behind the end
+        self._repeated = self._repeated + len(records) if self._assembly.place == begin else 0
+        if self._repeated > _MOST_REPEATED:
+            logger.error("stream %r: its journal repeats itself", self._stream_id)
+            self._final = EndFrame(self._generation, self._place, _LOST)
         self._hand_out(taken[max(0, self._come - first) :])
 
     def _hand_out(self, chunks: list[str]) -> None:
