@@ -211,6 +211,8 @@ def _check_left(world: World, excuses: Excuses, visit: Visit) -> Iterator[Proble
         return
     if visit.generation not in {None, run.generation}:
         return  # it has read an earlier run, whose producer was taken for dead and claims again
+    if any(kept.claims_again(one, run.started, visit.ended) for one in runs[:-1]):
+        return  # it may have been told the end of that one
     if not kept.lives(run, visit.ended) or len(world.sources[visit.stream_id].runs) > len(runs):
         return
     record = kept.record(visit.stream_id, visit.began)

@@ -203,6 +203,16 @@ class Kept:
             for write in self._world.server.writes
         )
 
+    def claims_again(self, run: Run, begin: float, end: float) -> bool:
+        """Tell whether the run's producer created its sentinel again in that time."""
+        return any(
+            begin < write.at <= end
+            and write.before is None
+            and write.key.endswith(_SENTINEL + run.stream_id)
+            and generation_of(write.after) == run.generation
+            for write in self._world.server.writes
+        )
+
     def buried(self, stream_id: str, claim: Write, by: float) -> bool:
         """Tell whether the claimant recorded the end of another run of the stream by then."""
         mine = generation_of(claim.after)
