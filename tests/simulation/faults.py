@@ -56,8 +56,8 @@ MUTANTS = (
     Mutant(
         "tokens are compared with their low bits",
         "_producing/claim.py",
-        "elif generation_of(present) != self.generation:",
-        "elif present != self._value:",
+        "            elif generation_of(present) != self.generation:",
+        "            elif present != self._value:",
     ),
     Mutant(
         "the final write is not fenced",

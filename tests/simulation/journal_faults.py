@@ -18,8 +18,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "the end is written without the last of the text",
         "_producing/journal_writer.py",
-        "done = piece.after == Place(text.end)",
-        "done = end is not None or piece.after == Place(text.end)",
+        "        if end is not None and place == Place(text.end):\n",
+        "        if end is not None:\n",
     ),
     Mutant(
         "a reader seals",
@@ -44,8 +44,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "the next record leaves a chunk out",
         "_producing/journal_writer.py",
-        "        self.place = piece.after\n",
-        "        self.place = Place(min(piece.after.sequence + 1, text.end))\n",
+        "        self.place = record.after\n",
+        "        self.place = Place(min(record.after.sequence + 1, text.end))\n",
     ),
     Mutant(
         "a text without an end reads as complete",
@@ -121,7 +121,7 @@ JOURNAL_MUTANTS = (
     Mutant(
         "a log that has ended is sealed all the same",
         "_producing/journal_log.py",
-        "        if frames and isinstance(frames[-1], EndFrame):\n            return frames[-1]\n",
+        "        if there is not None:\n            return there\n",
         "",
     ),
     Mutant(
