@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._options import Durability
 from resumable_stream._protocol.records import Recorded, decode_record
-from resumable_stream._protocol.sentinel import Outcome, Running, generation_of
+from resumable_stream._protocol.sentinel import DONE, Outcome, Running, generation_of
 from resumable_stream._protocol.wire import DataFrame, EndFrame
 from resumable_stream._text.endings import Status
 from simulation.journal import Append, Gone
@@ -214,16 +214,20 @@ class Kept:
         )
 
     def buried(self, stream_id: str, claim: Write, by: float) -> bool:
-        """Tell whether the claimant recorded the end of another run of the stream by then."""
+        """Tell whether the claimant ended the stream by then as another run had ended."""
         mine = generation_of(claim.after)
-        return any(
-            write.by.host is claim.by.host
-            and claim.at <= write.at <= by
-            and write.key.endswith(_OUTCOME + stream_id)
-            and isinstance(recorded := recorded_in(write.after), Outcome)
-            and recorded.generation != mine
-            for write in self._world.server.writes
-        )
+        for write in self._world.server.writes:
+            if write.by.host is not claim.by.host or not claim.at <= write.at <= by:
+                continue
+            recorded = None
+            if write.key.endswith(_OUTCOME + stream_id):
+                recorded = recorded_in(write.after)
+            elif write.key.endswith(_SENTINEL + stream_id) and write.after == DONE:
+                # That run's producer may have recorded its end itself, just then.
+                recorded = self.record(stream_id, write.at)
+            if isinstance(recorded, Outcome) and recorded.generation != mine:
+                return True
+        return False
 
     def record(self, stream_id: str, at: float) -> Outcome | Running | None:
         """Return what the outcome's key said at a time, if no key was ever lost."""
