@@ -106,7 +106,10 @@ def _check_deletions(world: World, kept: Kept) -> Iterator[Problem]:
             # A producer that stood still, and was taken for dead, has its text when it wakes up.
             if not kept.is_over_for_good(run, one.began) or kept.keys_lost():
                 continue
+            deaf = kept.is_cut_off(run, one.began, one.ended)
             for visit in world.visits:
+                if visit.reader == "LocalReader" and deaf:
+                    continue  # beside a producer that could not hear of it, within its grace
                 if visit.began > one.ended and visit.generation == run.generation and visit.chunks:
                     yield "P12", f"reads what was deleted: {visit}"
 

@@ -203,6 +203,15 @@ class Kept:
             for write in self._world.server.writes
         )
 
+    def is_cut_off(self, run: Run, begin: float, end: float) -> bool:
+        """Tell whether the run's host missed what was sent to it in that time."""
+        return any(
+            damage.begin <= end
+            and damage.end >= begin
+            and (damage.kind is Kind.OUTAGE or damage.host == run.host.name)
+            for damage in self._world.oracle.damages
+        )
+
     def claims_again(self, run: Run, begin: float, end: float) -> bool:
         """Tell whether the run's producer created its sentinel again in that time."""
         return any(
