@@ -100,13 +100,6 @@ JOURNAL_MUTANTS = (
         found=True,
     ),
     Mutant(
-        "a producer that begins while it is looked up counts as dead",
-        "_protocol/whereabouts.py",
-        "        value = await store.get(names.sentinel(stream_id))\n        if value is None:",
-        "        if value is None:",
-        found=True,
-    ),
-    Mutant(
         "an expired front reads as a shorter text",
         "_reading/replay.py",
         "        if records is None:\n            raise self._gone()\n        return records",
