@@ -262,9 +262,23 @@ class ClusterSet:
         for primary, replica in zip(self.primaries, self.nodes[3:], strict=False):
             self._run(replica, "CLUSTER", "REPLICATE", self._run(primary, "CLUSTER", "MYID"))
         wait_until(lambda: all(self._is_ready(node) for node in self.nodes), "the cluster to form")
+        wait_until(self._passes_on, "what each node publishes to reach all others")
+
+    def _passes_on(self) -> bool:
+        """Tell whether each message reaches all nodes: some are lost while links are made anew."""
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(node.client()) for node in self.nodes]
+            heard = [stack.enter_context(client.pubsub()) for client in clients]
+            for pubsub in heard:
+                pubsub.subscribe("formed")
+                pubsub.get_message(timeout=1)
+            for client in clients:
+                client.publish("formed", "")
+            return all(
+                pubsub.get_message(timeout=0.2) is not None for pubsub in heard for _ in heard
+            )
 
     def _is_linked(self, node: ValkeyServer) -> bool:
-        # What is published before all nodes are linked is lost.
         nodes = str(self._run(node, "CLUSTER", "NODES"))
         return nodes.count(" connected") == len(self.nodes)
 
