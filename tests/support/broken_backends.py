@@ -66,7 +66,7 @@ class EarlySubscribe(BackendWrapper):
     async def _subscribe_late(
         self, channel: str, on_message: Callable[[bytes], None], on_loss: Callable[[Loss], None]
     ) -> Subscription:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)  # longer than any test takes between subscribing and publishing
         return await self.inner.subscribe(channel, on_message, on_loss)
 
 
