@@ -296,6 +296,17 @@ async def test_unknown_stream_is_not_found(
     assert capsys.readouterr().out == "not_found\n"
 
 
+async def test_follow_waits_for_a_stream_that_begins_later(
+    here: ResumableStreamContext, shown: Pipe
+) -> None:
+    async with Output(shown.writing, mark=0) as output:
+        following = asyncio.create_task(follow(here, "later", 0, output, wait=20))
+        await asyncio.sleep(0)
+        async with await here.create_new_resumable_stream("later", one_two):
+            assert await following is ExitStatus.COMPLETED
+    assert shown.read_all().decode() == "one two \N{ROCKET}"
+
+
 async def test_completed_stream_has_no_text_to_follow(
     here: ResumableStreamContext,
     elsewhere: ResumableStreamContext,

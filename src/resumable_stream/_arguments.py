@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -36,9 +37,16 @@ def check_on_end(on_end: OnEnd | None) -> None:
         )
 
 
+def check_wait(wait: float) -> None:
+    if not _is_duration(wait) or wait == math.inf:
+        raise InvalidArgumentError(
+            f"wait {wait!r:.80} must be 0 or more seconds, and end: pass how long to wait for a "
+            "stream that has not begun"
+        )
+
+
 def check_drain_timeout(drain_timeout: float | None) -> None:
-    number = isinstance(drain_timeout, (int, float)) and not isinstance(drain_timeout, bool)
-    if drain_timeout is not None and not (number and drain_timeout >= 0):
+    if drain_timeout is not None and not _is_duration(drain_timeout):
         raise InvalidArgumentError(
             f"drain_timeout {drain_timeout!r:.80} must be 0 or more seconds: leave it "
             "out for the context's own"
@@ -49,3 +57,8 @@ def start_at(skip_characters: SupportsIndex | None, last_event_id: str | None) -
     if last_event_id is not None:
         return Start(event_id=EventId.parse(last_event_id), named=True)
     return Start(check_offset(skip_characters), named=skip_characters is not None)
+
+
+def _is_duration(value: object) -> bool:
+    """Tell whether the value is a number of seconds; it is none if it is not a number (NaN)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0

@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal, Self, SupportsIndex, final
 
-from resumable_stream._arguments import check_drain_timeout, check_id, check_on_end, start_at
+from resumable_stream._arguments import (
+    check_drain_timeout,
+    check_id,
+    check_on_end,
+    check_wait,
+    start_at,
+)
 from resumable_stream._asking import cancel, status
 from resumable_stream._binding import Binding
 from resumable_stream._deleting import delete
@@ -166,10 +172,13 @@ class ResumableStreamContext:
         *,
         last_event_id: str | None = None,
         replay: bool = True,
+        wait: float = 0.0,
     ) -> ResumableStream | NotFound | None:
         """Read a running stream from the offset or event id on.
 
-        Arguments as for ``resumable_stream``.
+        Arguments as for ``resumable_stream``. A stream that has not begun, anywhere, is waited for
+        up to ``wait`` seconds: it is looked for once a second, and found at once if it begins in
+        this context. A broker that is away is waited for as long.
 
         Returns:
             The stream; None if it has completed, as for ``resumable_stream``; ``NOT_FOUND`` (falsy,
@@ -179,8 +188,11 @@ class ResumableStreamContext:
             As ``resumable_stream`` does.
         """
         check_id(stream_id)
-        start = start_at(skip_characters, last_event_id)
-        return await self._binding.get().joining.join(stream_id, start, replay=replay)
+        check_wait(wait)
+        start, instance = start_at(skip_characters, last_event_id), self._binding.get()
+        if not wait:
+            return await instance.joining.join(stream_id, start, replay=replay)
+        return await instance.expecting.join(stream_id, start, wait, replay=replay)
 
     async def has_existing_stream(self, stream_id: str) -> Literal["DONE", True] | None:
         """Tell whether the stream runs (True), is over (``"DONE"``), or is unknown (None).

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from resumable_stream._expecting import Expecting
 from resumable_stream._finding import Finding
 from resumable_stream._joining import Joining
 from resumable_stream._loops import Background
@@ -64,6 +65,7 @@ class Instance:
         self._kept = Kept(options.grace_period)
         self.finding = Finding(self.shared, self.local)
         self.joining = Joining(self.shared, self._kept, self.finding)
+        self.expecting = Expecting(self.joining)
         self._wait_until = wait_until
         self._audience = V1Audience(backend)
         self._publisher = Publisher(self.shared)
@@ -195,6 +197,7 @@ class Instance:
         self.producers[stream_id] = producer
         self.running[producer] = self._unreleased[producer] = None
         producer.start(make_stream, on_end)
+        self.expecting.tell(stream_id)
         if self._wait_until is not None:
             try:
                 self._wait_until(producer.life.drained)

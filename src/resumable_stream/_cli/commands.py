@@ -35,11 +35,11 @@ async def produce(context: ResumableStreamContext, stream_id: str, source: Input
 
 
 async def follow(
-    context: ResumableStreamContext, stream_id: str, offset: int, output: Output
+    context: ResumableStreamContext, stream_id: str, offset: int, output: Output, wait: float = 0.0
 ) -> ExitStatus:
     """Write the text from the offset on, as it comes, until the stream ends."""
     try:
-        stream = await context.resume_existing_stream(stream_id, offset)
+        stream = await context.resume_existing_stream(stream_id, offset, wait=wait)
         if stream is None:
             report(f"stream {stream_id!r} completed earlier, and its text is gone")
             return ExitStatus.NOT_FOUND

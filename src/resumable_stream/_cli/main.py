@@ -137,7 +137,9 @@ async def _on_a_context(arguments: argparse.Namespace) -> int:
                 return await commands.produce(context, arguments.id, source)
             case "follow":
                 async with Output(_STDOUT, mark=arguments.offset) as output:
-                    return await commands.follow(context, arguments.id, arguments.offset, output)
+                    return await commands.follow(
+                        context, arguments.id, arguments.offset, output, arguments.wait
+                    )
             case "status":
                 return await commands.status(context, arguments.id)
             case _:
@@ -210,6 +212,13 @@ def _parser() -> argparse.ArgumentParser:
     follow = add_for_stream("follow", _FOLLOW, "write a stream's text as it comes")
     follow.add_argument(
         "--offset", type=int, default=0, metavar="N", help="where to start (default: %(default)s)"
+    )
+    follow.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to wait for a stream that has not begun (default: %(default)g)",
     )
     add_for_stream("status", _STATUS, "write a stream's state")
     add_for_stream("cancel", _CANCEL, "stop a stream")
