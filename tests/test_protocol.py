@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-RULE = re.compile(r"\b(?:(?:KV|PS|BE|JN|JNL|SEN|REQ|FRM|LSN|V1|END)-\d+|P\d{1,2})\b")
+RULE = re.compile(r"\b(?:(?:KV|PS|BE|JN|JNL|SEN|REQ|FRM|LSN|V1|END|CNT)-\d+|P\d{1,2})\b")
 MARKER = re.compile(r"@(?:pytest\.mark\.)?rule\(([^)]*)\)")
 STATED = re.compile(r"^- \*\*([A-Z0-9]+(?:-\d+)?)\*\*", re.MULTILINE)
 

@@ -7,6 +7,7 @@ that it had reached gets exactly the rest. Start with ``create_resumable_stream_
 from __future__ import annotations
 
 from resumable_stream._context import ResumableStreamContext
+from resumable_stream._continuing import SoFar
 from resumable_stream._factory import create_resumable_stream_context
 from resumable_stream._options import Durability, Options
 from resumable_stream._owners import StreamOwners, owned_stream_id
@@ -103,6 +104,7 @@ __all__ = [
     "ResumableStream",
     "ResumableStreamContext",
     "ResumableStreamError",
+    "SoFar",
     "StreamCancelledError",
     "StreamEnd",
     "StreamError",

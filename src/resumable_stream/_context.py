@@ -14,6 +14,7 @@ from resumable_stream._arguments import (
 )
 from resumable_stream._asking import cancel, status
 from resumable_stream._binding import Binding
+from resumable_stream._continuing import Continue, check_continuation
 from resumable_stream._deleting import delete
 from resumable_stream._instance import Instance
 from resumable_stream._source import check_source
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from resumable_stream._status import CancelResult, DeleteResult, StreamStatus
     from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend
+
+# How often a caller tries to continue a stream that stays lost.
+_MOST_TRIES = 3
 
 
 @final
@@ -79,6 +83,8 @@ class ResumableStreamContext:
         last_event_id: str | None = None,
         on_end: OnEnd | None = None,
         replay: bool = True,
+        continue_lost: Continue | None = None,
+        continue_at_most: int = 10,
     ) -> ResumableStream | None:
         """Start the stream, or join it if it runs already, here or on any other instance.
 
@@ -94,6 +100,10 @@ class ResumableStreamContext:
                 that the stream is over. A function, or an async one, which is cancelled after 10
                 seconds; what it raises is logged. The context's ``on_end`` if None.
             replay: give a stream that is over from the journal, if it is kept there.
+            continue_lost: called, instead of ``make_stream``, if the stream's producer was lost
+                (killed, or closed before its end) and its text is in the journal: with a ``SoFar``,
+                for what follows that. Offsets and event ids go on. The context needs a durability.
+            continue_at_most: how many producers one stream may lose until it stays lost.
 
         Returns:
             The stream from there on; None if it has completed and is not kept. For the context's
@@ -112,20 +122,31 @@ class ResumableStreamContext:
         check_id(stream_id)
         check_source(make_stream)
         check_on_end(on_end)
+        continuation = check_continuation(continue_lost, continue_at_most, self._options)
         start = start_at(skip_characters, last_event_id)
         instance = self._binding.get()
         on_end = on_end or self._on_end
         deadline: float | None = None
+        tries = 0
         while True:
-            if start.event_id is None:
-                begun = await instance.begin(stream_id, make_stream, start, on_end, join=True)
+            # A new run cannot continue the text that an event id belongs to.
+            if start.event_id is None or await instance.is_lost(stream_id, start, continuation):
+                begun = await instance.begin(
+                    stream_id, make_stream, start, on_end, join=True, continuation=continuation
+                )
                 if begun is not None:
                     return begun
-            joined = await instance.joining.join(stream_id, start, replay=replay)
+            joined = await instance.joining.join(
+                stream_id, start, replay=replay, continuation=continuation
+            )
             if not isinstance(joined, NotFound):
                 return joined
-            if start.event_id is not None:
-                # A new run cannot continue the text that this id belongs to.
+            tries += 1
+            if continuation is not None and tries > _MOST_TRIES:
+                continuation = None  # what is left of it cannot be continued
+            elif start.event_id is not None and not await instance.is_lost(
+                stream_id, start, continuation
+            ):
                 raise StreamHistoryChangedError(stream_id)
             # It was taken, and is gone again: begin once more, unless that goes on and on.
             now, patience = instance.loop.time(), self._options.handshake_timeout

@@ -42,12 +42,14 @@ async def delete(instance: Instance, stream_id: str) -> DeleteResult:
         case Unknown():
             return DeleteResult.NOT_FOUND
         case Over() as over:
-            generation = over.generation
+            generation, lineage = over.generation, over.lineage
         case Left(run):
-            generation = run.generation
+            generation, lineage = run.generation, run.lineage
         case _:
             return DeleteResult.STILL_ACTIVE
     instance.let_go(stream_id, generation)
+    for earlier, _ in lineage.runs:
+        await _erase_text(instance.shared, stream_id, earlier)
     await _erase(instance.shared, stream_id, generation)
     return DeleteResult.DELETED
 
@@ -61,7 +63,8 @@ async def _let_go(instance: Instance, producer: Producer) -> None:
             f"the end of stream {stream_id!r} is not recorded yet; try again"
         )
     instance.let_go(stream_id, producer.generation)
-    await _erase_text(shared, stream_id, producer.generation)
+    for generation in (producer.generation, *(run for run, _ in producer.lineage.runs)):
+        await _erase_text(shared, stream_id, generation)
 
 
 async def _erase_text(shared: Shared, stream_id: str, generation: int | None) -> None:

@@ -46,6 +46,8 @@ class Expecting:
             left = deadline - clock()
             if not isinstance(joined, NotFound):
                 return joined
+            # Who has waited wants all of it, also of a stream that was over before the next look.
+            start = start._replace(named=True)
             if left <= 0:
                 if unavailable is not None:
                     raise unavailable

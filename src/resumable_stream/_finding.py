@@ -53,7 +53,7 @@ class Finding:
         """
         self._check_open()
         producer = self._local(stream_id)
-        if producer is not None and wanted in {None, producer.generation}:
+        if producer is not None and (wanted is None or producer.has_text_of(wanted)):
             return Here(producer)
         shared = self._shared
         journaled = shared.journal is not None

@@ -10,13 +10,15 @@ from resumable_stream._expecting import Expecting
 from resumable_stream._finding import Finding
 from resumable_stream._joining import Joining
 from resumable_stream._loops import Background
-from resumable_stream._producing.burial import bury
 from resumable_stream._producing.claim import Claim
 from resumable_stream._producing.kept import Kept
 from resumable_stream._producing.life import Stage
 from resumable_stream._producing.producer import Producer
 from resumable_stream._producing.publisher import Publisher
 from resumable_stream._producing.v1_audience import V1Audience
+from resumable_stream._protocol.sentinel import DONE
+from resumable_stream._protocol.whereabouts import Left, Over, look_up
+from resumable_stream._replaying import Replaying
 from resumable_stream._shared import Shared
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream.errors import BackendError, ContextClosedError
@@ -25,6 +27,7 @@ from resumable_stream.journal import OpenedJournal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from resumable_stream._continuing import Continuation
     from resumable_stream._journals import JournalSource
     from resumable_stream._options import Options
     from resumable_stream._protocol.names import Names
@@ -64,7 +67,8 @@ class Instance:
         self._unreleased: dict[Producer, None] = {}
         self._kept = Kept(options.grace_period)
         self.finding = Finding(self.shared, self.local)
-        self.joining = Joining(self.shared, self._kept, self.finding)
+        self.replaying = Replaying(self.shared, self.finding)
+        self.joining = Joining(self.shared, self._kept, self.finding, self.replaying)
         self.expecting = Expecting(self.joining)
         self._wait_until = wait_until
         self._audience = V1Audience(backend)
@@ -80,6 +84,7 @@ class Instance:
         on_end: OnEnd | None,
         *,
         join: bool,
+        continuation: Continuation | None = None,
     ) -> ResumableStream | None:
         """Claim the stream and produce it here; return None if it is taken elsewhere.
 
@@ -92,15 +97,31 @@ class Instance:
                 if (producer := self.local(stream_id)) is not None:
                     if join and producer.log.ending is None:
                         return await self.joining.join_here(producer, start)
+                    if continuation is None or producer.log.ending != Ending(Status.LOST):
+                        return None
+                    await asyncio.wait({producer.settled})
+                claimed = await self._claim(stream_id, make_stream, continuation)
+                if claimed is None:
                     return None
-                producer = await self._claim(stream_id)
-                if producer is None:
-                    return None
-                self._produce(producer, make_stream, on_end)
+                producer, source = claimed
+                self._produce(producer, source, on_end)
                 return self.joining.read(producer, start)
         finally:
             if not lock.locked() and self._starting.get(stream_id) is lock:
                 del self._starting[stream_id]
+
+    async def is_lost(
+        self, stream_id: str, start: Start, continuation: Continuation | None
+    ) -> bool:
+        """Tell whether the event id's stream was lost, and this caller would continue it."""
+        if continuation is None or start.event_id is None:
+            return False
+        generation = start.event_id.generation
+        match await self.finding.look_up(stream_id, generation):
+            case (Over(run) | Left(run)) as where if run is not None:
+                own = run.generation == generation or run.lineage.end_of(generation) is not None
+                return own and continuation.continues(where)
+        return False
 
     def local(self, stream_id: str) -> Producer | None:
         """The producer of the stream, if it is this instance's; a fenced one no longer is."""
@@ -148,41 +169,71 @@ class Instance:
         if close_backend:
             await self.shared.backend.aclose()
 
-    async def _claim(self, stream_id: str) -> Producer | None:
-        """Make a producer that listens and holds the claim; None if somebody else holds it."""
+    async def _claim(
+        self, stream_id: str, make_stream: MakeStream, continuation: Continuation | None
+    ) -> tuple[Producer, MakeStream] | None:
+        """Make a producer that listens and holds the claim, and its source.
+
+        Return None if somebody else holds it, or if it was spent on the end of a dead producer.
+        """
         claim = Claim(stream_id, self.shared)
         producer = Producer(
             stream_id, claim, self.shared, self._kept, self._audience, self._publisher, self._forget
         )
-        won = False
+        source: MakeStream | None = None
         try:
             await producer.listen()
-            won = await self._take(claim) and not await self._is_buried(stream_id, claim)
-            if won and self._closing:
-                won = False
+            won = await self._take(claim)
+            if (
+                not won
+                and continuation is not None
+                and await self._goes_on(stream_id, continuation)
+            ):
+                won = await self._take(claim, DONE)
+            if won:
+                source = await self._begun(claim, producer, make_stream, continuation)
+            if source is not None and self._closing:
+                source = None
                 await _release(claim)
                 raise ContextClosedError("this context was closed while the stream was starting")
         finally:
-            if not won:
+            if source is None:
                 await producer.abandon()
-        return producer if won else None
+        return None if source is None else (producer, source)
 
-    async def _is_buried(self, stream_id: str, claim: Claim) -> bool:
-        """Tell whether the claim was spent on the end of a dead producer, whose text is kept."""
-        journal = self.shared.journal
-        if journal is None or self.shared.options.durability is None:
-            return False
+    async def _goes_on(self, stream_id: str, continuation: Continuation) -> bool:
+        """Tell whether the stream is over, and is to be continued."""
+        match await look_up(self.shared.backend, self.shared.names, stream_id):
+            case Over(outcome):
+                return continuation.takes(outcome)
+        return False
+
+    async def _begun(
+        self,
+        claim: Claim,
+        producer: Producer,
+        make_stream: MakeStream,
+        continuation: Continuation | None,
+    ) -> MakeStream | None:
+        """Return what to run under a claim; None if it was spent on the end of a dead producer."""
+        shared = self.shared
+        if shared.journal is None or shared.options.durability is None:
+            return make_stream
+        from resumable_stream._succeeding import succeed  # noqa: PLC0415 - most keep nothing
+
         try:
-            return await bury(stream_id, claim, self.shared, journal)
+            return await succeed(
+                claim, producer, make_stream, continuation, shared, shared.journal, self.replaying
+            )
         except BaseException:
-            if not self.shared.background.is_ending():
+            if not shared.background.is_ending():
                 releasing = _release(claim)
-                _ = self.shared.background.start(releasing, "resumable-stream release of a claim")
+                _ = shared.background.start(releasing, "resumable-stream release of a claim")
             raise
 
-    async def _take(self, claim: Claim) -> bool:
+    async def _take(self, claim: Claim, ended: str | None = None) -> bool:
         """Take the claim; if the caller is cancelled meanwhile, let go of it again."""
-        taking = self.loop.create_task(claim.take())
+        taking = self.loop.create_task(claim.take(ended))
         try:
             won = await asyncio.shield(taking)
         except asyncio.CancelledError:

@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from resumable_stream._finding import Here
+from resumable_stream._protocol.places import EventId, Start
 from resumable_stream._protocol.sentinel import left_in
 from resumable_stream._protocol.whereabouts import Elsewhere, Left, Over, Unknown
 from resumable_stream._reading.fallback import Fallback
 from resumable_stream._reading.local import LocalReader
-from resumable_stream._replaying import Replaying
 from resumable_stream._stream import NOT_FOUND, NotFound, ResumableStream
 from resumable_stream._text.endings import error_of
 from resumable_stream.errors import (
@@ -20,16 +20,21 @@ from resumable_stream.errors import (
     InvalidEventIdError,
     OffsetOutOfRangeError,
     ProducerLostError,
+    ResumableStreamError,
     StreamHistoryChangedError,
 )
 
 if TYPE_CHECKING:
+    from resumable_stream._continuing import Continuation
     from resumable_stream._finding import Finding
     from resumable_stream._producing.kept import Kept
     from resumable_stream._producing.producer import Producer
-    from resumable_stream._protocol.places import Start
+    from resumable_stream._protocol.sentinel import Running
+    from resumable_stream._reading.remote import RemoteReader
     from resumable_stream._reading.runs import RunReader
+    from resumable_stream._replaying import Replaying
     from resumable_stream._shared import Shared
+    from resumable_stream._stream import Reader
     from resumable_stream._text.endings import Ending
 
 _PAUSE = 0.05
@@ -44,24 +49,33 @@ class Joining:
         kept: its producers that are over, and still serve.
     """
 
-    def __init__(self, shared: Shared, kept: Kept, finding: Finding) -> None:
+    def __init__(self, shared: Shared, kept: Kept, finding: Finding, replaying: Replaying) -> None:
         self._shared = shared
         self._kept = kept
         self._finding = finding
-        self._replaying = Replaying(shared, finding)
+        self._replaying = replaying
         self._loop = asyncio.get_running_loop()
 
     async def join(
-        self, stream_id: str, start: Start, *, replay: bool = True
+        self,
+        stream_id: str,
+        start: Start,
+        *,
+        replay: bool = True,
+        continuation: Continuation | None = None,
     ) -> ResumableStream | NotFound | None:
         """Read a stream wherever it is; look it up again if that changes meanwhile.
 
-        With ``replay``, one that is over is read from the journal, if it is kept there.
+        With ``replay``, one that is over is read from the journal, if it is kept there. One that
+        the caller continues is not found.
         """
         deadline: float | None = None  # once the stream was no longer where it had been
         wanted = start.event_id.generation if start.event_id else None
         while True:
-            match await self._finding.look_up(stream_id, wanted):
+            where = await self._finding.look_up(stream_id, wanted)
+            if continuation is not None and continuation.continues(where):
+                return NOT_FOUND
+            match where:
                 case Here(producer):
                     return await self.join_here(producer, start, replay=replay)
                 case Elsewhere(generation):
@@ -77,16 +91,19 @@ class Joining:
                 case Over() as over:
                     return await self._join_ended(stream_id, over, start, replay=replay)
                 case Left(run):
-                    return await self._join_left(stream_id, run.generation, start, replay=replay)
+                    return await self._join_left(stream_id, run, start, replay=replay)
                 case Unknown():
                     return NOT_FOUND
 
     def read(self, producer: Producer, start: Start) -> ResumableStream:
         """Read what is produced here."""
+        return self._held(producer.stream_id, self._beside(producer, start))
+
+    def _beside(self, producer: Producer, start: Start) -> LocalReader:
         reader = LocalReader(producer, start, self._shared.options.unit)
         if producer.is_journaled:
             reader.fallback = self._fallback(producer.stream_id, producer.generation)
-        return self._held(reader)
+        return reader
 
     async def join_here(
         self, producer: Producer, start: Start, *, replay: bool = True
@@ -101,6 +118,8 @@ class Joining:
                 if kept is None:
                     raise
                 return kept
+        if start.event_id and producer.lineage.end_of(start.event_id.generation) is not None:
+            start = producer.lineage.own(stream_id, producer.generation, start)
         if self._names_a_place(start, producer.generation):
             with contextlib.suppress(OffsetOutOfRangeError):
                 return self.read(producer, start)
@@ -120,21 +139,37 @@ class Joining:
         self, stream_id: str, generation: int | None, start: Start
     ) -> ResumableStream | None:
         """Read a stream that another instance produces; None if it is no longer that one."""
-        if start.event_id is not None and start.event_id.generation != generation:
-            return await self._join_left_behind(stream_id, start)
+        if generation is None and start.event_id is not None:
+            raise StreamHistoryChangedError(stream_id)
         try:
-            reader = await self._finding.attached(stream_id, generation, start)
+            reader = await self._attached(stream_id, generation, start)
+        except (StreamHistoryChangedError, HandshakeTimeoutError) as error:
+            if start.event_id is None or start.event_id.generation == generation:
+                raise
+            left = await self._left_behind(stream_id, start)
+            if left is None:
+                raise
+            error.__traceback__ = None  # as below
+            return left
         except _REFUSED as error:
-            kept = generation and await self._replayed(stream_id, generation, start)
-            if not kept:
+            if generation is None:
+                raise
+            if start.event_id is not None:  # which it has not refused as another run's
+                start = start._replace(event_id=start.event_id._replace(generation=generation))
+            kept = await self._replayed(stream_id, generation, start)
+            if kept is None:
                 raise
             error.__traceback__ = None  # with this frame, it would hold what the caller drops
             return kept
-        if reader is None:
-            return None
-        if generation is not None and self._shared.journal is not None:
+        return None if reader is None else self._held(stream_id, reader)
+
+    async def _attached(
+        self, stream_id: str, generation: int | None, start: Start
+    ) -> RemoteReader | None:
+        reader = await self._finding.attached(stream_id, generation, start)
+        if reader is not None and generation is not None and self._shared.journal is not None:
             reader.fallback = self._fallback(stream_id, generation)
-        return self._held(reader)
+        return reader
 
     async def _join_ended(
         self, stream_id: str, over: Over, start: Start, *, replay: bool
@@ -142,6 +177,8 @@ class Joining:
         """Read a stream that is over, from its producer if that still serves it, or the journal."""
         outcome, generation = over.outcome, over.generation
         if outcome and generation:
+            if start.event_id and outcome.lineage.end_of(start.event_id.generation) is not None:
+                start = outcome.lineage.own(stream_id, generation, start)
             named = self._names_a_place(start, generation)
             if named and (producer := self._kept.find(stream_id, generation)):
                 with contextlib.suppress(OffsetOutOfRangeError):
@@ -154,43 +191,77 @@ class Joining:
                 with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
                     reader = await self._finding.attached(stream_id, generation, start, ended=True)
                     if reader is not None:
-                        return self._held(reader)
+                        return self._held(stream_id, reader)
         _raise_unless_completed(stream_id, over.ending, start)
         return None
 
     async def _join_left(
-        self, stream_id: str, generation: int, start: Start, *, replay: bool
+        self, stream_id: str, run: Running, start: Start, *, replay: bool
     ) -> ResumableStream:
         """Read what a dead producer has left in the journal."""
-        kept = await self._replayed(stream_id, generation, start) if replay else None
+        start = run.lineage.own(stream_id, run.generation, start)
+        kept = await self._replayed(stream_id, run.generation, start) if replay else None
         if kept is None:
             raise ProducerLostError(stream_id, start.offset)
         return kept
 
-    async def _join_left_behind(self, stream_id: str, start: Start) -> ResumableStream:
+    async def _left_behind(self, stream_id: str, start: Start) -> ResumableStream | None:
         """Read what a dead producer has left, while a claimant may only be recording its end."""
         shared = self._shared
         if shared.journal is not None and start.event_id is not None:
             left = left_in(await shared.backend.get(shared.names.outcome(stream_id)))
             if left is not None and left.generation == start.event_id.generation:
-                kept = await self._replayed(stream_id, start.event_id.generation, start)
-                if kept is not None:
-                    return kept
-        raise StreamHistoryChangedError(stream_id)
+                return await self._replayed(stream_id, start.event_id.generation, start)
+        return None
 
     async def _replayed(
         self, stream_id: str, generation: int, start: Start
     ) -> ResumableStream | None:
         """Read a run from the journal, and what follows from its producer; None if it has none."""
         reader = await self._replaying.replay(stream_id, generation, start)
-        return None if reader is None else self._held(reader)
+        return None if reader is None else self._held(stream_id, reader)
 
     def _fallback(self, stream_id: str, generation: int) -> Fallback:
         read_on = partial(self._replaying.read_on, stream_id, generation)
         return Fallback(read_on, self._shared.options.outage_timeout)
 
-    def _held(self, reader: RunReader) -> ResumableStream:
-        return ResumableStream(reader, self._loop)
+    def _held(self, stream_id: str, reader: RunReader) -> ResumableStream:
+        return ResumableStream(reader, self._loop, partial(self._continued, stream_id))
+
+    async def _continued(self, stream_id: str, reader: Reader) -> RunReader | None:
+        """Read on in the run that continues the one whose reader has lost its producer.
+
+        Raises:
+            StreamHistoryChangedError: it is continued from a place that lies before the reader's.
+        """
+        if (place := reader.last_event_id) is None:
+            return None
+        start = Start(event_id=EventId.parse(place), named=True)
+        try:
+            # Not for long: who reads beside its producer does not wait for the broker.
+            async with asyncio.timeout(self._shared.options.handshake_timeout):
+                return await self._found_next(stream_id, start)
+        except StreamHistoryChangedError as error:
+            if error.kept is None:
+                return None
+            raise
+        except (ResumableStreamError, TimeoutError):
+            return None
+
+    async def _found_next(self, stream_id: str, start: Start) -> RunReader | None:
+        assert start.event_id is not None  # noqa: S101 - for the type checker
+        lost = start.event_id.generation
+        match await self._finding.look_up(stream_id, lost):
+            case Here(producer) if producer.generation != lost:
+                return self._beside(producer, start)
+            case Elsewhere(present) if present not in {None, lost}:
+                return await self._attached(stream_id, present, start)
+            case Over(run) | Left(run) if (
+                run and run.generation and run.lineage.end_of(lost) is not None
+            ):
+                start = run.lineage.own(stream_id, run.generation, start)
+                return await self._replaying.replay(stream_id, run.generation, start)
+        return None
 
     def _names_a_place(self, start: Start, generation: int) -> bool:
         """Tell whether a stream that is over may still be served to this caller."""

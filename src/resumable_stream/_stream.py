@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, final
 
+from resumable_stream.errors import ProducerLostError
+
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
     from types import TracebackType
 
 
@@ -59,11 +61,17 @@ class ResumableStream:
     only, never the stream.
     """
 
-    __slots__ = ("__weakref__", "_loop", "_reader")
+    __slots__ = ("__weakref__", "_find_next", "_loop", "_reader")
 
-    def __init__(self, reader: Reader, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        loop: asyncio.AbstractEventLoop,
+        find_next: Callable[[Reader], Awaitable[Reader | None]],
+    ) -> None:
         self._reader = reader
         self._loop = loop
+        self._find_next = find_next  # a reader of a run that continues this one's
 
     @property
     def offset(self) -> int:
@@ -90,7 +98,30 @@ class ResumableStream:
         while True:
             for chunk in reader.ahead:
                 return chunk
-            await reader.fetch()
+            try:
+                await reader.fetch()
+            except ProducerLostError as error:
+                reader = await self._move_on(reader, error)
+
+    async def _next_run(self) -> list[str]:
+        reader = self._reader
+        while True:
+            try:
+                return await reader.next_run()
+            except ProducerLostError as error:
+                reader = await self._move_on(reader, error)
+
+    async def _move_on(self, reader: Reader, error: ProducerLostError) -> Reader:
+        """Read on in the run that continues the lost one; raise the error if there is none."""
+        if self._reader is reader:
+            found = await self._find_next(reader)
+            if found is None:
+                raise error
+            if self._reader is reader:
+                self._reader = found
+            else:
+                await found.aclose()
+        return self._reader
 
     def runs(self) -> AsyncIterator[list[str]]:
         """Iterate over the same chunks, but take all that are there in each step.
@@ -103,7 +134,7 @@ class ResumableStream:
         raises, as it does chunk by chunk: a run that comes before an error is given first. A
         cancelled step takes no chunk.
         """
-        return _Runs(self, self._reader)
+        return _Runs(self)
 
     async def aclose(self) -> None:
         """Leave the stream, which goes on without this reader. Idempotent."""
@@ -136,17 +167,16 @@ class ResumableStream:
 class _Runs:
     """Holds its stream, which would be left if nobody held it."""
 
-    __slots__ = ("_reader", "_stream")
+    __slots__ = ("_stream",)
 
-    def __init__(self, stream: ResumableStream, reader: Reader) -> None:
+    def __init__(self, stream: ResumableStream) -> None:
         self._stream = stream
-        self._reader = reader
 
     def __aiter__(self) -> Self:
         return self
 
     def __anext__(self) -> Coroutine[None, None, list[str]]:
-        return self._reader.next_run()
+        return self._stream._next_run()  # noqa: SLF001 - its own part
 
 
 @final

@@ -290,11 +290,20 @@ class OffsetOutOfRangeError(StreamError):
 
 
 class StreamHistoryChangedError(StreamError):
-    """The ``last_event_id`` belongs to an earlier run of this stream id: read it from the start."""
+    """The ``last_event_id`` belongs to an earlier run of this stream id: read it from the start.
 
-    def __init__(self, stream_id: str) -> None:
+    Attributes:
+        kept: how many chunks of that run the stream has gone on from, if it was continued after
+            its producer was lost, and less was kept than the event id has seen; else None.
+    """
+
+    def __init__(self, stream_id: str, kept: int | None = None) -> None:
+        self.kept = kept
+        what = "the last event id belongs to an earlier run of it"
+        if kept is not None:
+            what = f"its producer was lost, and it has gone on after {kept} chunks of that text"
         super().__init__(
             stream_id,
-            f"the history of stream {stream_id!r} has changed: the last event id belongs to an "
-            "earlier run of it; discard what was read and start at offset 0",
+            f"the history of stream {stream_id!r} has changed: {what}; discard what was read and "
+            "start at offset 0",
         )

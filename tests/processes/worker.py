@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from processes.opening import Opening
 from processes.texts import Source, utf16
-from resumable_stream import ResumableStreamError
+from resumable_stream import ResumableStreamError, SoFar
 from support.expected_logs import is_unexpected
 
 if TYPE_CHECKING:
@@ -143,6 +143,39 @@ class Program:
 
         start = self._context.create_new_resumable_stream if new else self._context.resumable_stream
         return await self._join(start(stream, make_stream, skip), reader, recipe.chunks(skip))
+
+    async def do_carry_on(
+        self,
+        stream: str,
+        source: dict[str, Any],
+        reader: str,
+        *,
+        skip: int = 0,
+        last_event_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Continue the stream if it was lost, or join it."""
+        recipe = Source(**source)
+
+        async def make_stream() -> AsyncIterator[str]:
+            raise SourceFailedError("the source ran from its beginning again")
+            yield ""
+
+        async def more(so_far: SoFar) -> AsyncIterator[str]:
+            self._calls[stream] += 1
+            number = len(so_far.chunks)
+            if so_far.chunks != tuple(islice(recipe.chunks(), number)):
+                raise SourceFailedError("what is kept is not what was produced")
+            gate = self._gate(stream)
+            for chunk in islice(recipe.chunks(), number, None):
+                await self._before(number, recipe, gate)
+                yield chunk
+                number += 1
+            await self._before(number, recipe, gate)
+
+        starting = self._context.resumable_stream(
+            stream, make_stream, skip, last_event_id=last_event_id, continue_lost=more
+        )
+        return await self._join(starting, reader, recipe.chunks(skip))
 
     async def do_resume(
         self,

@@ -186,12 +186,16 @@ class Client:
                     self._stream_id, source, visit.offset
                 )
             case "start":
+                sources = self._world.sources[self._stream_id]
+                continues = self._world.plan.continues and context._options.durability
+                more = sources.more_on(context) if continues else None
                 return await context.resumable_stream(
                     self._stream_id,
                     source,
                     visit.offset,
                     last_event_id=visit.event_id,
                     replay=visit.replay,
+                    continue_lost=more,
                 )
             case _:
                 return await context.resume_existing_stream(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulation.continuing_faults import CONTINUING_MUTANTS
 from simulation.journal_faults import JOURNAL_MUTANTS
 from simulation.mutant import Mutant
 
@@ -332,4 +333,5 @@ MUTANTS = (
         found=True,
     ),
     *JOURNAL_MUTANTS,
+    *CONTINUING_MUTANTS,
 )

@@ -72,8 +72,14 @@ def _check_sync(world: World, kept: Kept) -> Iterator[Problem]:
         if kept.gone(run, float("inf")):
             continue
         first = int(visit.first_event_id.partition("-")[2])
+        later = [
+            one for one in world.sources[visit.stream_id].runs if run.generation in one.continues
+        ]
+        if any(one.durability is not Durability.SYNC for one in later):
+            continue
+        written = [record for one in (run, *later) for record in kept.of(one)]
         for number, at in enumerate(visit.times, first + 1):
-            until = max((one.until for one in kept.of(run) if one.append.at <= at), default=0)
+            until = max((one.until for one in written if one.append.at <= at), default=0)
             if until < number:
                 yield "P12", f"a reader has chunk {number - 1} before the journal: {visit}"
                 break
@@ -121,6 +127,11 @@ def _check_runs(world: World, kept: Kept, excuses: Excuses) -> Iterator[Problem]
             if run.durability not in _WRITES_AHEAD or later.durability is None:
                 continue
             claimed = _claimed(world, later)
+            if run.generation in later.continues:
+                end = later.continues[run.generation]
+                if run.chunks[:end] != later.chunks[:end]:
+                    yield "P1", f"{later.generation} continues {run.generation} with another text"
+                continue
             if kept.deleted(run.stream_id, later.started) or not kept.lives(run, claimed):
                 continue
             left = kept.record(run.stream_id, claimed)
@@ -152,7 +163,8 @@ def _check_visit(world: World, excuses: Excuses, visit: Visit) -> Iterator[Probl
         run = _generation(world, visit, outcome.generation)
         if run is None or visit.generation not in {None, run.generation}:
             return  # it has read a run that was superseded
-        if _is_beside_unaware(world, visit, outcome, excuses):
+        unaware = _is_beside_unaware(world, visit, outcome, excuses)
+        if unaware or _is_being_continued(world, visit, outcome):
             return
         silent = visit.attached is None and visit.error is None
         if silent and outcome.kept_until and kept.front_expired(run, visit.began, visit.ended):
@@ -176,6 +188,13 @@ def _check_end(world: World, visit: Visit, run: Run, outcome: Outcome) -> Iterat
         yield "P12", f"it was recorded as {status}, and is kept: {visit}"
     elif _reached(world, visit, run) < _total(world, run, outcome.end):
         yield "P12", f"{outcome.end} chunks are kept, and not all of them were read: {visit}"
+
+
+def _is_being_continued(world: World, visit: Visit, outcome: Outcome) -> bool:
+    """Tell whether nobody answered: who continues a stream first writes its text again."""
+    runs = world.sources[visit.stream_id].runs
+    continued = any(outcome.generation in one.continues for one in runs)
+    return continued and isinstance(visit.error, HandshakeTimeoutError)
 
 
 def _is_beside_unaware(world: World, visit: Visit, outcome: Outcome, excuses: Excuses) -> bool:

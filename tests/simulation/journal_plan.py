@@ -19,6 +19,7 @@ _JOURNALED = 3
 
 _AMPLE = 10**9
 _ELSEWHERE = 0.4
+_CONTINUES = 0.4
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class JournalPlan:
     clients: tuple[tuple[str, ClientPlan], ...] = ()
     lasts: float = field(default=0.0)
     """When the last client comes, in seconds from the beginning."""
+    continues: bool = False
+    """Whether whoever starts a stream continues one that was lost."""
     outlasts: float = 0.0
     """How long a stream's first source takes at least: longer than its host is cut off."""
 
@@ -107,6 +110,7 @@ def draw_journal(
         host_troubles=(*_draw_host_troubles(rng, climate, options, hosts, storm), *cuts),
         clients=clients,
         lasts=max(client.at for _, client in clients),
+        continues=random.Random(f"journal continues {seed}").random() < _CONTINUES,
         outlasts=max((cut.at + cut.lasts for cut in cuts), default=0.0),
     )
 

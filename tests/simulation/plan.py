@@ -52,6 +52,11 @@ class Plan:
         script = draw_script(rng, self.storm, plain=self.typescript is not TypeScript.ABSENT)
         return script if self.journal is None else self.journal.paced(script, run)
 
+    @property
+    def continues(self) -> bool:
+        """Whoever starts a stream continues one that was lost."""
+        return self.journal is not None and self.journal.continues
+
     def options_of(self, host: int) -> Options:
         """Return the options of a host, by its number."""
         return self.options if self.journal is None else self.journal.options(self.options, host)

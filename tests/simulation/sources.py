@@ -15,9 +15,9 @@ from simulation.clock import HOST
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from resumable_stream import ResumableStreamContext
+    from resumable_stream import ResumableStreamContext, SoFar
     from resumable_stream._producing.producer import Producer
     from resumable_stream._text.endings import Ending
     from simulation.clock import Host, SimulatedLoop
@@ -64,6 +64,8 @@ class Run:
     fails: bool = False
     producer: Producer | None = None
     durability: Durability | None = None
+    continues: dict[int, int] = field(default_factory=dict)
+    """The earlier runs with whose text it begins, and how many chunks of each."""
     released: float | None = None
     """When the producer had ended and released everything."""
 
@@ -162,24 +164,29 @@ class Sources:
         self._draw = draw
 
     def on(self, context: ResumableStreamContext) -> Callable[[], AsyncIterator[str]]:
-        def make_stream() -> AsyncIterator[str]:
-            host = HOST.get()
-            assert host is not None
-            run = Run(host, self._loop.now, self.stream_id)
-            bound = context._binding.instance
-            if bound is not None and (producer := bound.producers.get(self.stream_id)):
-                run.generation, run.producer = producer.generation, producer
-                if bound.shared.journal is not None and bound.shared.options.durability:
-                    run.durability = Durability(bound.shared.options.durability)
-            script = self._draw()
-            run.fails = script.fails
-            self.runs.append(run)
-            if run.producer is not None:
-                run.producer.life.drained.add_done_callback(partial(self._released, run))
-            self._timeline.note(host, "runs the source as generation", run.generation)
-            return self._produce(run, script)
+        return lambda: self._run(context, ())
 
-        return make_stream
+    def more_on(self, context: ResumableStreamContext) -> Callable[[SoFar], AsyncIterator[str]]:
+        return lambda so_far: self._run(context, so_far.chunks)
+
+    def _run(self, context: ResumableStreamContext, chunks: Sequence[str]) -> AsyncIterator[str]:
+        host = HOST.get()
+        assert host is not None
+        run = Run(host, self._loop.now, self.stream_id, chunks=list(chunks))
+        run.times = [self._loop.now] * len(chunks)
+        bound = context._binding.instance
+        if bound is not None and (producer := bound.producers.get(self.stream_id)):
+            run.generation, run.producer = producer.generation, producer
+            run.continues = dict(producer.lineage.runs)
+            if bound.shared.journal is not None and bound.shared.options.durability:
+                run.durability = Durability(bound.shared.options.durability)
+        script = self._draw()
+        run.fails = script.fails
+        self.runs.append(run)
+        if run.producer is not None:
+            run.producer.life.drained.add_done_callback(partial(self._released, run))
+        self._timeline.note(host, "runs the source as generation", run.generation, run.continues)
+        return self._produce(run, script)
 
     def _released(self, run: Run, _drained: object) -> None:
         run.released = self._loop.now

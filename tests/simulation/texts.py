@@ -55,7 +55,11 @@ def runs_of(world: World, visit: Visit) -> list[Run]:
     """Return the runs that the reader may have read: it has their text, chunk by chunk."""
     runs = world.sources[visit.stream_id].runs
     if visit.generation is not None:
-        runs = [run for run in runs if run.generation == visit.generation]
+        # Whoever loses its producer reads on in the run that continues its own.
+        own = {visit.generation}
+        known = [run for run in runs if run.generation in own or own & run.continues.keys()]
+        # One that was cancelled before its source began has the text that it continues.
+        runs = known or (runs if world.plan.continues else [])
     return [run for run in runs if _has_text(visit, run, world.plan.unit)]
 
 
@@ -169,7 +173,10 @@ def _check_error(
         StreamExistsError: ("P5", lambda: excuses.claimed(visit)),
         StreamHistoryChangedError: (
             "P5",
-            lambda: excuses.claimed_again(visit) or excuses.absent(visit, runs),
+            lambda: (
+                (excuses.claimed_again(visit) or excuses.absent(visit, runs))
+                and not _is_continued(visit, runs)
+            ),
         ),
         ContextClosedError: ("P4", lambda: excuses.closed(visit.host)),
         BackendError: ("P4", lambda: excuses.broker_away(visit)),
@@ -180,6 +187,15 @@ def _check_error(
                 yield promise, f"{kind.__name__} is not true"
             return
     yield "P3", "an error that nobody expects"
+
+
+def _is_continued(visit: Visit, runs: list[Run]) -> bool:
+    """Tell whether the caller's event id is one of the newest run's, which continues its own."""
+    if visit.event_id is None or not runs or runs[-1].started >= visit.began:
+        return False
+    generation, _, sequence = visit.event_id.partition("-")
+    end = runs[-1].continues.get(int(generation))
+    return end is not None and int(sequence) <= end
 
 
 def _check_places(world: World, visit: Visit, runs: list[Run]) -> Iterator[Problem]:

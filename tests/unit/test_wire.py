@@ -49,6 +49,7 @@ REQUESTS = st.builds(
     unit=st.sampled_from(OffsetUnit),
     place=st.none() | PLACES,
     window=NATURAL,
+    origin=st.none() | NATURAL,
 )
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 DATA_FRAMES = st.builds(

@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from resumable_stream._backoff import Backoff
+from resumable_stream._protocol.lineage import Lineage
 from resumable_stream._protocol.sentinel import (
     DONE,
     FOREIGN_BITS,
@@ -56,10 +57,12 @@ class Claim:
         "_stream_id",
         "_value",
         "generation",
+        "lineage",
     )
 
     def __init__(self, stream_id: str, shared: Shared) -> None:
         self.generation = 1 + secrets.randbelow(2**_GENERATION_BITS - 1)
+        self.lineage = Lineage()
         self._store = shared.backend
         self._key = shared.names.sentinel(stream_id)
         self._names: Names = shared.names
@@ -84,8 +87,10 @@ class Claim:
         """The sentinel's key, and the value that it has while this claim holds it."""
         return self._key, self._value
 
-    async def take(self) -> bool:
+    async def take(self, ended: str | None = None) -> bool:
         """Create the sentinel; tell whether this claim won.
+
+        With ``ended``, which is ``DONE``, it replaces that: the stream goes on.
 
         Raises:
             BackendUnavailableError: the broker is away. If the claim was made all the same, it ends
@@ -97,7 +102,7 @@ class Claim:
                 await asyncio.sleep(backoff.next())
             sent = clock()
             try:
-                won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)
+                won = await self._begin(ended)
                 # From the second attempt on, the refusal may be due to an earlier one.
                 known = clock() < sent + self._options.lease if won else not attempt
             except OutcomeUnknownError:
@@ -105,16 +110,23 @@ class Claim:
             if not known:
                 # The write may not have been executed, or its lease may have run out since.
                 value = await self._store.get(self._key)
-                if value is None:
+                if value == ended:
                     continue
-                won = generation_of(value) == self.generation
-                self._value = value if won else self._value
+                won = value is not None and generation_of(value) == self.generation
+                if won and value is not None:
+                    self._value = value
             if won:
                 self._held_until = sent + self._options.lease
             return won
         raise BackendUnavailableError(
             "the broker loses its replies: the claim could not be confirmed; try again"
         )
+
+    async def _begin(self, ended: str | None) -> bool:
+        key, value, ttl = self._key, self._value, self._options.lease_ttl
+        if ended is None:
+            return await self._store.create(key, value, ttl=ttl)
+        return await self._store.compare_and_set(key, ended, value, ttl=ttl)
 
     async def renew(self) -> bool:
         """Extend the lease, or create the sentinel again if the broker has lost it.
@@ -163,7 +175,8 @@ class Claim:
             await self.renew()  # a pointer without a sentinel would say that the producer is dead
         elif generation_of(present) != self.generation:
             raise SupersededError
-        pointer = Running(self.generation, kept_until, options.retention_ttl).encode()
+        retention = options.retention_ttl
+        pointer = Running(self.generation, kept_until, retention, self.lineage).encode()
         await self._record(pointer, options.pointer_ttl)
         self._pointer = pointer
 
@@ -185,7 +198,8 @@ class Claim:
             SupersededError: another generation holds the stream; its keys were not changed.
             BackendError: the broker is away; try again, which is safe at any point.
         """
-        await self.bury(Outcome(self.generation, end, ending, served_until, kept_until))
+        outcome = Outcome(self.generation, end, ending, served_until, kept_until, self.lineage)
+        await self.bury(outcome)
 
     async def bury(self, outcome: Outcome) -> None:
         """As ``finish``, for an outcome that may be that of a dead producer before this one."""

@@ -113,6 +113,18 @@ class JournalWriter:
     def index(self) -> int:
         return self._log.index
 
+    async def copy(self, text: Log) -> None:
+        """Write all that there is of a text which another log has, before a pointer leads here.
+
+        Raises:
+            As ``write``.
+        """
+        self._point_at = math.inf
+        while await self.write(text, None):
+            pass
+        self._point_at = 0.0
+        await self._point()
+
     async def write(self, text: Log, end: EndFrame | None) -> bool:
         """Write the text from ``place`` on, as much as fits a record, with the end if all does.
 
@@ -221,7 +233,8 @@ class JournalWriter:
 
     async def _find_place(self) -> None:
         """Go on where the log ends: what was lost of it is written again."""
-        self._point_at = 0.0
+        if self._point_at < math.inf:
+            self._point_at = 0.0
         last = await self._log.find_end()
         if not last:
             self._log.index, self.place = 0, Place(0)

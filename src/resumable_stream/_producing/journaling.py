@@ -101,6 +101,16 @@ class Journaling:
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    async def adopt(self) -> None:
+        """Write the text that the stream begins with, before anything says that it is here.
+
+        Raises:
+            NotKeptError, ForeignRecordError, SupersededError, BackendError: it is not written.
+        """
+        if self._options.durability is not Durability.EXIT:
+            await self._writer.copy(self.draft)
+            self._publish()
+
     def begin(self) -> None:
         """Write while the stream runs, unless it is to be written at its end."""
         if self._options.durability is not Durability.EXIT:

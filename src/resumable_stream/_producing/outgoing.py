@@ -242,6 +242,9 @@ class Outgoing:
         if request.generation not in (None, self._claim.generation):
             self._refuse(listener, RefusalFrame(self._claim.generation, Refusal.OTHER_GENERATION))
             return
+        if (refusal := self._contradiction(request)) is not None:
+            self._refuse(listener, refusal)
+            return
         reply = self._replies.answer(request, first=listener not in self._followers)
         if not self._followers:
             self._live.begin(asyncio.get_running_loop().time())
@@ -252,6 +255,17 @@ class Outgoing:
         elif enrolled and (request.window or self._live.end is not None):
             # A window of nothing only keeps the listener enrolled.
             self._replies.owe(listener, reply)
+
+    def _contradiction(self, request: Request) -> RefusalFrame | None:
+        """Refuse a place in an earlier run's text that is none in this run's."""
+        if request.origin is None or request.place is None:
+            return None
+        end = self._claim.lineage.end_of(request.origin)
+        if end is None:
+            return RefusalFrame(self._claim.generation, Refusal.NOT_CONTINUED)
+        if request.place.sequence > end:
+            return RefusalFrame(self._claim.generation, Refusal.OTHER_HISTORY, end)
+        return None
 
     def _refuse(self, listener: str, refusal: RefusalFrame) -> None:
         if len(self._notices) < MAX_LISTENERS:

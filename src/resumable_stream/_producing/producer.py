@@ -17,13 +17,15 @@ from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.journaling import Journaling
     from resumable_stream._producing.kept import Kept
     from resumable_stream._producing.publisher import Publisher
     from resumable_stream._producing.v1_audience import V1Audience
+    from resumable_stream._protocol.lineage import Lineage
+    from resumable_stream._protocol.sentinel import Outcome
     from resumable_stream._shared import Shared
     from resumable_stream._source import MakeStream
     from resumable_stream._stream_end import OnEnd
@@ -106,6 +108,15 @@ class Producer:
         return self._claim.generation
 
     @property
+    def lineage(self) -> Lineage:
+        """The runs that it continues."""
+        return self._claim.lineage
+
+    def has_text_of(self, generation: int) -> bool:
+        """Tell whether its text is that run's, or begins with it."""
+        return generation == self.generation or self.lineage.end_of(generation) is not None
+
+    @property
     def kept_until(self) -> int:
         """Until when the journal has all of the text, in Unix time; 0 if it has not, or not yet."""
         return self._recording.kept_until
@@ -128,6 +139,20 @@ class Producer:
         """Listen no more: the claim was not won, and nothing was started."""
         self._reach(Stage.RELEASED)
         await self._requests.aclose()
+
+    async def adopt(self, chunks: Sequence[str], outcome: Outcome) -> None:
+        """Begin with the text of a run that was lost; the claim is won, and nothing started.
+
+        Raises:
+            BackendError, SupersededError, NotKeptError: it cannot be kept.
+        """
+        assert outcome.generation is not None  # noqa: S101 - for the type checker
+        self._claim.lineage = outcome.lineage.continued(outcome.generation, outcome.end)
+        draft = self.log if self._journaling is None else self._journaling.draft
+        for chunk in chunks:
+            draft.append(chunk)
+        if self._journaling is not None:
+            await self._journaling.adopt()
 
     def start(self, make_stream: MakeStream, on_end: OnEnd | None) -> None:
         """Begin, with the claim won; returns at once."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from resumable_stream._protocol.ending_fields import ending_fields, ending_from
 from resumable_stream._protocol.fields import MalformedError, natural, read_object
+from resumable_stream._protocol.lineage import Lineage
 from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import MAX_SAFE_INTEGER
 
@@ -38,7 +39,7 @@ class Outcome(NamedTuple):
 
     ``generation`` is None if the record cannot be read. ``served_until`` is the Unix time until
     which the producer intends to serve the stream, and ``kept_until`` that until which the journal
-    has all of its text.
+    has all of its text. ``lineage`` says what the run has continued.
     """
 
     generation: int | None
@@ -46,6 +47,7 @@ class Outcome(NamedTuple):
     ending: Ending
     served_until: int = 0
     kept_until: int = 0
+    lineage: Lineage = Lineage()
 
     def encode(self) -> str:
         fields = {"generation": self.generation, "end": self.end} | ending_fields(self.ending)
@@ -53,7 +55,7 @@ class Outcome(NamedTuple):
             fields["servedUntil"] = self.served_until
         if self.kept_until:
             fields["keptUntil"] = self.kept_until
-        return json.dumps(fields, separators=(",", ":"))
+        return json.dumps(fields | self.lineage.fields(), separators=(",", ":"))
 
     def is_served(self) -> bool:
         """Return whether the producer may still serve the stream, even if clocks differ."""
@@ -75,6 +77,7 @@ class Outcome(NamedTuple):
                 ending,
                 natural(fields.get("servedUntil"), 0),
                 natural(fields.get("keptUntil"), 0),
+                Lineage.read(fields),
             )
         except MalformedError:
             return None
@@ -88,21 +91,22 @@ class Running(NamedTuple):
     """What stands in place of an outcome while a producer writes its text to a journal.
 
     It leads to the text of a producer that dies. ``kept_until`` is as in ``Outcome``, and
-    ``retention`` the time to live of each record, in seconds.
+    ``retention`` the time to live of each record, in seconds. ``lineage`` as there.
     """
 
     generation: int
     kept_until: int
     retention: int = 0
+    lineage: Lineage = Lineage()
 
     def encode(self) -> str:
-        fields = {
+        fields: dict[str, object] = {
             "generation": self.generation,
             "status": _RUNNING,
             "keptUntil": self.kept_until,
             "retention": self.retention,
         }
-        return json.dumps(fields, separators=(",", ":"))
+        return json.dumps(fields | self.lineage.fields(), separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str | None) -> Running | None:
@@ -117,6 +121,7 @@ class Running(NamedTuple):
                 natural(fields.get("generation")),
                 natural(fields.get("keptUntil"), 0),
                 natural(fields.get("retention"), 0),
+                Lineage.read(fields),
             )
         except MalformedError:
             return None

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from resumable_stream._protocol.lineage import Lineage
 from resumable_stream._protocol.sentinel import DONE, Outcome, Running, generation_of, left_in
 from resumable_stream._text.endings import Ending, Status
 
@@ -47,6 +48,10 @@ class Over:
     @property
     def generation(self) -> int | None:
         return self.outcome.generation if self.outcome else None
+
+    @property
+    def lineage(self) -> Lineage:
+        return self.outcome.lineage if self.outcome else Lineage()
 
 
 @final

@@ -48,6 +48,8 @@ class Refusal(StrEnum):
     INSIDE_PAIR = "inside-pair"
     UNKNOWN_PLACE = "unknown-place"
     OTHER_GENERATION = "other-generation"
+    NOT_CONTINUED = "not-continued"
+    OTHER_HISTORY = "other-history"
 
 
 class Request(NamedTuple):
@@ -61,6 +63,7 @@ class Request(NamedTuple):
     unit: OffsetUnit = OffsetUnit.UTF16
     place: Place | None = None
     window: int = 0
+    origin: int | None = None  # the earlier run that the place is of
 
 
 _NOTHING = Joined()
@@ -148,6 +151,8 @@ def encode_request(request: Request) -> bytes:
     if request.place is not None:
         fields["sequence"] = request.place.sequence
         fields["byte"] = request.place.byte
+    if request.origin is not None:
+        fields["origin"] = request.origin
     return dump(fields)
 
 
@@ -167,6 +172,7 @@ def _request(fields: dict[str, Any]) -> Request:
     if natural(fields.get("version"), 1) == 1:
         return Request(listener_id, version=1, skip=skip)
     generation, sequence = fields.get("generation"), fields.get("sequence")
+    origin = fields.get("origin")
     place = None
     if sequence is not None:
         place = Place(natural(sequence), natural(fields.get("byte"), 0))
@@ -179,6 +185,7 @@ def _request(fields: dict[str, Any]) -> Request:
         unit=choice(OffsetUnit, fields.get("unit"), OffsetUnit.UTF16),
         place=place,
         window=natural(fields.get("window"), 0),
+        origin=None if origin is None else natural(origin),
     )
 
 

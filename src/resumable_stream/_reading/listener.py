@@ -28,6 +28,7 @@ from resumable_stream.errors import (
     BackendError,
     InvalidEventIdError,
     OffsetOutOfRangeError,
+    StreamHistoryChangedError,
 )
 
 if TYPE_CHECKING:
@@ -154,9 +155,11 @@ class Listener:
 
     async def _ask(self, window: int) -> None:
         reader, liveness, options = self._reader, self._liveness, self._reader.shared.options
-        place = self._asked_place = self._assembly.place
-        if place is None and reader.start.event_id is not None:
-            place = Place(reader.start.event_id.sequence)
+        place, origin = self._assembly.place, None
+        self._asked_place = place
+        if place is None and (wanted := reader.start.event_id) is not None:
+            place = Place(wanted.sequence)
+            origin = wanted.generation if wanted.generation != self._generation else None
         request = Request(
             self._id,
             generation=self._generation,
@@ -164,6 +167,7 @@ class Listener:
             unit=options.unit,
             place=place,
             window=window,
+            origin=origin,
         )
         now = reader.loop.time()
         self._retry_at = now + liveness.pauses.next()
@@ -273,6 +277,10 @@ class Listener:
                         f"last event id '{reader.start.event_id}' is beyond the stream"
                     )
                 )
+            case Refusal.NOT_CONTINUED:
+                reader.end(StreamHistoryChangedError(reader.stream_id))
+            case Refusal.OTHER_HISTORY:
+                reader.end(StreamHistoryChangedError(reader.stream_id, frame.start))
             case Refusal.OTHER_GENERATION:
                 self._liveness.contradicted(reader.loop.time())
                 reader.task.wake()

@@ -14,10 +14,10 @@ from resumable_stream._text.offsets import Skip, inside_pair
 from resumable_stream.errors import (
     InvalidEventIdError,
     OffsetOutOfRangeError,
-    StreamHistoryChangedError,
 )
 
 if TYPE_CHECKING:
+    from resumable_stream._protocol.lineage import Lineage
     from resumable_stream._reading.fallback import Fallback
     from resumable_stream._text.log import Log
     from resumable_stream._text.offsets import OffsetUnit
@@ -41,6 +41,9 @@ class Produced(Protocol):
 
     @property
     def generation(self) -> int: ...
+
+    @property
+    def lineage(self) -> Lineage: ...
 
     @property
     def settled(self) -> asyncio.Future[None]: ...
@@ -85,6 +88,7 @@ class LocalReader(RunReader):
         self._fallen: OffsetOutOfRangeError | None = None  # once its text was dropped
         self.fallback: Fallback | None = None
         self._grace_until: float | None = None
+        start = producer.lineage.own(producer.stream_id, producer.generation, start)
         position = self._locate(start)
         self._offset = self._log.offset(position, unit)
         self._sequence = position.sequence  # of the run's first chunk
@@ -197,8 +201,6 @@ class LocalReader(RunReader):
     def _locate(self, start: Start) -> Position:
         log = self._log
         if start.event_id is not None:
-            if start.event_id.generation != self._generation:
-                raise StreamHistoryChangedError(self._stream_id)
             sequence = start.event_id.sequence
             if sequence > log.end:
                 raise InvalidEventIdError(f"last event id '{start.event_id}' is beyond the stream")

@@ -1,0 +1,50 @@
+"""Deliberate faults in how a stream goes on whose producer was lost."""
+
+from __future__ import annotations
+
+from simulation.mutant import Mutant
+
+CONTINUING_MUTANTS = (
+    Mutant(
+        "a stream is continued without its last chunk",
+        "_producing/producer.py",
+        "        for chunk in chunks:\n            draft.append(chunk)\n",
+        "        for chunk in chunks[:-1]:\n            draft.append(chunk)\n",
+    ),
+    Mutant(
+        "event ids of a continued run are refused",
+        "_protocol/lineage.py",
+        "        return next((end for one, end in self.runs if one == generation), None)\n",
+        "        return None\n",
+    ),
+    Mutant(
+        "a place beyond what was kept is taken for one in the text that goes on",
+        "_producing/outgoing.py",
+        "        if request.place.sequence > end:\n",
+        "        if request.place.sequence > end + 10**6:\n",
+    ),
+    Mutant(
+        "two callers continue one stream",
+        "_producing/claim.py",
+        "        return await self._store.compare_and_set(key, ended, value, ttl=ttl)\n",
+        "        return True\n",
+    ),
+    Mutant(
+        "a log is pointed at before it has the text that is continued",
+        "_producing/journal_writer.py",
+        "        self._point_at = math.inf\n",
+        "        self._point_at = 0.0\n",
+    ),
+    Mutant(
+        "a run that completed is continued",
+        "_continuing.py",
+        "            and outcome.ending.status is Status.LOST\n",
+        "",
+    ),
+    Mutant(
+        "what is continued is continued from its beginning",
+        "_succeeding.py",
+        "                return partial(continuation.more, so_far)\n",
+        "                return partial(continuation.more, type(so_far)(()))\n",
+    ),
+)
