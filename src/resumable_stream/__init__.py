@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from resumable_stream._context import ResumableStreamContext
 from resumable_stream._continuing import SoFar
+from resumable_stream._conversations import Conversations, Turn
 from resumable_stream._factory import create_resumable_stream_context
 from resumable_stream._options import Durability, Options
 from resumable_stream._owners import StreamOwners, owned_stream_id
@@ -73,6 +74,7 @@ __all__ = [
     "BackendUnavailableError",
     "CancelResult",
     "ContextClosedError",
+    "Conversations",
     "DeleteResult",
     "DuplicateSchemeError",
     "Durability",
@@ -117,6 +119,7 @@ __all__ = [
     "StreamSupersededError",
     "SubscriberCounts",
     "Subscription",
+    "Turn",
     "UnknownSchemeError",
     "UnsupportedDriverError",
     "WrongEventLoopError",

@@ -35,6 +35,9 @@ class Names(NamedTuple):
     def outcome(self, stream_id: str) -> str:
         return f"{self.prefix}:rs:outcome:{stream_id}"
 
+    def conversation(self, conversation_id: str) -> str:
+        return f"{self.prefix}:rs:conversation:{conversation_id}"
+
     def request(self, stream_id: str) -> str:
         return f"{self.prefix}:rs:request:{stream_id}"
 
