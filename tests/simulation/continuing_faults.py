@@ -18,22 +18,10 @@ CONTINUING_MUTANTS = (
         "        return None\n",
     ),
     Mutant(
-        "a place beyond what was kept is taken for one in the text that goes on",
-        "_producing/outgoing.py",
-        "        if request.place.sequence > end:\n",
-        "        if request.place.sequence > end + 10**6:\n",
-    ),
-    Mutant(
         "two callers continue one stream",
         "_producing/claim.py",
         "        return await self._store.compare_and_set(key, ended, value, ttl=ttl)\n",
         "        return True\n",
-    ),
-    Mutant(
-        "a log is pointed at before it has the text that is continued",
-        "_producing/journal_writer.py",
-        "        self._point_at = math.inf\n",
-        "        self._point_at = 0.0\n",
     ),
     Mutant(
         "a run that completed is continued",

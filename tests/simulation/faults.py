@@ -22,23 +22,22 @@ MUTANTS = (
     Mutant(
         "a claim is made by get and then set",
         "_producing/claim.py",
-        "won = await self._store.create(self._key, self._value, ttl=self._options.lease_ttl)",
-        "won = await self._store.get(self._key) is None\n"
-        "                if won:\n"
-        "                    await self._store.set(\n"
-        "                        self._key, self._value, ttl=self._options.lease_ttl\n"
-        "                    )",
+        "            return await self._store.create(key, value, ttl=ttl)\n",
+        "            won = await self._store.get(key) is None\n"
+        "            if won:\n"
+        "                await self._store.set(key, value, ttl=ttl)\n"
+        "            return won\n",
     ),
     Mutant(
         "a claim whose reply was lost counts as another's",
         "_producing/claim.py",
-        "won = generation_of(value) == self.generation",
+        "won = value is not None and generation_of(value) == self.generation",
         "won = False",
     ),
     Mutant(
         "a claim whose reply was lost is won without looking",
         "_producing/claim.py",
-        "won = generation_of(value) == self.generation",
+        "won = value is not None and generation_of(value) == self.generation",
         "won = True",
     ),
     Mutant(
@@ -91,12 +90,8 @@ MUTANTS = (
     Mutant(
         "requests are heard only once the claim is won",
         "_instance.py",
-        "            await producer.listen()\n"
-        "            won = await self._take(claim) "
-        "and not await self._is_buried(stream_id, claim)\n",
-        "            won = await self._take(claim) "
-        "and not await self._is_buried(stream_id, claim)\n"
-        "            await producer.listen()\n",
+        "            await producer.listen()\n            won = await self._take(claim)\n",
+        "            won = await self._take(claim)\n            await producer.listen()\n",
     ),
     Mutant(
         "early requests are forgotten",

@@ -65,9 +65,9 @@ JOURNAL_MUTANTS = (
     ),
     Mutant(
         "the source of a dead producer is run again",
-        "_instance.py",
-        "return await bury(stream_id, claim, self.shared, journal)",
-        "return False",
+        "_succeeding.py",
+        "    if left is None:\n",
+        "    if left is None or continuation is None:\n",
     ),
     Mutant(
         "an erased text stays",
@@ -78,11 +78,9 @@ JOURNAL_MUTANTS = (
     Mutant(
         "a claim that cannot bury a dead producer is kept",
         "_instance.py",
-        "            won = await self._take(claim) "
-        "and not await self._is_buried(stream_id, claim)\n",
-        "            won = await self._take(claim)\n"
-        "            if won and await self._is_buried(stream_id, claim):\n"
-        "                won = False\n",
+        "            if not shared.background.is_ending():\n"
+        "                releasing = _release(claim)\n",
+        "            if False:\n                releasing = _release(claim)\n",
         found=True,
     ),
     Mutant(
@@ -139,8 +137,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "a place in a dead producer's text is refused while its end is recorded",
         "_joining.py",
-        "            return await self._join_left_behind(stream_id, start)\n",
-        "            raise StreamHistoryChangedError(stream_id)\n",
+        "            left = await self._left_behind(stream_id, start)\n",
+        "            left = None\n",
         found=True,
     ),
 )
