@@ -164,7 +164,7 @@ def _check_visit(world: World, excuses: Excuses, visit: Visit) -> Iterator[Probl
         if run is None or visit.generation not in {None, run.generation}:
             return  # it has read a run that was superseded
         unaware = _is_beside_unaware(world, visit, outcome, excuses)
-        if unaware or _is_being_continued(world, visit, outcome):
+        if unaware or _is_being_continued(world, visit, outcome, excuses):
             return
         silent = visit.attached is None and visit.error is None
         if silent and outcome.kept_until and kept.front_expired(run, visit.began, visit.ended):
@@ -190,10 +190,11 @@ def _check_end(world: World, visit: Visit, run: Run, outcome: Outcome) -> Iterat
         yield "P12", f"{outcome.end} chunks are kept, and not all of them were read: {visit}"
 
 
-def _is_being_continued(world: World, visit: Visit, outcome: Outcome) -> bool:
+def _is_being_continued(world: World, visit: Visit, outcome: Outcome, excuses: Excuses) -> bool:
     """Tell whether nobody answered: who continues a stream first writes its text again."""
     runs = world.sources[visit.stream_id].runs
     continued = any(outcome.generation in one.continues for one in runs)
+    continued |= world.plan.continues and _is_claimed(excuses, visit)
     return continued and isinstance(visit.error, HandshakeTimeoutError)
 
 
