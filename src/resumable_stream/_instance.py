@@ -100,7 +100,8 @@ class Instance:
                     if continuation is None or producer.log.ending != Ending(Status.LOST):
                         return None
                     await asyncio.wait({producer.settled})
-                claimed = await self._claim(stream_id, make_stream, continuation)
+                fresh = start.event_id is None  # a new run has no place for an event id
+                claimed = await self._claim(stream_id, make_stream, continuation, fresh=fresh)
                 if claimed is None:
                     return None
                 producer, source = claimed
@@ -170,11 +171,17 @@ class Instance:
             await self.shared.backend.aclose()
 
     async def _claim(
-        self, stream_id: str, make_stream: MakeStream, continuation: Continuation | None
+        self,
+        stream_id: str,
+        make_stream: MakeStream,
+        continuation: Continuation | None,
+        *,
+        fresh: bool,
     ) -> tuple[Producer, MakeStream] | None:
         """Make a producer that listens and holds the claim, and its source.
 
-        Return None if somebody else holds it, or if it was spent on the end of a dead producer.
+        Return None if somebody else holds it, or if it was spent on the end of a dead producer;
+        without ``fresh`` also if there is nothing to continue.
         """
         claim = Claim(stream_id, self.shared)
         producer = Producer(
@@ -192,6 +199,9 @@ class Instance:
                 won = await self._take(claim, DONE)
             if won:
                 source = await self._begun(claim, producer, make_stream, continuation)
+            if source is make_stream and not fresh:
+                source = None
+                await _release(claim)
             if source is not None and self._closing:
                 source = None
                 await _release(claim)

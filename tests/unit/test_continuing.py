@@ -218,6 +218,26 @@ async def test_a_context_that_closes_hands_over(durability: str) -> None:
         assert await rest(await again.resume_existing_stream(ID)) == ["a", "b", "c"]
 
 
+@pytest.mark.rule("CNT-1", "P2")
+@in_virtual_time
+async def test_no_source_runs_anew_for_an_event_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was lost may expire between the look and the claim."""
+    async with world() as here:
+        context, _, _ = journaled(here)
+        looks = iter([True, False])
+
+        async def is_lost(*_: Any) -> bool:
+            return next(looks)
+
+        monkeypatch.setattr("resumable_stream._instance.Instance.is_lost", is_lost)
+        with pytest.raises(StreamHistoryChangedError):
+            await context.resumable_stream(
+                ID, never, last_event_id="77-3", continue_lost=More("never")
+            )
+        await asyncio.sleep(1.1)
+        assert await here.sentinel() is None
+
+
 @pytest.mark.rule("CNT-6", "JNL-8")
 @in_virtual_time
 async def test_deleting_erases_every_run() -> None:
