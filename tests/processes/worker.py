@@ -173,7 +173,12 @@ class Program:
             await self._before(number, recipe, gate)
 
         starting = self._context.resumable_stream(
-            stream, make_stream, skip, last_event_id=last_event_id, continue_lost=more
+            stream,
+            make_stream,
+            skip,
+            last_event_id=last_event_id,
+            continue_lost=more,
+            continue_at_most=100,
         )
         return await self._join(starting, reader, recipe.chunks(skip))
 
