@@ -71,7 +71,8 @@ class ResumableStream:
     ) -> None:
         self._reader = reader
         self._loop = loop
-        self._find_next = find_next  # a reader of a run that continues this one's
+        # Gives a reader of a run that continues this one's; None once the stream was left.
+        self._find_next: Callable[[Reader], Awaitable[Reader | None]] | None = find_next
 
     @property
     def offset(self) -> int:
@@ -114,13 +115,15 @@ class ResumableStream:
     async def _move_on(self, reader: Reader, error: ProducerLostError) -> Reader:
         """Read on in the run that continues the lost one; raise the error if there is none."""
         if self._reader is reader:
-            found = await self._find_next(reader)
+            found = None if self._find_next is None else await self._find_next(reader)
             if found is None:
                 raise error
-            if self._reader is reader:
+            if self._find_next is not None and self._reader is reader:
                 self._reader = found
-            else:
+            else:  # left meanwhile, or another caller was faster
                 await found.aclose()
+                if self._find_next is None:
+                    raise error
         return self._reader
 
     def runs(self) -> AsyncIterator[list[str]]:
@@ -138,10 +141,12 @@ class ResumableStream:
 
     async def aclose(self) -> None:
         """Leave the stream, which goes on without this reader. Idempotent."""
+        self._find_next = None
         await self._reader.aclose()
 
     def close(self) -> None:
         """Leave the stream soon, without waiting for it; may be called in any thread."""
+        self._find_next = None
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._reader.close)
 
