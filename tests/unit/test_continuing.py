@@ -290,3 +290,36 @@ async def test_invalid_limits_are_named(value: Any) -> None:
             await context.resumable_stream(ID, never, continue_lost=More(), continue_at_most=value)
         with pytest.raises(InvalidArgumentError, match="continue_lost"):
             await context.resumable_stream(ID, never, continue_lost=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.rule("CNT-5", "P10")
+@in_virtual_time
+async def test_a_reader_that_left_meanwhile_reads_on_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as here:
+        producing, broker, notebook = journaled(here)
+        reading, _, _ = journaled(here, None)
+        await producing.create_new_resumable_stream(ID, Source("a"))
+        reader: Any = await reading.resume_existing_stream(ID)
+        assert await anext(reader) == "a"
+        found: list[Any] = []
+        find = reader._find_next
+
+        async def slowly(lost: Any) -> Any:
+            found.append(await find(lost))
+            await reader.aclose()
+            return found[0]
+
+        monkeypatch.setattr(reader, "_find_next", slowly)
+        await asyncio.sleep(2)
+        broker.away = notebook.away = True
+        await here.raw.delete(SENTINEL)
+        context, _, _ = journaled(here)
+        source = Source("b")
+        await context.resumable_stream(ID, never, continue_lost=lambda _: source())
+        with pytest.raises(ProducerLostError):
+            await asyncio.wait_for(anext(reader), 60)
+        assert found[0] is not None
+        assert reader._reader is not found[0]
+        source.finish()
