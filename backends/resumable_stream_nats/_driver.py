@@ -270,6 +270,11 @@ async def discard(client: Client) -> None:
         await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT)
         closing.cancel()
         left = {closing, *_own_tasks(client)}
+        if client._transport is not None:
+            # This retrieves why the connection was lost; a close that fails half-way does not.
+            lost = asyncio.create_task(client._transport.wait_closed())  # type: ignore[no-untyped-call]
+            await asyncio.wait({lost}, timeout=_CLOSE_TIMEOUT)
+            left.add(lost)
     client._subs.clear()
     left.discard(asyncio.current_task())
     for task in left:
