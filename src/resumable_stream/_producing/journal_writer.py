@@ -105,7 +105,8 @@ class JournalWriter:
         self._written = 0  # bytes
         self._losses = 0  # since a record was written
         self._next: _Record | None = None  # prepared
-        self._point_at = 0.0  # when the pointer to the log has to be written again
+        # When the pointer to the log has to be written again. At its end, a stream needs none.
+        self._point_at = math.inf if self._options.durability is Durability.EXIT else 0.0
         self.doubtful = False
         self.place = Place(0)
 
@@ -114,13 +115,13 @@ class JournalWriter:
         return self._log.index
 
     async def copy(self, text: Log) -> None:
-        """Write all that there is of a text which another log has, before a pointer leads here.
+        """Write the text that there is now, before a pointer leads here: another log may have it.
 
         Raises:
             As ``write``.
         """
-        self._point_at = math.inf
-        while await self.write(text, None):
+        self._point_at, until = math.inf, text.end
+        while self.place.sequence < until and await self.write(text, None):
             pass
         self._point_at = 0.0
         await self._point()
@@ -259,7 +260,7 @@ class JournalWriter:
     async def _point(self) -> None:
         """See that the text is found if this producer dies: its generation stands in a key."""
         clock = asyncio.get_running_loop().time
-        if self._options.durability is Durability.EXIT or clock() < self._point_at:
+        if clock() < self._point_at:
             return
         retention = self._options.retention
         try:

@@ -35,6 +35,9 @@ _ASYNC_INTERVAL = 1.0
 # processor as hundreds of chunks.
 _ASYNC_PAUSE = 0.02
 _SYNC_INTERVAL = 0.02
+# With "exit", a stream with so many full blocks that are not written is not over soon, or its end
+# would wait for all of them.
+_EXIT_BLOCKS = 32
 # With "sync", a source waits once this many full blocks of text are not written.
 _MOST_BLOCKS = 256
 # How long an ending waits for a journal that does not get on, unless readers wait for it, too.
@@ -60,6 +63,7 @@ class Journaling:
 
     __slots__ = (
         "_began",
+        "_blocks",
         "_generation",
         "_hurry",
         "_kept",
@@ -98,6 +102,7 @@ class Journaling:
         self.superseded = False
         self._kept = True
         self._began = 0.0  # when the last write did
+        self._blocks = 0  # full ones, since the last write was due
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -107,14 +112,14 @@ class Journaling:
         Raises:
             NotKeptError, ForeignRecordError, SupersededError, BackendError: it is not written.
         """
-        if self._options.durability is not Durability.EXIT:
+        if not self._at_end:
             await self._writer.copy(self.draft)
             self._publish()
 
     def begin(self) -> None:
-        """Write while the stream runs, unless it is to be written at its end."""
-        if self._options.durability is not Durability.EXIT:
-            self.draft.on_block = self._on_block
+        """Write while the stream runs; with "exit", as soon as there is much."""
+        self.draft.on_block = self._on_block
+        if not self._at_end:
             self._start()
 
     def doubt(self) -> None:
@@ -160,6 +165,10 @@ class Journaling:
         """The readers wait for the journal."""
         return self.draft is not self._text
 
+    @property
+    def _at_end(self) -> bool:
+        return self._options.durability is Durability.EXIT
+
     def _finish_text(self, ending: Ending) -> None:
         if ending.status is Status.COMPLETED and self._text.end < self.draft.end:
             lost = "the journal did not take the end of the text"
@@ -169,6 +178,12 @@ class Journaling:
         self._text.finish(ending)
 
     def _on_block(self) -> None:
+        if self._at_end:
+            self._blocks += 1
+            if self._blocks == _EXIT_BLOCKS:
+                self._start()
+                self._hurry.set()
+            return
         # While blocks come faster, the next one writes this one, too.
         if self.drafts or asyncio.get_running_loop().time() >= self._began + _ASYNC_PAUSE:
             self._hurry.set()
@@ -200,6 +215,8 @@ class Journaling:
 
     async def _run(self) -> None:
         try:
+            if self._at_end and self.draft.ending is None:
+                await self._writer.copy(self.draft)
             while not await self._write():
                 await self._gather()
         except NotKeptError as error:
@@ -227,6 +244,7 @@ class Journaling:
         """Write all that is there; return whether that was the end."""
         self._began = asyncio.get_running_loop().time()
         self._hurry.clear()
+        self._blocks = 0
         while True:
             end, source = self._end_frame(), self.draft
             if self._writer.place.sequence < self._text.end:
@@ -252,6 +270,9 @@ class Journaling:
         while writer.place.sequence >= draft.end and draft.ending is None and not writer.doubtful:
             await draft.changed()
         if draft.ending is not None or writer.doubtful:
+            return
+        if self._at_end:
+            await self._hurry.wait()
             return
         hurry = self._hurry.set
         if self.drafts:
