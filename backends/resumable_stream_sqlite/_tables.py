@@ -28,6 +28,9 @@ _NEW = (0, 0, frozenset[str]())
 _OURS = (APPLICATION_ID, VERSION, frozenset(TABLES))
 
 _RETRY_INTERVAL = 0.01
+# Large records take half of the processor that they take with the default of 4 KiB; small ones as
+# much.
+_PAGE_SIZE = 16 * 1024
 
 
 def prepare(connection: sqlite3.Connection, path: str, patience: float) -> None:
@@ -40,6 +43,7 @@ def prepare(connection: sqlite3.Connection, path: str, patience: float) -> None:
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
     if _kind(connection) == _NEW:
+        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         connection.execute("BEGIN IMMEDIATE")
         # Another process may have been faster.
         if _kind(connection) == _NEW:

@@ -206,7 +206,7 @@ async def test_a_full_journal_keeps_what_it_has(
 
     def limited(*args: object, **settings: object) -> sqlite3.Connection:
         connection: sqlite3.Connection = connect(*args, **settings)  # type: ignore[call-overload] # whatever it takes
-        connection.execute("PRAGMA max_page_count = 100")
+        connection.execute("PRAGMA max_page_count = 30")
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", limited)
