@@ -30,7 +30,7 @@ class Durability(StrEnum):
     """When the text of a stream is written to the journal."""
 
     EXIT = "exit"
-    """Once, when the stream is over."""
+    """Once, when the stream is over; each MiB of a longer text before."""
 
     ASYNC = "async"
     """While it runs; readers do not wait for it."""
@@ -68,8 +68,9 @@ class Options:
         log_tracebacks: log a failed source's exception with its message and traceback, not only
             with its type.
         durability: when the text is written to the journal: ``"exit"``, once, when the stream is
-            over; ``"async"``, each second or 32 KiB; ``"sync"``, each 20 ms or 32 KiB, and no
-            reader gets text before it is written. None writes nothing.
+            over, and each MiB of a longer text before; ``"async"``, each second or 32 KiB;
+            ``"sync"``, each 20 ms or 32 KiB, and no reader gets text before it is written. None
+            writes nothing.
         retention: how long the journal keeps the text after it was written; at most ``done_ttl``.
         journal_limit: how much text of one stream is written to the journal, in bytes. Of a longer
             stream nothing is kept, which its status says.
