@@ -18,14 +18,10 @@ from resumable_stream._continuing import Continue, check_continuation
 from resumable_stream._deleting import delete
 from resumable_stream._instance import Instance
 from resumable_stream._source import check_source
+from resumable_stream._starting import Starting
 from resumable_stream._status import StreamState, status_of
-from resumable_stream._stream import NotFound, ResumableStream
 from resumable_stream._text.endings import Status
-from resumable_stream.errors import (
-    HandshakeTimeoutError,
-    StreamExistsError,
-    StreamHistoryChangedError,
-)
+from resumable_stream.errors import StreamExistsError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,11 +32,9 @@ if TYPE_CHECKING:
     from resumable_stream._protocol.names import Names
     from resumable_stream._source import MakeStream
     from resumable_stream._status import CancelResult, DeleteResult, StreamStatus
+    from resumable_stream._stream import NotFound, ResumableStream
     from resumable_stream._stream_end import OnEnd
     from resumable_stream.ports import Backend
-
-# How often a caller tries to continue a stream that stays lost.
-_MOST_TRIES = 3
 
 
 @final
@@ -124,36 +118,15 @@ class ResumableStreamContext:
         check_on_end(on_end)
         continuation = check_continuation(continue_lost, continue_at_most, self._options)
         start = start_at(skip_characters, last_event_id)
-        instance = self._binding.get()
-        on_end = on_end or self._on_end
-        deadline: float | None = None
-        tries = 0
-        while True:
-            # A new run cannot continue the text that an event id belongs to.
-            if start.event_id is None or await instance.is_lost(stream_id, start, continuation):
-                begun = await instance.begin(
-                    stream_id, make_stream, start, on_end, join=True, continuation=continuation
-                )
-                if begun is not None:
-                    return begun
-            joined = await instance.joining.join(
-                stream_id, start, replay=replay, continuation=continuation
-            )
-            if not isinstance(joined, NotFound):
-                return joined
-            tries += 1
-            if continuation is not None and tries > _MOST_TRIES:
-                continuation = None  # what is left of it cannot be continued
-            elif start.event_id is not None and not await instance.is_lost(
-                stream_id, start, continuation
-            ):
-                raise StreamHistoryChangedError(stream_id)
-            # It was taken, and is gone again: begin once more, unless that goes on and on.
-            now, patience = instance.loop.time(), self._options.handshake_timeout
-            if deadline is None:
-                deadline = now + patience
-            elif now > deadline:
-                raise HandshakeTimeoutError(stream_id, start.offset, patience)
+        starting = Starting(
+            self._binding.get(),
+            stream_id,
+            make_stream,
+            on_end or self._on_end,
+            replay,
+            continuation,
+        )
+        return await starting.stream(start)
 
     async def create_new_resumable_stream(
         self,
