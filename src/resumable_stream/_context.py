@@ -96,7 +96,8 @@ class ResumableStreamContext:
             replay: give a stream that is over from the journal, if it is kept there.
             continue_lost: called, instead of ``make_stream``, if the stream's producer was lost
                 (killed, or closed before its end) and its text is in the journal: with a ``SoFar``,
-                for what follows that. Offsets and event ids go on. The context needs a durability.
+                for what follows that. Offsets and event ids go on. So does the returned stream, if
+                its producer is lost while it is read. The context needs a durability.
             continue_at_most: how many producers one stream may lose until it stays lost.
 
         Returns:

@@ -226,9 +226,9 @@ class Joining:
         return Fallback(read_on, self._shared.options.outage_timeout)
 
     def _held(self, stream_id: str, reader: RunReader) -> ResumableStream:
-        return ResumableStream(reader, self._loop, partial(self._continued, stream_id))
+        return ResumableStream(reader, self._loop, partial(self.next_run, stream_id))
 
-    async def _continued(self, stream_id: str, reader: Reader) -> RunReader | None:
+    async def next_run(self, stream_id: str, reader: Reader) -> RunReader | None:
         """Read on in the run that continues the one whose reader has lost its producer.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, final
 
@@ -9,7 +10,7 @@ from resumable_stream.errors import ProducerLostError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
     from types import TracebackType
 
 
@@ -42,6 +43,9 @@ class Reader(Protocol):
     async def aclose(self) -> None: ...
 
 
+FindNext = Callable[[Reader], Awaitable[Reader | None]]
+
+
 @final
 class ResumableStream:
     """One reader's view of a stream: an async iterator of its text, chunk by chunk.
@@ -61,18 +65,19 @@ class ResumableStream:
     only, never the stream.
     """
 
-    __slots__ = ("__weakref__", "_find_next", "_loop", "_reader")
+    __slots__ = ("__weakref__", "_find_next", "_loop", "_reader", "_taken")
 
     def __init__(
         self,
         reader: Reader,
         loop: asyncio.AbstractEventLoop,
-        find_next: Callable[[Reader], Awaitable[Reader | None]],
+        find_next: FindNext,
     ) -> None:
         self._reader = reader
         self._loop = loop
         # Gives a reader of a run that continues this one's; None once the stream was left.
-        self._find_next: Callable[[Reader], Awaitable[Reader | None]] | None = find_next
+        self._find_next: FindNext | None = find_next
+        self._taken = False  # its reader is another stream's
 
     @property
     def offset(self) -> int:
@@ -164,8 +169,19 @@ class ResumableStream:
     def __del__(self) -> None:
         # This may run in any thread, at any point, so it only schedules the close. To do so writes
         # to the loop's own socket, so most streams, which were read to their end, do without.
-        if not self._reader.left:
+        if not (self._taken or self._reader.left):
             self.close()
+
+
+def find_next_with(stream: ResumableStream, find_next: FindNext) -> None:
+    """Say how a stream goes on whose producer is lost."""
+    stream._find_next = find_next  # noqa: SLF001 - as below
+
+
+def take_reader(stream: ResumableStream) -> Reader:
+    """Take the reader of a stream that nobody else has, and that is dropped."""
+    stream._taken = True  # noqa: SLF001 - not for the users of a stream
+    return stream._reader  # noqa: SLF001
 
 
 @final

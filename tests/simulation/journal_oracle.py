@@ -22,6 +22,7 @@ from resumable_stream._text.endings import Ending, Status
 from resumable_stream._text.offsets import length
 from simulation.plan import TypeScript
 from simulation.records import check_outcomes, check_records
+from simulation.texts import begins_anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,9 @@ def _check_sync(world: World, kept: Kept) -> Iterator[Problem]:
             continue
         first = int(visit.first_event_id.partition("-")[2])
         later = [
-            one for one in world.sources[visit.stream_id].runs if run.generation in one.continues
+            one
+            for one in world.sources[visit.stream_id].runs
+            if run.generation in one.continues or begins_anew(world, visit, one)
         ]
         if any(one.durability is not Durability.SYNC for one in later):
             continue

@@ -55,12 +55,23 @@ def runs_of(world: World, visit: Visit) -> list[Run]:
     """Return the runs that the reader may have read: it has their text, chunk by chunk."""
     runs = world.sources[visit.stream_id].runs
     if visit.generation is not None:
-        # Whoever loses its producer reads on in the run that continues its own.
+        # Whoever loses its producer reads on in the run that continues its own, or, having read
+        # nothing, in one that it begins.
         own = {visit.generation}
-        known = [run for run in runs if run.generation in own or own & run.continues.keys()]
+        known = [
+            run
+            for run in runs
+            if run.generation in own or own & run.continues.keys() or begins_anew(world, visit, run)
+        ]
         # One that was cancelled before its source began has the text that it continues.
         runs = known or (runs if world.plan.continues else [])
     return [run for run in runs if _has_text(visit, run, world.plan.unit)]
+
+
+def begins_anew(world: World, visit: Visit, run: Run) -> bool:
+    """Tell whether a caller of ``resumable_stream`` may have begun the run while it read."""
+    begins = world.plan.continues and visit.how == "start" and visit.event_id is None
+    return begins and run.host is visit.host and run.started >= (visit.attached or 0.0)
 
 
 def _has_text(visit: Visit, run: Run, unit: OffsetUnit) -> bool:
