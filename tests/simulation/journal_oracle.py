@@ -194,9 +194,16 @@ def _check_end(world: World, visit: Visit, run: Run, outcome: Outcome) -> Iterat
 
 
 def _is_being_continued(world: World, visit: Visit, outcome: Outcome, excuses: Excuses) -> bool:
-    """Tell whether nobody answered: who continues a stream first writes its text again."""
+    """Tell whether the reader had the run that goes on, or nobody who answered.
+
+    Who continues a stream first writes its text again.
+    """
     runs = world.sources[visit.stream_id].runs
-    continued = any(outcome.generation in one.continues for one in runs)
+    continued = any(
+        outcome.generation in one.continues and one.started <= visit.ended for one in runs
+    )
+    if continued and visit.attached is not None:
+        return True  # the other checks compare it with that run
     continued |= world.plan.continues and _is_claimed(excuses, visit)
     return continued and isinstance(visit.error, HandshakeTimeoutError)
 

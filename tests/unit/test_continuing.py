@@ -15,7 +15,7 @@ from resumable_stream import (
 )
 from support.journals import died, journaled, kept, outcome
 from support.virtual_time import in_virtual_time, loop_time
-from support.world import ID, LEASE, NAMES, SENTINEL, Source, rest, world
+from support.world import ID, LEASE, NAMES, OUTCOME, SENTINEL, Source, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -236,6 +236,32 @@ async def test_no_source_runs_anew_for_an_event_id(monkeypatch: pytest.MonkeyPat
             )
         await asyncio.sleep(1.1)
         assert await here.sentinel() is None
+
+
+@pytest.mark.rule("CNT-1", "P3", "P12")
+@in_virtual_time
+async def test_who_looks_while_a_stream_is_continued_joins_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as here:
+        await died(here, "a")
+        with pytest.raises(ProducerLostError):
+            await rest(await journaled(here)[0].resumable_stream(ID, never))
+        context, broker, _ = journaled(here)
+        other, _, _ = journaled(here)
+        more = Source("b")
+        read = broker.get
+
+        async def slowly(key: str) -> str | None:
+            if key == OUTCOME:
+                monkeypatch.undo()
+                await other.resumable_stream(ID, never, continue_lost=lambda _: more())
+            return await read(key)
+
+        monkeypatch.setattr(broker, "get", slowly)
+        stream = await context.resume_existing_stream(ID)
+        more.finish()
+        assert await rest(stream) == ["a", "b"]
 
 
 @pytest.mark.rule("CNT-6", "JNL-8")

@@ -85,9 +85,12 @@ async def look_up(
         value = await store.get(names.sentinel(stream_id))
         if value is None:
             return Left(left) if isinstance(left, Running) else Over(left)
-    if value == DONE:
-        return whereabouts(value, _outcome(key, await store.get(key)))
-    return whereabouts(value)
+    record = await store.get(key) if value == DONE else None
+    if journaled and Running.decode(record) is not None:
+        # Somebody has continued the stream between the two looks.
+        value = await store.get(names.sentinel(stream_id))
+        record = await store.get(key) if value == DONE else None
+    return whereabouts(value, _outcome(key, record))
 
 
 def whereabouts(sentinel: str | None, outcome: Outcome | None = None) -> Whereabouts:
