@@ -110,6 +110,8 @@ class Joining:
     ) -> ResumableStream | None:
         """Read what is produced here; if it is over, only what is kept or a place in the grace."""
         ending, stream_id = producer.log.ending, producer.stream_id
+        if start.event_id and producer.lineage.end_of(start.event_id.generation) is not None:
+            start = producer.lineage.own(stream_id, producer.generation, start)
         if ending is None:
             try:
                 return self.read(producer, start)
@@ -118,8 +120,6 @@ class Joining:
                 if kept is None:
                     raise
                 return kept
-        if start.event_id and producer.lineage.end_of(start.event_id.generation) is not None:
-            start = producer.lineage.own(stream_id, producer.generation, start)
         if self._names_a_place(start, producer.generation):
             with contextlib.suppress(OffsetOutOfRangeError):
                 return self.read(producer, start)

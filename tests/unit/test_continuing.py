@@ -264,6 +264,27 @@ async def test_who_looks_while_a_stream_is_continued_joins_it(
         assert await rest(stream) == ["a", "b"]
 
 
+@pytest.mark.rule("CNT-3", "P2", "P12")
+@pytest.mark.parametrize("beside", [True, False])
+@in_virtual_time
+async def test_an_old_event_id_is_served_from_the_journal_once_its_place_is_trimmed(
+    beside: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    async with world() as here:
+        run = await died(here, "a", "b", "c")
+        context, _, _ = journaled(here, buffer_limit=100)
+        other, _, _ = journaled(here)
+        more = Source("d" * 90)
+        await context.resumable_stream(ID, never, continue_lost=lambda _: more())
+        await asyncio.sleep(3)
+        more.put("e" * 90)
+        await asyncio.sleep(3)
+        reading = context if beside else other
+        stream = await reading.resume_existing_stream(ID, last_event_id=f"{run}-1")
+        more.finish()
+        assert await rest(stream) == ["b", "c", "d" * 90, "e" * 90]
+
+
 @pytest.mark.rule("CNT-6", "JNL-8")
 @in_virtual_time
 async def test_deleting_erases_every_run() -> None:
