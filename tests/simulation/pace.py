@@ -62,6 +62,8 @@ def check_pace(world: World, excuses: Excuses) -> Iterator[Problem]:
 def _check_local(world: World, visit: Visit, run: Run, excuses: Excuses) -> Iterator[Problem]:
     """P6: the reader beside the producer does not wait for the broker."""
     attached = visit.attached or 0.0
+    if run.host is not visit.host:
+        return  # it has moved over to that one
     if run.durability is Durability.SYNC:
         return  # the one beside the producer waits for the journal, too
     if run.durability is not None and excuses.trimmed(run):
