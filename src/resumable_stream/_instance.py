@@ -106,7 +106,7 @@ class Instance:
                     return None
                 producer, source = claimed
                 self._produce(producer, source, on_end)
-                return self.joining.read(producer, start)
+                return await self.joining.join_here(producer, start)
         finally:
             if not lock.locked() and self._starting.get(stream_id) is lock:
                 del self._starting[stream_id]

@@ -110,7 +110,7 @@ def _check_deletions(world: World, kept: Kept) -> Iterator[Problem]:
                     for gap in gone
                 )
             ]
-            if left:
+            if left and not kept.keys_lost():
                 yield "P12", f"generation {run.generation} was deleted, and its text is there"
             # A producer that stood still, and was taken for dead, has its text when it wakes up.
             if not kept.is_over_for_good(run, one.began) or kept.keys_lost():

@@ -285,6 +285,17 @@ async def test_an_old_event_id_is_served_from_the_journal_once_its_place_is_trim
         assert await rest(stream) == ["b", "c", "d" * 90, "e" * 90]
 
 
+@pytest.mark.rule("CNT-2", "P1")
+@in_virtual_time
+async def test_who_continues_reads_all_of_what_its_buffer_does_not_hold() -> None:
+    async with world() as here:
+        faces = "\N{GRINNING FACE}" * 4  # twice as many code units
+        await died(here, faces, faces)
+        context, _, _ = journaled(here, "sync", buffer_limit=10)
+        stream = await context.resumable_stream(ID, never, continue_lost=More("b"))
+        assert await rest(stream) == [faces, faces, "b"]
+
+
 @pytest.mark.rule("CNT-6", "JNL-8")
 @in_virtual_time
 async def test_deleting_erases_every_run() -> None:
