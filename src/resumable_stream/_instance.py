@@ -127,7 +127,7 @@ class Instance:
     def local(self, stream_id: str) -> Producer | None:
         """The producer of the stream, if it is this instance's; a fenced one no longer is."""
         producer = self.producers.get(stream_id)
-        if producer is None or producer.log.ending == Ending(Status.SUPERSEDED):
+        if producer is None or producer.is_fenced:
             return None
         return producer
 

@@ -49,9 +49,10 @@ class Starting(NamedTuple):
         next_run = self.instance.joining.next_run
         found = await next_run(self.stream_id, reader)
         if found is None:
-            if (place := reader.last_event_id) is None:
+            if reader.last_event_id is None:
                 return None
-            start = Start(event_id=EventId.parse(place), named=True) if reader.offset else Start()
+            place = EventId.parse(reader.last_event_id)
+            start = Start(event_id=place, named=True) if place.sequence else Start()
             try:
                 begun = await self._begun(start, self.continuation)
             except StreamHistoryChangedError as error:

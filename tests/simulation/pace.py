@@ -156,7 +156,7 @@ def _check_release(world: World, run: Run, excuses: Excuses) -> Iterator[Problem
     last = max((visit.ended for visit in world.visits if visit.began < run.released), default=0.0)
     due = max(run.closed, last) + options.lease + 3 * options.heartbeat_interval + 2 * _soon(world)
     if run.durability is not None:
-        due += 20 * _latency(world) + _WRITTEN
+        due += _journal_time(world, run, excuses, run.closed, run.released)
     if run.released > due:
         yield "P10", f"generation {run.generation} was kept {run.released - due:.3f} s too long"
 

@@ -270,3 +270,30 @@ async def test_a_record_of_its_own_that_came_late_does_not_supersede_a_producer(
         other, _, _ = journaled(here, None)
         await context.aclose()
         assert await rest(await other.resume_existing_stream(ID)) == ["a", "b", "c"]
+
+
+@pytest.mark.rule("JNL-2", "P5")
+@in_virtual_time
+async def test_it_does_not_do_so_either_where_the_connection_was_lost_meanwhile() -> None:
+    async with world() as here:
+        context, broker, notebook = journaled(here, "async")
+        source = Source("a")
+        stream = await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(3)
+        late = encode_record(ID, data_frame(Place(1), b"b", generation=run))
+
+        async def meanwhile() -> None:
+            notebook.meanwhile = None
+            assert await notebook.append(f"resumable-stream:rs:journal:{run}:{ID}", 1, late, ttl=60)
+            broker.reconnect()
+
+        notebook.meanwhile = meanwhile
+        source.put("b", "c")
+        await asyncio.sleep(5)
+        source.put("d")
+        source.finish()
+        assert await rest(stream) == ["a", "b", "c", "d"]
+        await asyncio.sleep(1)
+        texts, ends = await kept(here, run)
+        assert ("".join(texts), ends) == ("abcd", ["completed"])

@@ -188,8 +188,10 @@ class JournalWriter:
         since = clock()
         while True:
             began = clock()
+            # It may become doubtful meanwhile.
+            looking = record is None or self.doubtful
             try:
-                if record is not None and not self.doubtful:
+                if record is not None and not looking:
                     return await self._append(record)
                 await self._find_place()
                 if self.index and not self._ended:
@@ -197,7 +199,7 @@ class JournalWriter:
                 self.doubtful = False
                 return False
             except (LostRecordsError, ForeignRecordError) as error:
-                if isinstance(error, ForeignRecordError) and self.doubtful:
+                if isinstance(error, ForeignRecordError) and looking:
                     raise  # the log has an end
                 # Or a record of this producer's own came late, after the log had lost others.
                 self._note_loss()

@@ -34,6 +34,9 @@ class Lease:
     Args:
         on_lapsed: called when a claim that might have run out is held again.
         on_gone: called when the claim is kept no longer, with how its stream ends if it runs.
+
+    Attributes:
+        superseded: somebody else has the claim.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class Lease:
         "_stream_id",
         "_tick",
         "_urgent",
+        "superseded",
     )
 
     def __init__(
@@ -68,6 +72,7 @@ class Lease:
         self._urgent = False
         self._backoff: Backoff | None = None  # while renewing fails
         self._over = False
+        self.superseded = False
 
     def begin(self) -> None:
         """Keep the claim from now on."""
@@ -155,6 +160,7 @@ class Lease:
         if isinstance(error, SupersededError):
             generation = self._claim.generation
             logger.warning("stream %r: generation %d was superseded", self._stream_id, generation)
+            self.superseded = True
             return Ending(Status.SUPERSEDED)
         if error is not None:
             logger.error("stream %r: keeping its lease failed", self._stream_id, exc_info=error)

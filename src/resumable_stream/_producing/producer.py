@@ -122,6 +122,11 @@ class Producer:
         return self._recording.kept_until
 
     @property
+    def is_fenced(self) -> bool:
+        """Whether it knows that somebody else has the claim; it may have ended before."""
+        return self._lease.superseded or self.log.ending == Ending(Status.SUPERSEDED)
+
+    @property
     def is_journaled(self) -> bool:
         """Whether its text is written to the journal."""
         return self._journaling is not None
