@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from resumable_stream._finding import Finding
     from resumable_stream._producing.kept import Kept
     from resumable_stream._producing.producer import Producer
-    from resumable_stream._protocol.sentinel import Running
+    from resumable_stream._protocol.sentinel import Outcome, Running
     from resumable_stream._reading.remote import RemoteReader
     from resumable_stream._reading.runs import RunReader
     from resumable_stream._replaying import Replaying
@@ -174,25 +174,33 @@ class Joining:
     async def _join_ended(
         self, stream_id: str, over: Over, start: Start, *, replay: bool
     ) -> ResumableStream | None:
-        """Read a stream that is over, from its producer if that still serves it, or the journal."""
-        outcome, generation = over.outcome, over.generation
-        if outcome and generation:
-            if start.event_id and outcome.lineage.end_of(start.event_id.generation) is not None:
-                start = outcome.lineage.own(stream_id, generation, start)
-            named = self._names_a_place(start, generation)
-            if named and (producer := self._kept.find(stream_id, generation)):
-                with contextlib.suppress(OffsetOutOfRangeError):
-                    return self.read(producer, start)
-            if replay and outcome.kept_until:
-                kept = await self._replayed(stream_id, generation, start)
-                if kept is not None:
-                    return kept
-            if named and outcome.is_served():
-                with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
-                    reader = await self._finding.attached(stream_id, generation, start, ended=True)
-                    if reader is not None:
-                        return self._held(stream_id, reader)
+        """Read a stream that is over, or raise its ending; None if it has completed."""
+        if over.outcome and over.generation:
+            reader = await self._read_ended(stream_id, over.outcome, start, replay=replay)
+            if reader is not None:
+                return self._held(stream_id, reader)
         _raise_unless_completed(stream_id, over.ending, start)
+        return None
+
+    async def _read_ended(
+        self, stream_id: str, outcome: Outcome, start: Start, *, replay: bool = True
+    ) -> RunReader | None:
+        """Read a run that is over, from its producer if that still serves it, or the journal."""
+        generation = outcome.generation
+        assert generation is not None  # noqa: S101 - for the type checker
+        if start.event_id and outcome.lineage.end_of(start.event_id.generation) is not None:
+            start = outcome.lineage.own(stream_id, generation, start)
+        named = self._names_a_place(start, generation)
+        if named and (producer := self._kept.find(stream_id, generation)):
+            with contextlib.suppress(OffsetOutOfRangeError):
+                return self._beside(producer, start)
+        if replay and outcome.kept_until:
+            kept = await self._replaying.replay(stream_id, generation, start)
+            if kept is not None:
+                return kept
+        if named and outcome.is_served():
+            with contextlib.suppress(HandshakeTimeoutError, OffsetOutOfRangeError):
+                return await self._finding.attached(stream_id, generation, start, ended=True)
         return None
 
     async def _join_left(
@@ -256,9 +264,9 @@ class Joining:
                 return self._beside(producer, start)
             case Elsewhere(present) if present not in {None, lost}:
                 return await self._attached(stream_id, present, start)
-            case Over(run) | Left(run) if (
-                run and run.generation and run.lineage.end_of(lost) is not None
-            ):
+            case Over(outcome) if outcome and outcome.lineage.end_of(lost) is not None:
+                return await self._read_ended(stream_id, outcome, start)
+            case Left(run) if run.lineage.end_of(lost) is not None:
                 start = run.lineage.own(stream_id, run.generation, start)
                 return await self._replaying.replay(stream_id, run.generation, start)
         return None

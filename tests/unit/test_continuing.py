@@ -296,6 +296,22 @@ async def test_who_continues_reads_all_of_what_its_buffer_does_not_hold() -> Non
         assert await rest(stream) == [faces, faces, "b"]
 
 
+@pytest.mark.rule("CNT-5", "P1")
+@in_virtual_time
+async def test_who_moves_over_reads_what_is_served_and_not_kept() -> None:
+    async with world() as here:
+        await died(here, "a", "b")
+        reader: Any = await journaled(here)[0].resume_existing_stream(ID)
+        assert [await anext(reader), await anext(reader)] == ["a", "b"]
+        context, _, _ = journaled(here, journal_limit=2_000)
+        long = "c" * 3_000
+        stream = await context.resumable_stream(ID, never, continue_lost=More(long))
+        assert await rest(stream) == ["a", "b", long]
+        await asyncio.sleep(1)
+        assert not (await outcome(here)).kept_until
+        assert await rest(reader) == [long]
+
+
 @pytest.mark.rule("CNT-6", "JNL-8")
 @in_virtual_time
 async def test_deleting_erases_every_run() -> None:
