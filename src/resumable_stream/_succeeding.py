@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from resumable_stream._producing.burial import bury, left_behind
 from resumable_stream._producing.claim import SupersededError
 from resumable_stream._producing.journal_log import ForeignRecordError
 from resumable_stream._producing.journal_writer import NotKeptError
+from resumable_stream.errors import BackendError
 
 if TYPE_CHECKING:
     from resumable_stream._continuing import Continuation
@@ -37,9 +39,37 @@ async def succeed(
 
     If a dead producer has left text, the stream is over, as that one's log says, or goes on.
 
+    The claim is kept meanwhile, however long the journal takes.
+
     Raises:
         BackendError: the broker or the journal is away; nothing is lost by trying again.
     """
+    keeping = shared.background.start(
+        _keep(claim, shared.options.renew_interval),
+        f"resumable-stream claim {producer.stream_id!r}",
+    )
+    try:
+        source = await _source_of(
+            claim, producer, make_stream, continuation, shared, journal, replaying
+        )
+        if source is not None and not claim.held:
+            await claim.renew()
+    except SupersededError:
+        return None
+    finally:
+        keeping.cancel()
+    return source
+
+
+async def _source_of(
+    claim: Claim,
+    producer: Producer,
+    make_stream: MakeStream,
+    continuation: Continuation | None,
+    shared: Shared,
+    journal: Journal,
+    replaying: Replaying,
+) -> MakeStream | None:
     stream_id = producer.stream_id
     left = await left_behind(stream_id, claim, shared, journal)
     if left is None:
@@ -57,3 +87,15 @@ async def succeed(
                 return partial(continuation.more, so_far)
     await bury(claim, left)
     return None
+
+
+async def _keep(claim: Claim, interval: float) -> None:
+    """Renew a claim until somebody else has it."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await claim.renew()
+        except SupersededError:
+            return
+        except BackendError as error:
+            logger.debug("a claim is not renewed: %s", error)

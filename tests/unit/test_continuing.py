@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from resumable_stream import (
+    HandshakeTimeoutError,
     InvalidArgumentError,
     ProducerLostError,
     ResumableStream,
@@ -35,7 +36,7 @@ class More:
             yield chunk
 
 
-def never() -> Any:
+def never(*_: Any) -> Any:
     raise AssertionError("the source ran again")
 
 
@@ -310,6 +311,52 @@ async def test_who_moves_over_reads_what_is_served_and_not_kept() -> None:
         await asyncio.sleep(1)
         assert not (await outcome(here)).kept_until
         assert await rest(reader) == [long]
+
+
+@pytest.mark.rule("CNT-1", "P5")
+@pytest.mark.parametrize("durability", ["exit", "async", "sync"])
+@in_virtual_time
+async def test_a_journal_that_is_slow_lets_nobody_else_continue(durability: str) -> None:
+    async with world() as here:
+        await died(here, "a")
+        context, _, notebook = journaled(here, durability)
+        other, _, _ = journaled(here, durability)
+
+        async def slow() -> None:
+            await asyncio.sleep(3 * LEASE)
+
+        notebook.meanwhile = slow
+        more = More("b")
+        first = asyncio.create_task(context.resumable_stream(ID, never, continue_lost=more))
+        await asyncio.sleep(1.2 * LEASE)
+        with pytest.raises(HandshakeTimeoutError):
+            await other.resumable_stream(ID, never, continue_lost=more)
+        stream = await first
+        notebook.meanwhile = None
+        assert await rest(stream) == ["a", "b"]
+        assert len(more.so_far) == 1
+
+
+@pytest.mark.rule("CNT-1", "P5")
+@in_virtual_time
+async def test_who_was_cut_off_while_it_claimed_runs_nothing() -> None:
+    async with world() as here:
+        await died(here, "a")
+        context, broker, notebook = journaled(here, "exit")
+        other, _, _ = journaled(here)
+
+        async def cut_off() -> None:
+            notebook.meanwhile = None
+            broker.away = True
+            await asyncio.sleep(2 * LEASE)
+            await other.resumable_stream(ID, never, continue_lost=lambda _: more())
+            broker.away = False
+
+        more = Source("b")
+        notebook.meanwhile = cut_off
+        stream = await context.resumable_stream(ID, never, continue_lost=never)
+        more.finish()
+        assert await rest(stream) == ["a", "b"]
 
 
 @pytest.mark.rule("CNT-6", "JNL-8")
