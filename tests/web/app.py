@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sse_starlette import EventSourceResponse
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from resumable_stream import NotFound, ResumableStream
+    from resumable_stream import NotFound, ResumableStream, SoFar
 
 SETTINGS = json.loads(os.environ["WEB_TEST_SETTINGS"])
 
@@ -47,13 +48,13 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
 
 
-def source_of(request: Request) -> Callable[[], AsyncIterator[str]]:
+def source_of(request: Request) -> Callable[..., AsyncIterator[str]]:
     recipe = Source(**json.loads(request.query_params["source"]))
     gate = gate_of(request)
 
-    async def run() -> AsyncIterator[str]:
-        number = 0
-        for number, chunk in enumerate(recipe.chunks()):
+    async def run(first: int = 0) -> AsyncIterator[str]:
+        number = first - 1
+        for number, chunk in enumerate(islice(recipe.chunks(), first, None), first):
             await before(number)
             yield chunk
         await before(number + 1)
@@ -74,10 +75,24 @@ def gate_of(request: Request) -> Gate:
 
 
 async def join(request: Request, place: str | None = None) -> ResumableStream | NotFound | None:
-    """Start or join the stream if the request has a source, else only join it."""
+    """Start or join the stream if the request has a source, else only join it.
+
+    With ``carry`` in the request, it also goes on where another process was lost.
+    """
     stream_id = request.path_params["stream"]
     if "source" in request.query_params:
-        return await streams.resumable_stream(stream_id, source_of(request), last_event_id=place)
+        source = source_of(request)
+
+        def more(so_far: SoFar) -> AsyncIterator[str]:
+            return source(len(so_far.chunks))
+
+        return await streams.resumable_stream(
+            stream_id,
+            source,
+            last_event_id=place,
+            continue_lost=more if "carry" in request.query_params else None,
+            continue_at_most=100,
+        )
     return await streams.resume_existing_stream(stream_id, last_event_id=place)
 
 

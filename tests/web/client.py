@@ -133,8 +133,8 @@ class Follower:
         self._cuts = frozenset(cuts)
         self._query = query
 
-    async def follow(self) -> None:
-        async with asyncio.timeout(PATIENCE):
+    async def follow(self, patience: float = PATIENCE) -> None:
+        async with asyncio.timeout(patience):
             over = False
             while not over:
                 over = await self._connect()

@@ -40,10 +40,10 @@ class Page:
             self._process.kill()
         await self._process.wait()
 
-    async def wait_for(self, kind: str, count: int = 1) -> None:
+    async def wait_for(self, kind: str, count: int = 1, patience: float = PATIENCE) -> None:
         """Wait until the page has reported ``count`` events of this kind; "exit" is its end."""
         assert self._process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while len(self.of(kind)) < count:
                 line = await self._process.stdout.readline()
                 assert line or kind == "exit", self.told
@@ -58,8 +58,8 @@ class Page:
         assert [utf16(text) for text in texts] == [utf16(text) for text in source.chunks()]
 
 
-def with_source(url: str, source: Source) -> str:
-    return str(httpx.URL(url, params={"source": recipe(source)}))
+def with_source(url: str, source: Source, **query: str) -> str:
+    return str(httpx.URL(url, params={"source": recipe(source), **query}))
 
 
 def utf16(text: str) -> bytes:
