@@ -176,3 +176,24 @@ async def test_a_reader_from_elsewhere_that_is_dropped_is_gone_at_once() -> None
             assert not broker._subscriptions
         finally:
             gc.enable()
+
+
+@pytest.mark.rule("JNL-6", "P1", "P2")
+@in_virtual_time
+async def test_an_event_id_is_the_place_also_before_its_producer_has_said_where_that_is() -> None:
+    async with world() as here:
+        context, broker, _ = journaled(here, buffer_limit=50_000)
+        other, _, _ = journaled(here)
+        chunks = ["z", "a" * 40_000, "\x1eb"]  # two frames, of which the first says where it is
+        source = Source(*chunks)
+        await context.create_new_resumable_stream(ID, source)
+        run = await generation(here)
+        await asyncio.sleep(3)
+        broker.drop = lambda _channel, message: b'"offset"' in message
+        stream: Any = await other.resume_existing_stream(ID, last_event_id=f"{run}-1")
+        reading = asyncio.create_task(rest(stream))
+        source.put("c" * 60_000, "d")
+        await asyncio.sleep(3)
+        source.finish()
+        assert await reading == [*chunks[1:], "c" * 60_000, "d"]
+        assert stream.offset == 1 + 40_000 + 2 + 60_000 + 1

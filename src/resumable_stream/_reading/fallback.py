@@ -63,6 +63,12 @@ class Fallback:
         place = None if self._reader is None else self._reader.last_event_id
         return None if place is None else EventId.parse(place)
 
+    @property
+    def offset(self) -> int:
+        """The offset after what was read from here; something was."""
+        assert self._reader is not None  # noqa: S101 - for the type checker
+        return self._reader.offset
+
     async def next_run(self, reader: RunReader, why: StreamError) -> list[str]:
         """Return the next chunks for a reader; none if another caller has begun a run for it.
 

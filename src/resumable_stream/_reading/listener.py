@@ -91,7 +91,11 @@ class Listener:
 
     def event_id(self, unread: int, *, begun: bool) -> str | None:
         place = self._assembly.place
-        if place is None or not (begun or self._whole):
+        if place is None:
+            wanted = self._reader.start.event_id
+            own = wanted is not None and wanted.generation == self._generation
+            return str(wanted) if own else None
+        if not (begun or self._whole):
             return None
         return str(EventId(self._generation, place.sequence - unread))
 

@@ -66,6 +66,7 @@ class RemoteReader(RunReader):
         "_attached",
         "_dialect",
         "_left_at",
+        "_placed",
         "fallback",
         "liveness",
         "loop",
@@ -94,6 +95,7 @@ class RemoteReader(RunReader):
         self.unread = Unread(options.window, options.unit)
         self._attached: asyncio.Future[Attachment] = self.loop.create_future()
         self._left_at: str | None = None
+        self._placed = start.event_id is None  # the offset is the place's
         self.fallback: Fallback | None = None
         self._dialect = speak(self)
         self.task = ReaderTask(self, self._dialect)
@@ -162,7 +164,11 @@ class RemoteReader(RunReader):
         """Begin a run of what the producer no longer gives."""
         if self.fallback is None:
             raise why
+        if not self._placed and self.last_event_id is None:
+            raise why
         if run := await self.fallback.next_run(self, why):
+            if not self._placed:
+                self.start_at(self.fallback.offset - length("".join(run), self._unit))
             self._begin_run(run)
 
     def _begin_next(self) -> bool:
@@ -178,7 +184,7 @@ class RemoteReader(RunReader):
 
     def start_at(self, offset: int) -> None:
         """Count from this offset: where an event id lies in the text, only the producer knows."""
-        self._offset = offset
+        self._offset, self._placed = offset, True
 
     def join(self) -> None:
         """The producer has answered the handshake."""
