@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from resumable_stream._protocol.places import EventId, Start
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from resumable_stream._source import MakeStream
     from resumable_stream._stream import Reader, ResumableStream
     from resumable_stream._stream_end import OnEnd
+
+logger = logging.getLogger("resumable_stream")
 
 # How often a caller tries to continue a stream that stays lost.
 _MOST_TRIES = 3
@@ -53,16 +57,17 @@ class Starting(NamedTuple):
                 return None
             place = EventId.parse(reader.last_event_id)
             start = Start(event_id=place, named=True) if place.sequence else Start()
-            try:
-                begun = await self._begun(start, self.continuation)
-            except StreamHistoryChangedError as error:
-                if error.kept is None:
-                    return None
-                raise
-            except ResumableStreamError:
-                return None
-            if begun is not None:
-                return take_reader(begun)
+            attempt = _Attempt(self, start)
+            task = self.instance.shared.background.start(
+                attempt.run(), f"resumable-stream continuation {self.stream_id!r}"
+            )
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.result()
+            if attempt.begun is not None:
+                return take_reader(attempt.begun)
+            if attempt.changed is not None:
+                raise attempt.changed
             found = await next_run(self.stream_id, reader)  # another caller was faster
         return found
 
@@ -71,7 +76,7 @@ class Starting(NamedTuple):
         deadline: float | None = None
         tries = 0
         while True:
-            begun = await self._begun(start, continuation)
+            begun = await self.begun(start, continuation)
             if begun is not None:
                 return begun
             joined = await instance.joining.join(
@@ -91,7 +96,7 @@ class Starting(NamedTuple):
             elif now > deadline:
                 raise HandshakeTimeoutError(stream_id, start.offset, patience)
 
-    async def _begun(
+    async def begun(
         self, start: Start, continuation: Continuation | None
     ) -> ResumableStream | None:
         """Produce the stream here; return None if somebody else does, or it is over."""
@@ -102,3 +107,21 @@ class Starting(NamedTuple):
         return await instance.begin(
             stream_id, self.make_stream, start, self.on_end, join=True, continuation=continuation
         )
+
+
+class _Attempt:
+    """One attempt to continue a stream, which outlives a reader that does not wait for it."""
+
+    def __init__(self, starting: Starting, start: Start) -> None:
+        self._starting = starting
+        self._start = start
+        self.begun: ResumableStream | None = None
+        self.changed: StreamHistoryChangedError | None = None
+
+    async def run(self) -> None:
+        try:
+            self.begun = await self._starting.begun(self._start, self._starting.continuation)
+        except StreamHistoryChangedError as error:
+            self.changed = error if error.kept is not None else None
+        except ResumableStreamError as error:
+            logger.debug("stream %r is not continued here: %s", self._starting.stream_id, error)

@@ -177,3 +177,33 @@ async def test_who_has_read_nothing_starts_what_left_nothing() -> None:
         reading = asyncio.create_task(rest(stream))
         await die(*dying)
         assert await reading == ["a", "b"]
+
+
+@pytest.mark.rule("CNT-5", "P7")
+@in_virtual_time
+async def test_who_looks_at_its_watch_meanwhile_goes_on_all_the_same() -> None:
+    """As a server does that sends heartbeats while nothing comes."""
+    async with world() as here:
+        dying = await produced(here, "a")
+        context, _, notebook = journaled(here, "sync")
+        told: list[str] = []
+        stream: Any = await context.resumable_stream(
+            ID, unused, continue_lost=goes_on("b", told=told)
+        )
+        assert await anext(stream) == "a"
+
+        async def slow() -> None:
+            await asyncio.sleep(5)
+
+        notebook.meanwhile = slow
+        dying[0].away = dying[1].away = True
+        chunk, silences = "", 0
+        while not chunk:
+            try:
+                chunk = await asyncio.wait_for(anext(stream), 1)
+            except TimeoutError:
+                silences += 1
+                assert silences < 60
+        assert chunk == "b"
+        assert told == ["a"]
+        assert silences > LEASE
