@@ -105,6 +105,19 @@ async def events(request: Request) -> Response:
     return response
 
 
+async def expected(request: Request) -> Response:
+    """Wait for a stream that nobody has started yet."""
+    stream_id, wait = request.path_params["stream"], float(request.query_params["wait"])
+    response = await sse_response(
+        request,
+        lambda place: streams.resume_existing_stream(stream_id, last_event_id=place, wait=wait),
+        chunks=JSON,
+        retry=0.1,
+    )
+    response.headers["X-Process"] = str(os.getpid())
+    return response
+
+
 async def plain(request: Request) -> Response:
     """As in the package's announcement: the stream itself is the body."""
     return StreamingResponse(await joined(request), media_type="text/event-stream")
@@ -165,6 +178,7 @@ routes = Starlette(
     lifespan=lifespan,
     routes=[
         Route("/events/{stream:path}", events),
+        Route("/expected/{stream:path}", expected),
         Route("/plain/{stream:path}", plain),
         Route("/chat/{stream:path}", chat),
         Route("/limited/{stream:path}", limited),

@@ -16,6 +16,7 @@ from resumable_stream.errors import (
     StreamError,
     StreamExistsError,
 )
+from resumable_stream.sse._attaching import Attaching
 from resumable_stream.sse._body import END_ID, Settings, SseBody
 from resumable_stream.sse._event import to_json
 from resumable_stream.sse._format import TEXT
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from resumable_stream.sse._format import EventFormat
+    from resumable_stream.sse._shutdown import ServerWatch
 
     Attach = Callable[[str | None], Awaitable[ResumableStream | NotFound | None]]
 
@@ -133,6 +135,7 @@ async def sse_reply(
         query: the query parameters of the request.
         attach: called with the client's last event id, or None; calls ``resumable_stream``,
             ``resume_existing_stream`` or ``create_new_resumable_stream``, and returns the result.
+            If it waits (``wait=``), it is cancelled when the server is being stopped.
         chunks: what the stream's chunks are: ``TEXT``, ``JSON``, ``EVENTS``, ``UI_MESSAGES``, or a
             format of your own.
         heartbeat: seconds of silence after which a comment is sent, so that no proxy cuts the
@@ -152,7 +155,7 @@ async def sse_reply(
         return _refusal(204)
     server = watch_server()
     try:
-        stream = await attach(place)
+        stream = await _attached(attach, place, server)
     except InvalidSettingError:
         raise  # The application's mistake, which no client can correct.
     except InvalidArgumentError as error:
@@ -171,6 +174,15 @@ async def sse_reply(
     if isinstance(stream, NotFound):
         return _refusal(404, "not_found", "there is no such stream")
     return _streaming(SseBody(stream, settings, server=server), chunks)
+
+
+async def _attached(
+    attach: Attach, place: str | None, server: ServerWatch
+) -> ResumableStream | NotFound | None:
+    """Attach, which may wait for a stream that has not begun."""
+    async with Attaching(server.add):
+        return await attach(place)
+    raise ContextClosedError("the server is being stopped")
 
 
 def head_reply(chunks: EventFormat) -> SseReply:

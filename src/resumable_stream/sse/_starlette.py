@@ -14,6 +14,7 @@ except ImportError as error:
         "run: pip install 'resumable-stream[sse]'"
     ) from error
 
+from resumable_stream.sse._attaching import Attaching
 from resumable_stream.sse._format import TEXT
 from resumable_stream.sse._reply import head_reply, sse_reply
 
@@ -42,20 +43,40 @@ async def sse_response(
     It does what ``sse_reply`` does, with the request's own headers and query parameters. When the
     client goes away, the server is being stopped (uvicorn, hypercorn and granian), or the response
     is cancelled, the reader leaves the stream at once; the stream goes on. HEAD gets the headers of
-    a stream, and ``attach`` is not called.
+    a stream, and ``attach`` is not called. An ``attach`` that waits (``wait=``) is cancelled when
+    the client of a GET goes away, or the server is being stopped.
     """
     if request.method == "HEAD":
         return _SseResponse(head_reply(chunks))
-    reply = await sse_reply(
-        request.headers,
-        request.query_params,
-        attach,
-        chunks=chunks,
-        heartbeat=heartbeat,
-        retry=retry,
-        disclose_errors=disclose_errors,
-    )
-    return _SseResponse(reply)
+    listening: set[asyncio.Task[None]] = set()
+
+    def listen(attaching: Attaching) -> None:
+        # Who listens takes a body from who reads it; a request with GET has none.
+        if request.method == "GET":
+            listening.add(asyncio.create_task(_interrupt_with_client(request, attaching)))
+
+    try:
+        async with Attaching(listen):
+            reply = await sse_reply(
+                request.headers,
+                request.query_params,
+                attach,
+                chunks=chunks,
+                heartbeat=heartbeat,
+                retry=retry,
+                disclose_errors=disclose_errors,
+            )
+            return _SseResponse(reply)
+    finally:
+        for task in listening:
+            task.cancel()
+    return Response(status_code=204)  # which nobody gets
+
+
+async def _interrupt_with_client(request: Request, attaching: Attaching) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    attaching.interrupt()
 
 
 class _SseResponse(StreamingResponse):
