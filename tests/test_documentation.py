@@ -17,6 +17,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "docs/web.md",
     "docs/ai.md",
+    "docs/carry-on.md",
     "docs/sources.md",
     "docs/benchmarks.md",
     "docs/scaling.md",
@@ -30,6 +31,7 @@ SNIPPETS = [
 RUNNABLE = [snippet for snippet in SNIPPETS if snippet.way]
 
 
+@pytest.mark.timeout(180)  # some wait for the leases of several producers
 @pytest.mark.parametrize("snippet", RUNNABLE, ids=lambda s: f"{s.document}:{s.line}:{s.way}")
 def test_snippet_does_what_it_says(
     snippet: Snippet, tmp_path: Path, request: pytest.FixtureRequest

@@ -16,7 +16,8 @@ from web.drivers import drive
 ROOT = Path(__file__).parents[2]
 # Applications: two processes on one Redis serve each of them, and a driver plays its clients.
 APPLICATIONS = {
-    *("fastapi", "chat", "events", "endpoint", "outage", "aiohttp", "owners", "use-chat", "openai")
+    *("fastapi", "chat", "events", "endpoint", "outage", "aiohttp", "owners", "use-chat", "openai"),
+    *("cursor", "prefix", "start-over"),
 }
 PROGRAMS = {"python", "py", "python3"}
 CONSOLES = {"console", "sh", "bash", "shell"}

@@ -121,7 +121,7 @@ class Follower:
 
     Attributes:
         events: all that have come.
-        processes: the ids of those that have answered.
+        processes: the ids of those that have answered, if they tell.
         status: the status of the last answer.
     """
 
@@ -148,7 +148,8 @@ class Follower:
                 self.status = answer.status
                 if answer.status != httpx.codes.OK:
                     return True
-                self.processes.add(int(answer.headers["X-Process"]))
+                if process := answer.headers.get("X-Process"):
+                    self.processes.add(int(process))
                 while more := await answer.events(1):
                     self.events += more
                     if self.events[-1].event in LAST:

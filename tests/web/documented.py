@@ -1,7 +1,8 @@
 """An application that a document shows, with a source that the test controls.
 
 After ``FREE`` pauses the source waits for the file ``GATE``, so that the test and not the clock
-decides how far it gets. If the file says "fail", the source then fails.
+decides how far it gets. If the file says "fail", the source then fails. While it says "hold", the
+source waits in each pause.
 """
 
 from __future__ import annotations
@@ -30,14 +31,19 @@ class _Leash:
     async def sleep(self, _: float) -> None:
         global _pauses  # noqa: PLW0603
         _pauses += 1
-        while _pauses > FREE and not os.path.exists(_GATE):  # noqa: ASYNC110, ASYNC240, PTH110
+        free = _pauses <= FREE
+        while (manner := _manner()) == "hold" or (manner is None and not free):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        if _pauses > FREE and _manner() == "fail":
+        if manner == "fail" and not free:
             raise RuntimeError("the model has failed")
 
 
-def _manner() -> str:
-    return Path(_GATE).read_text(encoding="utf-8")
+def _manner() -> str | None:
+    """Return what the file says; None without one."""
+    try:
+        return Path(_GATE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
 
 
 def _load() -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from support.event_source import Event, EventParser
 from support.servers import eventually
+from web.carried_on import drive_cursor, drive_prefix, drive_start_over
 from web.chats import drive_use_chat
 from web.client import (
     LAST,
@@ -238,6 +239,9 @@ DRIVERS: dict[str, Callable[[Stage], Awaitable[object]]] = {
     "owners": drive_owners,
     "use-chat": drive_use_chat,
     "openai": drive_openai,
+    "cursor": drive_cursor,
+    "prefix": drive_prefix,
+    "start-over": drive_start_over,
 }
 
 

@@ -97,6 +97,12 @@ class WebServer:
             self._process.kill()
             await self._process.wait()
 
+    async def restart(self) -> None:
+        """Kill it, and start it again where it answered."""
+        await self.kill()
+        self._killed = False
+        await self.__aenter__()
+
     async def __aenter__(self) -> Self:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -46,6 +46,10 @@ class Stage:
         """Let the source go on and raise."""
         self._open("fail")
 
+    def hold(self) -> None:
+        """Let the source come to its next pause, and no further."""
+        self._open("hold")
+
     def leash(self) -> None:
         self._gate.unlink(missing_ok=True)
         self.model.leash()
