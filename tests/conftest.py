@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from support.brokers import Broker
 
 # These modules compare on behalf of tests: rewritten assertions show what differs.
-pytest.register_assert_rewrite("support.calls", "web.client", "web.drivers")
+pytest.register_assert_rewrite("support.calls", "web.carried_on", "web.client", "web.drivers")
 
 _ran = pytest.StashKey[list[str]]()
 
