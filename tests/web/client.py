@@ -123,12 +123,14 @@ class Follower:
         events: all that have come.
         processes: the ids of those that have answered, if they tell.
         status: the status of the last answer.
+        connections: how often it has connected.
     """
 
     def __init__(self, *urls: str, cuts: Sequence[int] = (), **query: Any) -> None:
         self.events: list[Event] = []
         self.processes: set[int] = set()
         self.status: int | None = None
+        self.connections = 0
         self._urls = itertools.cycle(urls)
         self._cuts = frozenset(cuts)
         self._query = query
@@ -146,6 +148,7 @@ class Follower:
         try:
             async with get(next(self._urls), last, **self._query) as answer:
                 self.status = answer.status
+                self.connections += 1
                 if answer.status != httpx.codes.OK:
                     return True
                 if process := answer.headers.get("X-Process"):
