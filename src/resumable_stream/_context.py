@@ -173,7 +173,8 @@ class ResumableStreamContext:
 
         Arguments as for ``resumable_stream``. A stream that has not begun, anywhere, is waited for
         up to ``wait`` seconds: it is looked for once a second, and found at once if it begins in
-        this context. A broker that is away is waited for as long.
+        this context. A broker that is away is waited for as long, and so is, whenever the
+        producer is lost, another one that continues the stream.
 
         Returns:
             The stream; None if it has completed, as for ``resumable_stream``; ``NOT_FOUND`` (falsy,

@@ -236,19 +236,25 @@ class Joining:
     def _held(self, stream_id: str, reader: RunReader) -> ResumableStream:
         return ResumableStream(reader, self._loop, partial(self.next_run, stream_id))
 
-    async def next_run(self, stream_id: str, reader: Reader) -> RunReader | None:
+    async def next_run(
+        self, stream_id: str, reader: Reader, *, anew: bool = False
+    ) -> RunReader | None:
         """Read on in the run that continues the one whose reader has lost its producer.
+
+        With ``anew``, a reader that has read nothing yet takes any other run.
 
         Raises:
             StreamHistoryChangedError: it is continued from a place that lies before the reader's.
         """
         if (place := reader.last_event_id) is None:
             return None
-        start = Start(event_id=EventId.parse(place), named=True)
+        lost = EventId.parse(place)
+        fresh = anew and not lost.sequence
+        start = Start() if fresh else Start(event_id=lost, named=True)
         try:
             # Not for long: who reads beside its producer does not wait for the broker.
             async with asyncio.timeout(self._shared.options.handshake_timeout):
-                return await self._found_next(stream_id, start)
+                return await self._found_next(stream_id, lost.generation, start)
         except StreamHistoryChangedError as error:
             if error.kept is None:
                 return None
@@ -256,16 +262,16 @@ class Joining:
         except (ResumableStreamError, TimeoutError):
             return None
 
-    async def _found_next(self, stream_id: str, start: Start) -> RunReader | None:
-        assert start.event_id is not None  # noqa: S101 - for the type checker
-        lost = start.event_id.generation
-        match await self._finding.look_up(stream_id, lost):
+    async def _found_next(self, stream_id: str, lost: int, start: Start) -> RunReader | None:
+        fresh = start.event_id is None
+        match await self._finding.look_up(stream_id, None if fresh else lost):
             case Here(producer) if producer.generation != lost:
                 return self._beside(producer, start)
             case Elsewhere(present) if present not in {None, lost}:
                 return await self._attached(stream_id, present, start)
-            case Over(outcome) if outcome and outcome.lineage.end_of(lost) is not None:
-                return await self._read_ended(stream_id, outcome, start)
+            case Over(outcome) if outcome and outcome.generation not in {None, lost}:
+                if fresh or outcome.lineage.end_of(lost) is not None:
+                    return await self._read_ended(stream_id, outcome, start)
             case Left(run) if run.lineage.end_of(lost) is not None:
                 start = run.lineage.own(stream_id, run.generation, start)
                 return await self._replaying.replay(stream_id, run.generation, start)

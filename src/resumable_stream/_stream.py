@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, final
 
 from resumable_stream.errors import ProducerLostError
@@ -43,7 +43,15 @@ class Reader(Protocol):
     async def aclose(self) -> None: ...
 
 
-FindNext = Callable[[Reader], Awaitable[Reader | None]]
+class Again(Enum):
+    """It is not there yet: ask again."""
+
+    AGAIN = auto()
+
+
+AGAIN: Final = Again.AGAIN
+Found = Reader | Again | None
+FindNext = Callable[[Reader], Awaitable[Found]]
 
 
 @final
@@ -120,7 +128,9 @@ class ResumableStream:
     async def _move_on(self, reader: Reader, error: ProducerLostError) -> Reader:
         """Read on in the run that continues the lost one; raise the error if there is none."""
         if self._reader is reader:
-            found = None if self._find_next is None else await self._find_next(reader)
+            found: Found = AGAIN
+            while found is AGAIN:
+                found = None if self._find_next is None else await self._find_next(reader)
             if found is None:
                 raise error
             if self._find_next is not None and self._reader is reader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,10 +13,15 @@ from resumable_stream import (
     BackendUnavailableError,
     ContextClosedError,
     InvalidArgumentError,
+    ProducerLostError,
     ResumableStream,
 )
+from support.journals import ending_with, journaled
 from support.virtual_time import in_virtual_time
-from support.world import ID, SENTINEL, Source, rest, world
+from support.world import ID, LEASE, SENTINEL, Source, rest, world
+
+if TYPE_CHECKING:
+    from support.world import World
 
 
 @pytest.mark.rule("P1", "SEN-12")
@@ -103,3 +108,68 @@ async def test_a_wait_that_is_no_duration_is_refused(wait: Any) -> None:
     async with world() as here:
         with pytest.raises(InvalidArgumentError, match="wait"):
             await here.instance()[0].resume_existing_stream(ID, wait=wait)
+
+
+async def lost(here: World, *chunks: str) -> tuple[Any, asyncio.Task[list[str]]]:
+    """Let a producer die whose stream somebody reads that waits for a minute; return the text."""
+    dying, broker, notebook = journaled(here)
+    await dying.create_new_resumable_stream(ID, Source(*chunks))
+    await asyncio.sleep(3)
+    reads, _, _ = journaled(here)
+    stream: Any = await reads.resume_existing_stream(ID, wait=60)
+    reading = asyncio.create_task(rest(stream))
+    await asyncio.sleep(1)
+    broker.away = notebook.away = True
+    await asyncio.sleep(1.2 * LEASE)
+    return stream, reading
+
+
+@pytest.mark.rule("P1", "SEN-12", "CNT-5")
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+@in_virtual_time
+async def test_a_stream_that_was_lost_is_read_on_once_it_goes_on(where: str) -> None:
+    async with world() as here:
+        _, reading = await lost(here, "a", "b")
+        await asyncio.sleep(30)
+        assert not reading.done()
+        goes_on = here.contexts[-1] if where == "here" else journaled(here)[0]
+        more = ending_with("c")
+        await goes_on.resumable_stream(ID, more, continue_lost=lambda _: more())
+        assert await reading == ["a", "b", "c"]
+
+
+@pytest.mark.rule("P1", "SEN-12", "CNT-5")
+@in_virtual_time
+async def test_who_has_read_nothing_of_it_reads_what_begins_anew() -> None:
+    async with world() as here:
+        _, reading = await lost(here)
+        await asyncio.sleep(30)
+        await journaled(here)[0].resumable_stream(ID, ending_with("a", "b"))
+        assert await reading == ["a", "b"]
+
+
+@pytest.mark.rule("P3", "P4", "SEN-12")
+@in_virtual_time
+async def test_a_stream_that_never_goes_on_is_lost_in_the_end() -> None:
+    async with world() as here:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        stream, reading = await lost(here, "a")
+        reading.cancel()
+        error: Exception = TimeoutError()
+        while isinstance(error, TimeoutError):  # as a server does that sends heartbeats meanwhile
+            (error,) = await asyncio.gather(
+                asyncio.wait_for(anext(stream), 10), return_exceptions=True
+            )
+        assert isinstance(error, ProducerLostError)
+        assert 60 <= clock() - began <= 60 + 3 * LEASE
+
+
+@pytest.mark.rule("P10", "SEN-12")
+@in_virtual_time
+async def test_who_leaves_meanwhile_waits_no_more() -> None:
+    async with world() as here:
+        stream, reading = await lost(here, "a")
+        await stream.aclose()
+        with pytest.raises(ProducerLostError):
+            await asyncio.wait_for(reading, 2)
