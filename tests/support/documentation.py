@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # Applications: two processes on one Redis serve each of them, and a driver plays its clients.
 APPLICATIONS = {
     *("fastapi", "chat", "events", "endpoint", "outage", "aiohttp", "owners", "use-chat", "openai"),
-    *("cursor", "prefix", "start-over"),
+    *("cursor", "prefix", "start-over", "taskiq"),
 }
 PROGRAMS = {"python", "py", "python3"}
 CONSOLES = {"console", "sh", "bash", "shell"}

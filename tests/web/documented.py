@@ -71,3 +71,4 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 logging.getLogger("resumable_stream").addFilter(is_unexpected)
 _shown = _load()
 make_app = getattr(_shown, "make_app", None)
+broker = getattr(_shown, "broker", None)

@@ -30,6 +30,7 @@ from web.fake_model import (
     WORDS,
 )
 from web.outage import drive_outage
+from web.queue_workers import drive_taskiq
 from web.stage import Stage, staged
 
 if TYPE_CHECKING:
@@ -242,6 +243,7 @@ DRIVERS: dict[str, Callable[[Stage], Awaitable[object]]] = {
     "cursor": drive_cursor,
     "prefix": drive_prefix,
     "start-over": drive_start_over,
+    "taskiq": drive_taskiq,
 }
 
 

@@ -24,12 +24,19 @@ class Stage:
     Attributes:
         redis_url: the broker of both servers.
         model: answers the applications that call OpenAI.
+        environment: of the servers.
     """
 
     def __init__(
-        self, servers: list[WebServer], redis_url: str, gate: Path, kind: str, model: FakeModel
+        self,
+        servers: list[WebServer],
+        environment: dict[str, str],
+        gate: Path,
+        kind: str,
+        model: FakeModel,
     ) -> None:
-        self.redis_url = redis_url
+        self.environment = environment
+        self.redis_url = environment["REDIS_URL"]
         self.tells_listeners = kind == "uvicorn"
         self.servers = servers
         self.here = servers[0].url
@@ -81,6 +88,6 @@ async def staged(way: str, program: Path, url: str) -> AsyncIterator[Stage]:
             for _ in range(1 if url.startswith("memory") else 2)
         ]
         await asyncio.gather(*(stack.enter_async_context(server) for server in servers))
-        stage = Stage(servers, url, gate, kind, model)
+        stage = Stage(servers, environment, gate, kind, model)
         stage.leash()
         yield stage
