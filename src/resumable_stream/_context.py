@@ -109,7 +109,8 @@ class ResumableStreamContext:
             StreamFailedError, StreamCancelledError, ProducerLostError: it is over, and so it ended.
             OffsetOutOfRangeError: the text at the offset is no longer buffered.
             StreamHistoryChangedError: the event id belongs to an earlier run.
-            HandshakeTimeoutError: it is marked active, but its producer does not answer.
+            HandshakeTimeoutError: it is marked active, but its producer does not answer; with
+                ``continue_lost``, only if that is so for longer than a lease.
             BackendUnavailableError: the broker is away.
             InvalidArgumentError, InvalidSourceError: an invalid argument: the message names the
                 value and what to pass instead.

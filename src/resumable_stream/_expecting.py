@@ -13,7 +13,11 @@ from resumable_stream._stream import (
     ResumableStream,
     find_next_with,
 )
-from resumable_stream.errors import AccessDeniedError, BackendUnavailableError
+from resumable_stream.errors import (
+    AccessDeniedError,
+    BackendUnavailableError,
+    HandshakeTimeoutError,
+)
 
 if TYPE_CHECKING:
     from resumable_stream._joining import Joining
@@ -36,19 +40,20 @@ class Expecting:
     ) -> ResumableStream | NotFound | None:
         """Read a stream wherever it is, once it is anywhere, for so many seconds.
 
-        A broker that is away meanwhile is waited for, too.
+        A broker that is away meanwhile is waited for, too, and a producer that does not answer: it
+        may be dead, and another one may go on.
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + patience
         begun = self._begun.setdefault(stream_id, asyncio.Event())
         while True:
             begun.clear()
-            unavailable: BackendUnavailableError | None = None
+            unavailable: BackendUnavailableError | HandshakeTimeoutError | None = None
             try:
                 joined = await self._joining.join(stream_id, start, replay=replay)
             except AccessDeniedError:
                 raise
-            except BackendUnavailableError as error:
+            except (BackendUnavailableError, HandshakeTimeoutError) as error:
                 joined, unavailable = NOT_FOUND, error
             left = deadline - clock()
             if isinstance(joined, ResumableStream):

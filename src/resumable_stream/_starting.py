@@ -25,6 +25,8 @@ logger = logging.getLogger("resumable_stream")
 
 # How often a caller tries to continue a stream that stays lost.
 _MOST_TRIES = 3
+# Within so many leases, a producer that died is known to be dead.
+_LEASES = 1.1
 
 
 class Starting(NamedTuple):
@@ -75,13 +77,20 @@ class Starting(NamedTuple):
         instance, stream_id, continuation = self.instance, self.stream_id, self.continuation
         deadline: float | None = None
         tries = 0
+        # Until then, a stream may be marked active whose producer is dead.
+        expired = instance.loop.time() + _LEASES * instance.shared.options.lease
         while True:
             begun = await self.begun(start, continuation)
             if begun is not None:
                 return begun
-            joined = await instance.joining.join(
-                stream_id, start, replay=self.replay, continuation=continuation
-            )
+            try:
+                joined = await instance.joining.join(
+                    stream_id, start, replay=self.replay, continuation=continuation
+                )
+            except HandshakeTimeoutError:
+                if continuation is None or instance.loop.time() >= expired:
+                    raise
+                continue
             if not isinstance(joined, NotFound):
                 return joined
             tries += 1

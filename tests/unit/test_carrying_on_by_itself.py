@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from resumable_stream import ProducerLostError, StreamHistoryChangedError
+from resumable_stream import (
+    HandshakeTimeoutError,
+    ProducerLostError,
+    StreamHistoryChangedError,
+)
 from support.journals import ending_with, journaled
 from support.virtual_time import in_virtual_time
 from support.world import ID, LEASE, Source, rest, world
@@ -207,3 +211,27 @@ async def test_who_looks_at_its_watch_meanwhile_goes_on_all_the_same() -> None:
         assert chunk == "b"
         assert told == ["a"]
         assert silences > LEASE
+
+
+@pytest.mark.rule("CNT-1", "P4")
+@in_virtual_time
+async def test_who_comes_before_the_lease_has_run_out_goes_on_then() -> None:
+    async with world() as here:
+        broker, notebook = await produced(here, "a")
+        broker.away = notebook.away = True
+        context, _, _ = journaled(here, "sync", handshake_timeout=0.1 * LEASE)
+        stream: Any = await context.resumable_stream(ID, unused, continue_lost=goes_on("b"))
+        assert await rest(stream) == ["a", "b"]
+
+
+@pytest.mark.rule("P4")
+@in_virtual_time
+async def test_nobody_waits_for_longer_than_a_lease_for_who_does_not_answer() -> None:
+    async with world() as here:
+        broker, _ = await produced(here, "a")
+        broker.drop = lambda _channel, _message: True  # it lives, and nobody hears it
+        context, _, _ = journaled(here, "sync", handshake_timeout=0.1 * LEASE)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(HandshakeTimeoutError):
+            await context.resumable_stream(ID, unused, continue_lost=goes_on("b"))
+        assert LEASE <= asyncio.get_running_loop().time() - began <= 1.5 * LEASE

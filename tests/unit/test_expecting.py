@@ -173,3 +173,20 @@ async def test_who_leaves_meanwhile_waits_no_more() -> None:
         await stream.aclose()
         with pytest.raises(ProducerLostError):
             await asyncio.wait_for(reading, 2)
+
+
+@pytest.mark.rule("P4", "SEN-12")
+@in_virtual_time
+async def test_a_producer_that_does_not_answer_may_have_a_successor() -> None:
+    async with world() as here:
+        dying, broker, notebook = journaled(here)
+        await dying.create_new_resumable_stream(ID, Source("a"))
+        await asyncio.sleep(3)
+        broker.away = notebook.away = True
+        reads, _, _ = journaled(here, handshake_timeout=0.1 * LEASE)
+        waiting = asyncio.create_task(reads.resume_existing_stream(ID, wait=60))
+        await asyncio.sleep(0.5 * LEASE)
+        assert not waiting.done()
+        more = ending_with("b")
+        await journaled(here)[0].resumable_stream(ID, more, continue_lost=lambda _: more())
+        assert await rest(await waiting) == ["a", "b"]
