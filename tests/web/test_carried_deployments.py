@@ -15,13 +15,17 @@ from web.page import Page, with_source
 
 if TYPE_CHECKING:
     from web.conftest import Serve
-    from web.server import WebServer
 
 OPTIONS = {"durability": "sync", "lease": 1.5, "drain_timeout": 0}
 # How many chunks a page gets from one restart to the next.
 PROGRESS = 20
 SOURCE = Source(count=400, pause=0.02)
 LONG_SOURCE = Source(count=2_000, pause=0.02)
+
+
+@pytest.fixture(params=["redis", "nats"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.mark.rule("P1", "P2", "P12", "CNT-1", "CNT-3", "CNT-5")
@@ -51,10 +55,11 @@ async def test_ten_restarts_by_turns_under_a_page(serve: Serve, stream: str) -> 
 @pytest.mark.long
 @pytest.mark.rule("P1", "P2", "P12", "CNT-1", "CNT-3", "CNT-5")
 @pytest.mark.timeout(400)
-async def test_twenty_kills_under_three_readers(serve: Serve, stream: str) -> None:
+async def test_twenty_kills_under_three_readers(broker_url: str, serve: Serve, stream: str) -> None:
     """Each server has a reader, of which one is beside the producer; the page is at one of them."""
     rng = random.Random(stream)
-    servers = await asyncio.gather(*(serve(**OPTIONS) for _ in range(2)))
+    options = OPTIONS | {"url": broker_url}
+    servers = await asyncio.gather(*(serve(**options) for _ in range(2)))
     proxies = [FaultProxy(server.port) for server in servers]
     async with proxies[0], proxies[1]:
         urls = [f"http://127.0.0.1:{proxy.port}/events/{stream}" for proxy in proxies]
@@ -63,20 +68,13 @@ async def test_twenty_kills_under_three_readers(serve: Serve, stream: str) -> No
         async with Page(with_source(urls[0], LONG_SOURCE, carry="on")) as page:
             for number in range(20):
                 await asyncio.sleep(rng.uniform(0.1, 1.5))
-                await killed(servers, proxies, number % 2, serve)
+                proxies[number % 2].aim_at(servers[1 - number % 2].port)
+                await servers[number % 2].kill()
+                servers[number % 2] = await serve(**options)
+                proxies[number % 2].aim_at(servers[number % 2].port)
             await page.wait_for("exit", patience=240)
     await asyncio.gather(*following)
     page.check_texts(LONG_SOURCE)
     assert not any(told["closed"] for told in page.of("error"))
     for follower in followers:
         check_complete(follower.events, LONG_SOURCE)
-
-
-async def killed(
-    servers: list[WebServer], proxies: list[FaultProxy], which: int, serve: Serve
-) -> None:
-    """Kill a server, and start another one in its place."""
-    proxies[which].aim_at(servers[1 - which].port)
-    await servers[which].kill()
-    servers[which] = await serve(**OPTIONS)
-    proxies[which].aim_at(servers[which].port)
