@@ -14,7 +14,7 @@ from resumable_stream import (
 )
 from support.journals import ending_with, journaled
 from support.virtual_time import in_virtual_time
-from support.world import ID, LEASE, Source, rest, world
+from support.world import ID, LEASE, SENTINEL, Source, rest, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -235,3 +235,23 @@ async def test_nobody_waits_for_longer_than_a_lease_for_who_does_not_answer() ->
         with pytest.raises(HandshakeTimeoutError):
             await context.resumable_stream(ID, unused, continue_lost=goes_on("b"))
         assert LEASE <= asyncio.get_running_loop().time() - began <= 1.5 * LEASE
+
+
+@pytest.mark.rule("CNT-5", "P10")
+@pytest.mark.parametrize("chunks", [[], ["a"]])
+@in_virtual_time
+async def test_who_closes_leaves_it_to_others(chunks: list[str]) -> None:
+    async with world() as here:
+        context, broker, _ = journaled(here, "sync")
+        more = goes_on("b")
+        stream: Any = await context.resumable_stream(ID, Source(*chunks), continue_lost=more)
+        reading = asyncio.create_task(rest(stream))
+        await asyncio.sleep(1)
+        await context.aclose(0)
+        with pytest.raises(ProducerLostError):
+            await reading
+        claims = {value for key, value in broker.writes if key == SENTINEL}
+        assert len(claims) == 2, "its own, and DONE"
+        other, _, _ = journaled(here, "sync")
+        again: Any = await other.resumable_stream(ID, unused, continue_lost=more)
+        assert await rest(again) == [*chunks, "b"]
