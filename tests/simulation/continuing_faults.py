@@ -35,4 +35,10 @@ CONTINUING_MUTANTS = (
         "                return partial(continuation.more, so_far)\n",
         "                return partial(continuation.more, type(so_far)(()))\n",
     ),
+    Mutant(
+        "who goes on by itself begins again",
+        "_starting.py",
+        "            start = Start(event_id=place, named=True) if place.sequence else Start()\n",
+        "            start = Start()\n",
+    ),
 )

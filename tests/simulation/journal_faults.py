@@ -76,14 +76,6 @@ JOURNAL_MUTANTS = (
         "        pass",
     ),
     Mutant(
-        "a claim that cannot bury a dead producer is kept",
-        "_instance.py",
-        "            if not shared.background.is_ending():\n"
-        "                releasing = _release(claim)\n",
-        "            if False:\n                releasing = _release(claim)\n",
-        found=True,
-    ),
-    Mutant(
         "a place beyond what is left of a lost text is called invalid",
         "_reading/replay.py",
         " and final.ending.status not in _UNFINISHED",
@@ -133,12 +125,5 @@ JOURNAL_MUTANTS = (
         "_producing/journal_log.py",
         "            if found and found[0] != record:\n                raise ForeignRecordError\n",
         "",
-    ),
-    Mutant(
-        "a place in a dead producer's text is refused while its end is recorded",
-        "_joining.py",
-        "            left = await self._left_behind(stream_id, start)\n",
-        "            left = None\n",
-        found=True,
     ),
 )
