@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from web.stage import Stage
 
-# The producer is killed when its answer has come to so many words. In some places the words before
-# end with white space, and in others not.
-PLACES = (ANNOUNCED, FREE, FREE + 1)
+# The producer is killed when its answer has come to so many words.
+CURSOR_PLACES = (ANNOUNCED, FREE)
+# The words before end with white space in one place, and in the other not.
+PREFIX_PLACES = (FREE, FREE + 1)
+# All kills of an answer, each of which costs a lease and a server's start.
+PATIENCE = 150.0
 
 # Tells whether events are exactly those of an answer that has come to so many words.
 Shows = Callable[[Sequence[Event], int], bool]
@@ -63,7 +66,7 @@ class Pages:
 
     def _follow(self, *urls: str) -> None:
         self.followers.append(follower := Follower(*urls))
-        self._following.append(asyncio.create_task(follower.follow()))
+        self._following.append(asyncio.create_task(follower.follow(PATIENCE)))
 
 
 async def carry_through(
@@ -98,9 +101,9 @@ async def carry_through(
 async def drive_cursor(stage: Stage) -> None:
     """The model answers once, and who goes on reads from the last chunk's cursor."""
     path = f"/answers/{stage.name}"
-    await carry_through(stage, path, PLACES, shows_deltas)
+    await carry_through(stage, path, CURSOR_PLACES, shows_deltas)
     (answer,) = stage.model.answers
-    assert len(answer.reads) > len(PLACES)
+    assert len(answer.reads) > len(CURSOR_PLACES)
 
     # Whoever is killed before the first event has left no cursor: the answer is asked for again.
     for events in await carry_through(stage, f"{path}-begun", [BEGUN], shows_deltas):
@@ -160,11 +163,11 @@ def shows_deltas(events: Sequence[Event], words: int) -> bool:
 async def drive_prefix(stage: Stage) -> None:
     """Each attempt is given the text before it, and the text has no seam."""
     path = f"/answers/{stage.name}"
-    await carry_through(stage, path, PLACES, shows_text)
+    await carry_through(stage, path, PREFIX_PLACES, shows_text)
     first, *prefixes = [call.prefix for call in stage.model.calls]
     assert first == ""
-    expected = ["".join(WORDS[:words]).strip() for words in PLACES]
-    assert prefixes[: len(PLACES)] == expected
+    expected = ["".join(WORDS[:words]).strip() for words in PREFIX_PLACES]
+    assert prefixes[: len(PREFIX_PLACES)] == expected
 
 
 def shows_text(events: Sequence[Event], words: int) -> bool:
