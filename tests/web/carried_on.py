@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from web.stage import Stage
 
 # The producer is killed when its answer has come to so many words.
-CURSOR_PLACES = (ANNOUNCED, FREE)
-# The words before end with white space in one place, and in the other not.
-PREFIX_PLACES = (FREE, FREE + 1)
+CURSOR_PLACES = (ANNOUNCED,)
+# The words before end with white space.
+PREFIX_PLACES = (FREE + 1,)
 # All kills of an answer, each of which costs a lease and a server's start.
 PATIENCE = 150.0
 

@@ -34,27 +34,20 @@ async def test_page_may_come_before_the_producer(serve: Serve, stream: str) -> N
     async with get(f"{producing.url}/events/{stream}", source=recipe(SOURCE)) as answer:
         check_complete(await answer.events(), SOURCE)
     await expecting
-
-
-async def test_page_that_waits_in_vain_gets_404(serve: Serve, stream: str) -> None:
-    server = await serve()
-    async with get(f"{server.url}/expected/{stream}", wait=1) as answer:
+    async with get(f"{reading.url}/expected/{stream}-never", wait=1) as answer:
         assert answer.status == 404
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_wait_ends_when_its_client_leaves(kind: str, serve: Serve, stream: str) -> None:
+async def test_wait_ends_when_its_client_leaves_or_its_server_is_stopped(
+    kind: str, serve: Serve, stream: str
+) -> None:
     server = await serve(kind)
     idle = await ask(f"{server.url}/state")
     waiting = asyncio.create_task(ask(f"{server.url}/expected/{stream}", wait=HOUR))
     await asks(server.url, 1)
     waiting.cancel()
     await answers(f"{server.url}/state", idle)
-
-
-@pytest.mark.parametrize("kind", SERVERS)
-async def test_wait_ends_when_its_server_is_stopped(kind: str, serve: Serve, stream: str) -> None:
-    server = await serve(kind)
 
     async def expect(last_event_id: str | None) -> int:
         url = f"{server.url}/expected/{stream}"
