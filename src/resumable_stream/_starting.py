@@ -25,7 +25,7 @@ logger = logging.getLogger("resumable_stream")
 
 # How often a caller tries to continue a stream that stays lost.
 _MOST_TRIES = 3
-# Within so many leases, a producer that died is known to be dead.
+# A dead producer's stream is marked active for so many leases at most.
 _LEASES = 1.1
 
 

@@ -185,7 +185,7 @@ class ResumableStream:
 
 def find_next_with(stream: ResumableStream, find_next: FindNext) -> None:
     """Say how a stream goes on whose producer is lost."""
-    stream._find_next = find_next  # noqa: SLF001 - as below
+    stream._find_next = find_next  # noqa: SLF001 - not for the users of a stream
 
 
 def take_reader(stream: ResumableStream) -> Reader:

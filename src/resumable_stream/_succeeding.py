@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resumable_stream._continuing import Continuation
     from resumable_stream._producing.claim import Claim
     from resumable_stream._producing.producer import Producer
+    from resumable_stream._protocol.sentinel import Outcome
     from resumable_stream._replaying import Replaying
     from resumable_stream._shared import Shared
     from resumable_stream._source import MakeStream
@@ -38,7 +39,6 @@ async def succeed(
     """Return what to run under a claim that was won; None if nothing is.
 
     If a dead producer has left text, the stream is over, as that one's log says, or goes on.
-
     The claim is kept meanwhile, however long the journal takes.
 
     Raises:
@@ -49,9 +49,11 @@ async def succeed(
         f"resumable-stream claim {producer.stream_id!r}",
     )
     try:
-        source = await _source_of(
-            claim, producer, make_stream, continuation, shared, journal, replaying
-        )
+        left = await left_behind(producer.stream_id, claim, shared, journal)
+        source: MakeStream | None = make_stream
+        if left is not None:
+            limit = shared.options.buffer_limit
+            source = await _rest_of(left, claim, producer, continuation, replaying, limit)
         if source is not None and not claim.held:
             await claim.renew()
     except SupersededError:
@@ -61,27 +63,23 @@ async def succeed(
     return source
 
 
-async def _source_of(
+async def _rest_of(
+    left: Outcome,
     claim: Claim,
     producer: Producer,
-    make_stream: MakeStream,
     continuation: Continuation | None,
-    shared: Shared,
-    journal: Journal,
     replaying: Replaying,
+    limit: int,
 ) -> MakeStream | None:
-    stream_id = producer.stream_id
-    left = await left_behind(stream_id, claim, shared, journal)
-    if left is None:
-        return make_stream
+    """Return what gives the rest of a text that was left; None if its end is recorded instead."""
     if continuation is not None and continuation.takes(left):
-        so_far = await kept_of(replaying, stream_id, left, shared.options.buffer_limit)
+        so_far = await kept_of(replaying, producer.stream_id, left, limit)
         if so_far is not None:
             try:
                 await producer.adopt(so_far.chunks, left)
             except NotKeptError as error:
-                logger.warning("stream %r: not continued: %s", stream_id, error)
-            except (ForeignRecordError, SupersededError):
+                logger.warning("stream %r: not continued: %s", producer.stream_id, error)
+            except ForeignRecordError:
                 return None
             else:
                 return partial(continuation.more, so_far)

@@ -66,8 +66,8 @@ JOURNAL_MUTANTS = (
     Mutant(
         "the source of a dead producer is run again",
         "_succeeding.py",
-        "    if left is None:\n",
-        "    if left is None or continuation is None:\n",
+        "        if left is not None:\n",
+        "        if left is not None and continuation is not None:\n",
     ),
     Mutant(
         "an erased text stays",

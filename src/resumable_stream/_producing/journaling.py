@@ -35,8 +35,7 @@ _ASYNC_INTERVAL = 1.0
 # processor as hundreds of chunks.
 _ASYNC_PAUSE = 0.02
 _SYNC_INTERVAL = 0.02
-# With "exit", a stream with so many full blocks that are not written is not over soon, or its end
-# would wait for all of them.
+# With "exit", so many full blocks are written before the end, which would wait for them.
 _EXIT_BLOCKS = 32
 # With "sync", a source waits once this many full blocks of text are not written.
 _MOST_BLOCKS = 256

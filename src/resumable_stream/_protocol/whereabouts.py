@@ -86,7 +86,7 @@ async def look_up(
         if value is None:
             return Left(left) if isinstance(left, Running) else Over(left)
     record = await store.get(key) if value == DONE else None
-    if journaled and Running.decode(record) is not None:
+    if Running.decode(record) is not None:
         # Somebody has continued the stream between the two looks.
         value = await store.get(names.sentinel(stream_id))
         record = await store.get(key) if value == DONE else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 try:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from resumable_stream.sse._format import EventFormat
     from resumable_stream.sse._reply import Attach, SseReply
+
+logger = logging.getLogger("resumable_stream")
 
 # A remote reader sends its producer a leave message, over a broker that may be slow.
 _LEAVE_TIMEOUT = 5.0
@@ -74,9 +77,13 @@ async def sse_response(
 
 
 async def _interrupt_with_client(request: Request, attaching: Attaching) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    attaching.interrupt()
+    try:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+    except Exception as error:  # noqa: BLE001 - a middleware's; without it the wait ends in time
+        logger.debug("it is not known whether a client that waits has left: %r", error)
+    else:
+        attaching.interrupt()
 
 
 class _SseResponse(StreamingResponse):
