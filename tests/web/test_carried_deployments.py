@@ -73,7 +73,7 @@ async def test_twenty_kills_under_three_readers(broker_url: str, serve: Serve, s
                 servers[number % 2] = await serve(**options)
                 proxies[number % 2].aim_at(servers[number % 2].port)
             await page.wait_for("exit", patience=240)
-    await asyncio.gather(*following)
+        await asyncio.gather(*following)
     page.check_texts(LONG_SOURCE)
     assert not any(told["closed"] for told in page.of("error"))
     for follower in followers:
